@@ -1,0 +1,1 @@
+//! Names, types, shapes and units of a package of mlp files.

@@ -1,0 +1,3 @@
+//! The mlp compiler's command line.
+
+fn main() {}

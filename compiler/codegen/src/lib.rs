@@ -1,0 +1,1 @@
+//! Emits WebAssembly, WGSL and TypeScript from a plan.

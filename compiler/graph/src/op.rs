@@ -1,0 +1,298 @@
+//! The operations of the tensor graph, each with its exact semantics.
+//!
+//! Unless stated otherwise an operation has one result. `x` is operand 0, `y` operand 1 and so on. Axes are resolved: never negative. Map operations
+//! broadcast as NumPy does: shapes are aligned at the last axis, and sizes 1 stretch.
+
+use crate::ir::TensorId;
+use mlp_bundle::DType;
+pub use mlp_bundle::loops::{BinaryOp, CompareOp, UnaryOp};
+
+/// How windows and taps of a convolution or pool lie over the spatial axes (all axes after N and C in NCHW, between N and C in NHWC).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Spatial {
+    /// Taps a spatial axis.
+    pub kernel: Vec<u64>,
+    /// Steps a spatial axis.
+    pub strides: Vec<u64>,
+    /// Distance of taps a spatial axis.
+    pub dilations: Vec<u64>,
+    /// Padding before the first element, a spatial axis.
+    pub pads_begin: Vec<u64>,
+    /// Padding after the last element, a spatial axis (`ceil_mode` is resolved into it by the importer; negative padding is a `Slice`).
+    pub pads_end: Vec<u64>,
+}
+
+/// Where the channel axis lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Layout {
+    /// `[N, C, spatial...]`: what ONNX means.
+    ChannelsFirst,
+    /// `[N, spatial..., C]`: what kernels want.
+    ChannelsLast,
+}
+
+/// What a reduction computes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ReduceKind {
+    /// Sum; 0 of nothing.
+    Sum,
+    /// Arithmetic mean of floats.
+    Mean,
+    /// Product; 1 of nothing.
+    Prod,
+    /// Greatest; a NaN wins.
+    Max,
+    /// Least; a NaN wins.
+    Min,
+}
+
+/// What a pool computes of its window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum PoolKind {
+    /// The greatest element; padding does not take part.
+    Max,
+    /// The mean of the elements that are not padding.
+    Mean,
+    /// The sum of the elements divided by the window's size, padding counted as zeros (but not what `ceil_mode` added).
+    MeanWithPadding,
+}
+
+/// How an image is fitted to another aspect ratio.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Fit {
+    /// The greatest centred part with the target's aspect ratio is taken.
+    CropCenter,
+    /// Both axes are scaled on their own.
+    Stretch,
+}
+
+/// An operation.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Op {
+    /// A constant tensor. No operands.
+    Constant(TensorId),
+
+    // Maps.
+    /// `f(x)`, elementwise.
+    Unary(UnaryOp),
+    /// `f(x, y)` with broadcasting, elementwise, one dtype.
+    Binary(BinaryOp),
+    /// `f(x, y)` with broadcasting, elementwise, one dtype in, `Bool` out.
+    Compare(CompareOp),
+    /// `x ? y : z` with broadcasting, elementwise; `x` is `Bool`, `y` and `z` have one dtype.
+    Select,
+    /// Conversion to an element type, as `loops::Expr::Cast` defines it; narrowing to 8 and 16 bits wraps.
+    Cast(DType),
+
+    // Movement.
+    /// The same elements in row-major order under the result's shape.
+    Reshape,
+    /// Result axis `i` is operand axis `perm[i]`.
+    Transpose {
+        /// A permutation of the axes.
+        perm: Vec<u32>,
+    },
+    /// Sizes 1 stretched to the result's shape, aligned at the last axis.
+    Broadcast,
+    /// Along each axis `start, start + step, ...`; the counts are the result's shape. A negative step walks down.
+    Slice {
+        /// First index an axis.
+        starts: Vec<i64>,
+        /// Step an axis, not 0.
+        steps: Vec<i64>,
+    },
+    /// `x` with `before` and `after` elements of the scalar `y` (same dtype, rank 0) around it, an axis.
+    Pad {
+        /// Elements before, an axis.
+        before: Vec<u64>,
+        /// Elements after, an axis.
+        after: Vec<u64>,
+    },
+    /// The operands one after another along an axis.
+    Concat {
+        /// The axis.
+        axis: u32,
+    },
+    /// `x` at the integer indices `y` along an axis: the result's shape is `x[..axis] + y.shape + x[axis+1..]`. Negative indices count from the
+    /// end; others out of range are clamped.
+    Gather {
+        /// The axis of `x`.
+        axis: u32,
+    },
+
+    // Reductions.
+    /// Over `axes`; they stay with size 1 where `keep`.
+    Reduce {
+        /// What is computed.
+        kind: ReduceKind,
+        /// The axes, ascending.
+        axes: Vec<u32>,
+        /// Whether reduced axes stay.
+        keep: bool,
+    },
+    /// The `I64` position of the greatest (or least) element along an axis. A NaN is passed over unless it comes first.
+    ArgReduce {
+        /// Greatest rather than least.
+        max: bool,
+        /// The axis.
+        axis: u32,
+        /// Whether the axis stays with size 1.
+        keep: bool,
+        /// The last of equal elements rather than the first.
+        last: bool,
+    },
+    /// Results: values, and their `I64` positions, of the `k` greatest (or least) elements along an axis, best first; of equal
+    /// elements the earlier position first.
+    TopK {
+        /// How many.
+        k: u64,
+        /// The axis.
+        axis: u32,
+        /// Greatest rather than least.
+        largest: bool,
+    },
+
+    // Contractions.
+    /// NumPy's `matmul`: `[..., M, K] x [..., K, N]`, batch axes broadcast; rank 1 operands gain an axis that the result lacks. Any numeric dtype.
+    MatMul,
+    /// Convolution: `x`, weights `y` `[O, I/groups, taps...]` (always that order), and a bias `[O]` where there is a third operand. `F32` (or `F64`, `F16`).
+    Conv {
+        /// Windows.
+        spatial: Spatial,
+        /// Groups.
+        groups: u64,
+        /// Layout of `x` and of the result.
+        layout: Layout,
+    },
+    /// A window reduction of `x`, channels apart.
+    Pool {
+        /// What is computed.
+        kind: PoolKind,
+        /// Windows.
+        spatial: Spatial,
+        /// Layout of `x` and of the result.
+        layout: Layout,
+    },
+    /// The `I64` position of the greatest element of each window, as ONNX `MaxPool` numbers them: row-major in the whole of `x` (or column-major over
+    /// the spatial axes).
+    MaxPoolIndices {
+        /// Windows.
+        spatial: Spatial,
+        /// Column-major over the spatial axes.
+        column_major: bool,
+    },
+
+    // Quantization.
+    /// `saturate(round_half_even(x * (1 / scale)) + zero_point)`; `x` is `F32` or `I32`, `y` the `F32` scale (rank 0, or rank 1 along `axis`, or
+    /// `x`'s rank with blocks), `z` the zero point of the result's dtype (`U8`, `I8`, `U16`, `I16`). The reciprocal is one `F32` division.
+    Quantize {
+        /// The axis of a rank 1 scale.
+        axis: u32,
+    },
+    /// `(x - zero_point) * scale` in `F32`; operands as for `Quantize`; `x` may also be `I32`.
+    Dequantize {
+        /// The axis of a rank 1 scale.
+        axis: u32,
+    },
+    /// Integer convolution with requantization: `x` (`U8` or `I8`), weights `y` (`I8` `[O, I/groups, taps...]`, zero point 0), bias `z` (`I32` `[O]`, in which
+    /// `-zero_point(x) * sum(weights)` is folded already), multiplier `w` (`I32` `[O]`). The result is `saturate(clamp(requantize(sum + bias, multiplier, shift) + out_zero, lo, hi))`, where
+    /// padding reads `in_zero` and `requantize` is `loops::Expr::Requantize`.
+    QuantizedConv {
+        /// Windows.
+        spatial: Spatial,
+        /// Groups.
+        groups: u64,
+        /// Layout of `x` and of the result.
+        layout: Layout,
+        /// Value of padding.
+        in_zero: i32,
+        /// The result's zero point.
+        out_zero: i32,
+        /// Binary places of the multiplier.
+        shift: u8,
+        /// The result's dtype: `U8` or `I8`.
+        dtype: DType,
+        /// Least result (a fused activation), within the dtype.
+        lo: i32,
+        /// Greatest result.
+        hi: i32,
+    },
+    /// As `QuantizedConv` for `x [M, K]` and weights `y [K, N]`; bias and multiplier `[N]`. Where `dtype` is `I32` nothing is requantized: the result is `sum + bias`
+    /// (and there is no multiplier operand).
+    QuantizedMatMul {
+        /// The result's zero point.
+        out_zero: i32,
+        /// Binary places of the multiplier.
+        shift: u8,
+        /// The result's dtype: `U8`, `I8` or `I32`.
+        dtype: DType,
+        /// Least result.
+        lo: i32,
+        /// Greatest result.
+        hi: i32,
+    },
+    /// `saturate(clamp(round_half_even(((x - x_zero) * x_mult + (y - y_zero) * y_mult) / 2^shift) + out_zero, lo, hi))`, all in `I32`, for `U8` or `I8`
+    /// with broadcasting; whoever makes it proves that the sum stays inside 31 bits.
+    QuantizedAdd {
+        /// Zero point of `x`.
+        x_zero: i32,
+        /// Zero point of `y`.
+        y_zero: i32,
+        /// Fixed-point factor of `x`.
+        x_mult: i32,
+        /// Fixed-point factor of `y`.
+        y_mult: i32,
+        /// The result's zero point.
+        out_zero: i32,
+        /// Binary places of the factors.
+        shift: u8,
+        /// The result's dtype.
+        dtype: DType,
+        /// Least result.
+        lo: i32,
+        /// Greatest result.
+        hi: i32,
+    },
+    /// `saturate(clamp(requantize(sum(x - in_zero), multiplier, shift) + out_zero, lo, hi))` over `axes`, which stay with size 1: an integer mean.
+    QuantizedMean {
+        /// The axes, ascending.
+        axes: Vec<u32>,
+        /// Zero point of `x`.
+        in_zero: i32,
+        /// Fixed-point factor.
+        multiplier: i32,
+        /// Binary places of the factor.
+        shift: u8,
+        /// The result's zero point.
+        out_zero: i32,
+        /// The result's dtype.
+        dtype: DType,
+        /// Least result.
+        lo: i32,
+        /// Greatest result.
+        hi: i32,
+    },
+
+    // Composites: kept whole, each with a decomposition.
+    /// `exp(x - max) / sum(exp(x - max))` along an axis.
+    Softmax {
+        /// The axis.
+        axis: u32,
+    },
+    /// `(x - mean) / sqrt(variance + epsilon) * scale + bias`: operands `x, scale, bias, mean, variance`, all but `x` of shape `[C]`; channels are
+    /// axis 1. Epsilon is the bits of an `F32`.
+    BatchNorm {
+        /// Bits of the `F32` epsilon.
+        epsilon: u32,
+    },
+    /// A photo `x` (`U8 [height, width, 4]`, RGBA, sizes symbolic) as `F32 [out_height, out_width, 3]` in `0..=255`: resampled with the triangle filter
+    /// widened to the scale where it shrinks (Pillow's `BILINEAR`), separably, columns first; weights of a pixel sum to 1, edges use what is inside the photo.
+    ImageResize {
+        /// Rows of the result.
+        height: u64,
+        /// Columns of the result.
+        width: u64,
+        /// How the aspect ratio is met.
+        fit: Fit,
+    },
+}

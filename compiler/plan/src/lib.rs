@@ -1,0 +1,1 @@
+//! Plans kernels, layouts, weights and memory of a tensor graph.

@@ -1,0 +1,1 @@
+//! Grammar, syntax tree, parser and diagnostics of the mlp language.

@@ -1,0 +1,177 @@
+//! The manifest of a bundle: what is in it, what each pipeline takes and gives, and what it needs of a device.
+
+use crate::dtype::DType;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The version of the bundle format. A reader refuses any other.
+pub const FORMAT_VERSION: u32 = 1;
+
+/// The name of the manifest in a bundle.
+pub const MANIFEST_NAME: &str = "manifest.json";
+
+/// What a bundle is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// [`FORMAT_VERSION`] of the writer.
+    pub format: u32,
+    /// The package's name.
+    pub name: String,
+    /// The compiler's version.
+    pub compiler: semver::Version,
+    /// The language edition of the source.
+    pub edition: u32,
+    /// The pipelines, in source order.
+    pub pipelines: Vec<Pipeline>,
+    /// Every other file of the bundle, by name.
+    pub files: BTreeMap<String, FileEntry>,
+    /// What the bundle may do beyond computing.
+    pub capabilities: Capabilities,
+    /// What it was made from.
+    pub provenance: Vec<Source>,
+}
+
+/// A file's digest and size.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileEntry {
+    /// Lower-case hexadecimal SHA-256 of its bytes.
+    pub sha256: String,
+    /// Its size.
+    pub bytes: u64,
+}
+
+/// What a bundle may do beyond computing.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Capabilities {
+    /// Hosts it may talk to: none.
+    pub network: Vec<String>,
+}
+
+/// A source of the bundle.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Source {
+    /// Its path, relative to the package.
+    pub path: String,
+    /// Lower-case hexadecimal SHA-256 of its bytes.
+    pub sha256: String,
+    /// Its SPDX licence expression, where the source states one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub licence: Option<String>,
+}
+
+/// One pipeline. File names are keys of [`Manifest::files`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pipeline {
+    /// Its name in the source.
+    pub name: String,
+    /// Its doc comment.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub doc: String,
+    /// What it takes, in order.
+    pub inputs: Vec<Field>,
+    /// What it gives: one field named `value`, or the record's fields.
+    pub outputs: Vec<Field>,
+    /// True where the answer is a record of `outputs`.
+    pub record: bool,
+    /// The portable plan, JSON.
+    pub plan: String,
+    /// The weights.
+    pub weights: String,
+    /// The WebAssembly form.
+    pub wasm: WasmModules,
+    /// The GPU form ([`crate::gpu::GpuProgram`], JSON), where the plan can run on a GPU.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gpu: Option<String>,
+    /// Sizes for people and budgets.
+    pub report: Report,
+}
+
+/// The WebAssembly modules of a pipeline.
+///
+/// A module imports nothing and exports `memory` (its minimum equal to its maximum) and `run(symbol...: i32)`. A host copies the
+/// weights file to `weights_offset` once, writes inputs to `arena_offset` + the buffer's offset, calls `run`, and reads outputs there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WasmModules {
+    /// The module for fixed-width SIMD.
+    pub simd128: String,
+    /// The module that also needs relaxed SIMD.
+    pub relaxed: String,
+    /// Pages of 64 KiB.
+    pub memory_pages: u32,
+    /// First byte of the weights in memory.
+    pub weights_offset: u64,
+    /// First byte of the arena in memory.
+    pub arena_offset: u64,
+    /// Where each port's buffer lies in the arena, by port name, in bytes from the arena's start.
+    pub ports: BTreeMap<String, u64>,
+}
+
+/// A named value of a pipeline's signature.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Field {
+    /// Its name.
+    pub name: String,
+    /// Its type.
+    #[serde(rename = "type")]
+    pub ty: ValueType,
+}
+
+/// The type of a value, with the plan's ports that carry it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum ValueType {
+    /// A dense tensor.
+    Tensor {
+        /// The element type.
+        dtype: DType,
+        /// The size of each dimension; symbols are fixed at build time.
+        shape: Vec<u64>,
+        /// The port.
+        port: String,
+    },
+    /// A photo: rows of RGBA bytes, `[height, width, 4]`. A host shrinks a photo that exceeds the bounds before it writes it: by the least whole factor
+    /// `f` for which both sides fit, each output pixel the mean of an `f x f` block, rounded half up, partial blocks at the right and lower edges dropped.
+    Image {
+        /// The greatest height in pixels.
+        max_height: u32,
+        /// The greatest width in pixels.
+        max_width: u32,
+        /// The port of the pixels.
+        port: String,
+        /// The symbol of the height.
+        height: String,
+        /// The symbol of the width.
+        width: String,
+    },
+    /// One of the lines of a file: an `I32` scalar, the line's number from 0.
+    Label {
+        /// The file of the labels, one a line.
+        labels: String,
+        /// The port.
+        port: String,
+    },
+    /// The best `count` labels with their scores, best first: `[count]` of `I32` and of `F32`.
+    Ranking {
+        /// The file of the labels, one a line.
+        labels: String,
+        /// How many.
+        count: u32,
+        /// The port of the labels' numbers.
+        indices: String,
+        /// The port of the scores.
+        scores: String,
+    },
+}
+
+/// Sizes for people and budgets.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    /// Bytes of the arena.
+    pub arena_bytes: u64,
+    /// Bytes of the weights.
+    pub weights_bytes: u64,
+    /// Multiply-accumulates of one run at the symbols' upper bounds.
+    pub macs: u64,
+    /// Kernels.
+    pub kernels: u32,
+}

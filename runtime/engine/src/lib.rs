@@ -1,0 +1,1 @@
+//! Sessions over the backends a bundle can run on.

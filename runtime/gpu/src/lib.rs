@@ -1,0 +1,1 @@
+//! Replays a bundle's dispatch list on wgpu.

@@ -1,0 +1,1 @@
+//! CPU micro-kernels behind one table picked once at load.

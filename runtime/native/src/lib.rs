@@ -1,0 +1,1 @@
+//! Lowers plans to machine code with Cranelift and runs them.
