@@ -1,0 +1,1 @@
+//! Typed TypeScript around a bundle.

@@ -1,0 +1,1 @@
+//! GPU programs from a plan.
