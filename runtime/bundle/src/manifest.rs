@@ -1,6 +1,7 @@
 //! The manifest of a bundle: what is in it, what each pipeline takes and gives, and what it needs of a device.
 
 use crate::dtype::DType;
+use crate::plan::Symbol;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -73,6 +74,13 @@ pub struct Pipeline {
     pub outputs: Vec<Field>,
     /// True where the answer is a record of `outputs`.
     pub record: bool,
+    /// The integers of each run, in the plan's order, which is that of the parameters of the modules' `run`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub symbols: Vec<Symbol>,
+    /// The names of the plan's input ports, in the plan's order, which is that of the GPU program's inputs.
+    pub input_ports: Vec<String>,
+    /// The names of the plan's output ports, in the plan's order, which is that of the GPU program's outputs.
+    pub output_ports: Vec<String>,
     /// The portable plan, JSON.
     pub plan: String,
     /// The weights.
