@@ -1,5 +1,7 @@
 //! A plan: buffers in one arena, constants in one weights file, and kernels in the order they run.
 
+pub mod verify;
+
 use crate::dtype::DType;
 use crate::loops::{BufferId, Kernel, SymbolId};
 use cranelift_entity::PrimaryMap;

@@ -7,6 +7,10 @@
 //! Reads and writes are [`Access`]es: one affine index a dimension, each with its extent, so that staying inside the buffer is
 //! decided before anything runs ([`crate::plan::verify`]).
 
+pub mod eval;
+pub mod scalar;
+pub mod types;
+
 use crate::dtype::{DType, Scalar};
 use cranelift_entity::{PrimaryMap, entity_impl};
 use serde::{Deserialize, Serialize};
@@ -360,4 +364,78 @@ pub struct Epilogue {
     pub exprs: Exprs,
     /// Done for each pixel and channel.
     pub stores: Vec<Store>,
+}
+
+impl Extent {
+    /// The greatest count.
+    pub fn max(&self) -> u32 {
+        match self {
+            Extent::Const(n) => *n,
+            Extent::Dynamic { max, .. } => *max,
+        }
+    }
+
+    /// The expression of a dynamic count.
+    pub fn count(&self) -> Option<ExprId> {
+        match self {
+            Extent::Const(_) => None,
+            Extent::Dynamic { count, .. } => Some(*count),
+        }
+    }
+}
+
+impl Expr {
+    /// Calls `visit` with each operand, those of an access's indices included.
+    pub fn for_each_operand(&self, mut visit: impl FnMut(ExprId)) {
+        match self {
+            Expr::Const(_) | Expr::Axis(_) | Expr::Symbol(_) | Expr::Acc(_) | Expr::Total(_) => {}
+            Expr::Load(access) => access.dims.iter().filter_map(|dim| dim.index.dynamic).for_each(visit),
+            Expr::Unary(_, x) | Expr::Cast(_, x) | Expr::Bitcast(_, x) => visit(*x),
+            Expr::Binary(_, x, y) | Expr::Compare(_, x, y) => {
+                visit(*x);
+                visit(*y);
+            }
+            Expr::Select(condition, x, y) => {
+                visit(*condition);
+                visit(*x);
+                visit(*y);
+            }
+            Expr::Requantize { value, multiplier, .. } => {
+                visit(*value);
+                visit(*multiplier);
+            }
+        }
+    }
+}
+
+impl Affine {
+    /// A constant index.
+    pub fn constant(constant: i64) -> Affine {
+        Affine { constant, ..Affine::default() }
+    }
+
+    /// The variable of an axis.
+    pub fn axis(axis: u8) -> Affine {
+        Affine { terms: vec![(axis, 1)], ..Affine::default() }
+    }
+
+    /// The coefficient of an axis.
+    pub fn coefficient(&self, axis: u8) -> i64 {
+        self.terms.iter().find(|term| term.0 == axis).map_or(0, |term| term.1)
+    }
+
+    /// The least and the greatest value over loops of these extents (none empty), the dynamic part left out; none on overflow.
+    pub fn interval(&self, extents: &[u32]) -> Option<(i64, i64)> {
+        let (mut low, mut high) = (self.constant, self.constant);
+        for &(axis, coefficient) in &self.terms {
+            let last = i64::from(extents.get(usize::from(axis))?.saturating_sub(1));
+            let reach = coefficient.checked_mul(last)?;
+            if reach < 0 {
+                low = low.checked_add(reach)?;
+            } else {
+                high = high.checked_add(reach)?;
+            }
+        }
+        Some((low, high))
+    }
 }
