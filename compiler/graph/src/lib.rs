@@ -1,13 +1,18 @@
 //! The tensor graph: what a pipeline computes, before anything is decided about how.
 //!
-//! [`ir`] holds the entities and the graph itself, [`op`] the operations with their exact semantics.
+//! [`ir`] holds the entities and the graph itself, [`op`] the operations with their exact semantics, `build` the methods that make and edit graphs, and
+//! [`infer`] what types results have.
 
+mod build;
+pub mod infer;
 pub mod ir;
 pub mod op;
+mod ops;
 pub mod shape;
 pub mod tensor;
 
-pub use ir::{Graph, OpId, Origin, ValueId};
+pub use infer::InferError;
+pub use ir::{Graph, OpId, Origin, Type, ValueId};
 pub use mlp_bundle::{DType, Scalar};
 pub use op::Op;
 pub use shape::{Dim, Shape};

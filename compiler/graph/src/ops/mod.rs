@@ -1,0 +1,114 @@
+//! One file an operator family: its shape rule, its reference evaluation and, for composites, its decomposition.
+//!
+//! To add an operation: write its exact semantics in [`crate::op`], its name and arity below, its rules in the file of its family, and a test there
+//! that compares `eval` with numbers worked out by other means.
+
+use crate::ir::Type;
+use crate::op::Op;
+
+pub(crate) mod composite;
+pub(crate) mod conv;
+pub(crate) mod image;
+pub(crate) mod map;
+pub(crate) mod matmul;
+pub(crate) mod movement;
+pub(crate) mod pool;
+pub(crate) mod quantize;
+pub(crate) mod quantized;
+pub(crate) mod reduce;
+pub(crate) mod window;
+
+impl Op {
+    /// The operation's name in the text form and in messages.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Op::Constant(_) => "constant",
+            Op::Unary(op) => map::unary_name(*op),
+            Op::Binary(op) => map::binary_name(*op),
+            Op::Compare(op) => map::compare_name(*op),
+            Op::Select => "select",
+            Op::Cast(_) => "cast",
+            Op::Reshape => "reshape",
+            Op::Transpose { .. } => "transpose",
+            Op::Broadcast => "broadcast",
+            Op::Slice { .. } => "slice",
+            Op::Pad { .. } => "pad",
+            Op::Concat { .. } => "concat",
+            Op::Gather { .. } => "gather",
+            Op::Reduce { .. } => "reduce",
+            Op::ArgReduce { .. } => "arg_reduce",
+            Op::TopK { .. } => "top_k",
+            Op::MatMul => "matmul",
+            Op::Conv { .. } => "conv",
+            Op::Pool { .. } => "pool",
+            Op::MaxPoolIndices { .. } => "max_pool_indices",
+            Op::Quantize { .. } => "quantize",
+            Op::Dequantize { .. } => "dequantize",
+            Op::QuantizedConv { .. } => "quantized_conv",
+            Op::QuantizedMatMul { .. } => "quantized_matmul",
+            Op::QuantizedAdd { .. } => "quantized_add",
+            Op::QuantizedMean { .. } => "quantized_mean",
+            Op::Softmax { .. } => "softmax",
+            Op::BatchNorm { .. } => "batch_norm",
+            Op::ImageResize { .. } => "image_resize",
+        }
+    }
+
+    /// The least and the greatest number of operands.
+    pub fn arity(&self) -> (usize, usize) {
+        match self {
+            Op::Constant(_) => (0, 0),
+            Op::Unary(_) | Op::Cast(_) | Op::Reshape | Op::Transpose { .. } | Op::Broadcast | Op::Slice { .. } => (1, 1),
+            Op::Reduce { .. } | Op::ArgReduce { .. } | Op::TopK { .. } | Op::Pool { .. } | Op::MaxPoolIndices { .. } => (1, 1),
+            Op::QuantizedMean { .. } | Op::Softmax { .. } | Op::ImageResize { .. } => (1, 1),
+            Op::Binary(_) | Op::Compare(_) | Op::Pad { .. } | Op::Gather { .. } | Op::MatMul | Op::QuantizedAdd { .. } => (2, 2),
+            Op::Conv { .. } => (2, 3),
+            Op::Select | Op::Quantize { .. } | Op::Dequantize { .. } => (3, 3),
+            Op::QuantizedMatMul { .. } => (3, 4),
+            Op::QuantizedConv { .. } => (4, 4),
+            Op::BatchNorm { .. } => (5, 5),
+            Op::Concat { .. } => (1, usize::MAX),
+        }
+    }
+
+    /// The number of results.
+    pub fn results(&self) -> usize {
+        if matches!(self, Op::TopK { .. }) { 2 } else { 1 }
+    }
+}
+
+/// The result types; `declared` is the first result's declared type, given to all operations whose shape is a free choice.
+pub(crate) fn infer(op: &Op, x: &[Type], declared: Option<&Type>) -> Result<Vec<Type>, String> {
+    let one = match op {
+        Op::Unary(op) => map::infer_unary(*op, &x[0]),
+        Op::Binary(op) => map::infer_binary(*op, &x[0], &x[1]),
+        Op::Compare(op) => map::infer_compare(*op, &x[0], &x[1]),
+        Op::Select => map::infer_select(&x[0], &x[1], &x[2]),
+        Op::Cast(dtype) => Ok(Type::new(*dtype, x[0].shape.clone())),
+        Op::Constant(_) => movement::infer_constant(declared.expect("result_types asks for it")),
+        Op::Reshape => movement::infer_reshape(&x[0], declared.expect("result_types asks for it")),
+        Op::Broadcast => movement::infer_broadcast(&x[0], declared.expect("result_types asks for it")),
+        Op::Slice { starts, steps } => movement::infer_slice(starts, steps, &x[0], declared.expect("result_types asks for it")),
+        Op::Transpose { perm } => movement::infer_transpose(perm, &x[0]),
+        Op::Pad { before, after } => movement::infer_pad(before, after, &x[0], &x[1]),
+        Op::Concat { axis } => movement::infer_concat(*axis, x),
+        Op::Gather { axis } => movement::infer_gather(*axis, &x[0], &x[1]),
+        Op::Reduce { kind, axes, keep } => reduce::infer_reduce(*kind, axes, *keep, &x[0]),
+        Op::ArgReduce { axis, keep, .. } => reduce::infer_arg(*axis, *keep, &x[0]),
+        Op::TopK { k, axis, .. } => return reduce::infer_top_k(*k, *axis, &x[0]),
+        Op::MatMul => matmul::infer(&x[0], &x[1]),
+        Op::Conv { spatial, groups, layout } => conv::infer(spatial, *groups, *layout, x),
+        Op::Pool { kind, spatial, layout } => pool::infer(*kind, spatial, *layout, &x[0]),
+        Op::MaxPoolIndices { spatial, .. } => pool::infer_indices(spatial, &x[0]),
+        Op::Quantize { axis } => quantize::infer_quantize(*axis, x),
+        Op::Dequantize { axis } => quantize::infer_dequantize(*axis, x),
+        Op::QuantizedConv { .. } => quantized::infer_conv(op, x),
+        Op::QuantizedMatMul { .. } => quantized::infer_matmul(op, x),
+        Op::QuantizedAdd { .. } => quantized::infer_add(op, x),
+        Op::QuantizedMean { .. } => quantized::infer_mean(op, x),
+        Op::Softmax { axis } => composite::infer_softmax(*axis, &x[0]),
+        Op::BatchNorm { .. } => composite::infer_batch_norm(x),
+        Op::ImageResize { height, width, .. } => image::infer(*height, *width, &x[0]),
+    };
+    Ok(vec![one?])
+}
