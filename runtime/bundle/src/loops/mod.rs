@@ -44,6 +44,17 @@ pub struct Kernel {
     pub body: Body,
 }
 
+impl Kernel {
+    /// Multiply-accumulates of a contraction; 0 for a nest.
+    pub fn macs(&self) -> u64 {
+        match &self.body {
+            Body::Nest(_) => 0,
+            Body::Contract(contract) => contract.window.outputs() * contract.window.taps() * u64::from(contract.window.in_c),
+            Body::Depthwise(depthwise) => depthwise.window.outputs() * depthwise.window.taps(),
+        }
+    }
+}
+
 /// What a kernel computes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Body {
@@ -302,6 +313,23 @@ pub struct Window {
     pub pad: [u32; 2],
 }
 
+impl Window {
+    /// Output pixels of all images.
+    pub fn pixels(&self) -> u64 {
+        u64::from(self.batch) * u64::from(self.out_h) * u64::from(self.out_w)
+    }
+
+    /// Output elements of all images.
+    pub fn outputs(&self) -> u64 {
+        self.pixels() * u64::from(self.out_c)
+    }
+
+    /// Taps of the window.
+    pub fn taps(&self) -> u64 {
+        u64::from(self.kernel[0]) * u64::from(self.kernel[1])
+    }
+}
+
 /// Element types and padding of a contraction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Arithmetic {
@@ -358,6 +386,17 @@ pub struct Depthwise {
 /// What a contraction does with each sum. Axis 0 is the output pixel `m` in `0 .. batch*out_h*out_w`, axis 1 the output channel; the
 /// sum is `Total(0)`. Loads and the stores go by these two axes, so that a bias has the terms `(1, 1)`, a residual and the output
 /// `(0, pixel stride), (1, 1)`, and a concatenation writes its part at an offset.
+///
+/// Any DAG is legal. The planner writes the common ones in one order, so that a backend can recognise them and write them as vector code:
+///
+/// - `F32`: `t = Total(0)`; `t = Add(t, Load bias)`; `t = Add(t, Load residual)`; `t = Max(t, Const lo)`; `t = Min(t, Const hi)`; store. Every step
+///   but the store may be missing, and activations other than a clamp stand where the clamp is.
+/// - `Int8`: `t = Total(0)`; `t = Add(t, Load bias)`; `t = Requantize { value: t, multiplier: Load, shift }`; `t = Add(t, Const zero)`, missing where
+///   the zero point is 0; `t = Max(t, Const lo)`; `t = Min(t, Const hi)`; store. A quantized sum with a residual follows that clamp:
+///   `t = Mul(t, Const x)`; `r = Mul(Load residual, Const y)`; `t = Add(t, r)`; `t = Add(t, Const k)`, missing where it is 0;
+///   `t = Requantize { value: t, multiplier: Const 1, shift }`; then `Add`, `Max`, `Min` as before.
+///
+/// A constant operand is always the second one. Where `out_c` is 1 or there is one pixel, the terms of axes 1 and 0 stay all the same.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Epilogue {
     /// The expressions.
