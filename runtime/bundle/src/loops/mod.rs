@@ -314,14 +314,9 @@ pub struct Window {
 }
 
 impl Window {
-    /// Output pixels of all images.
-    pub fn pixels(&self) -> u64 {
-        u64::from(self.batch) * u64::from(self.out_h) * u64::from(self.out_w)
-    }
-
     /// Output elements of all images.
     pub fn outputs(&self) -> u64 {
-        self.pixels() * u64::from(self.out_c)
+        u64::from(self.pixels()) * u64::from(self.out_c)
     }
 
     /// Taps of the window.
