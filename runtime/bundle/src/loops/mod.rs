@@ -8,6 +8,9 @@
 //! decided before anything runs ([`crate::plan::verify`]).
 
 pub mod eval;
+mod names;
+pub mod parse;
+mod print;
 pub mod scalar;
 pub mod types;
 

@@ -190,7 +190,7 @@ pub fn compare(op: CompareOp, x: Scalar, y: Scalar) -> Result<bool, TypeMismatch
 macro_rules! cast_number {
     ($to:expr, $x:expr) => {
         match $to {
-            DType::Bool => Scalar::Bool($x != Default::default()),
+            DType::Bool => Scalar::Bool($x as f64 != 0.0),
             DType::I32 => Scalar::I32($x as i32),
             DType::U32 => Scalar::U32($x as u32),
             DType::I64 => Scalar::I64($x as i64),
