@@ -81,3 +81,66 @@ pub enum Binding {
     /// The uniform buffer of the symbols.
     Symbols,
 }
+
+/// The greatest number of workgroups in a dimension, and of dispatches, that a program may ask for.
+const MAX_WORKGROUPS: u32 = 65_535;
+const MAX_DISPATCHES: usize = 100_000;
+
+impl GpuProgram {
+    /// Checks that the program is in the limits of WebGPU and matches the plan: slots, bindings, transfers, workgroups. Shaders are
+    /// checked by whoever compiles them, and cannot leave their bindings.
+    pub fn verify(&self, plan: &crate::plan::Plan) -> Result<(), String> {
+        let total = self.slots.iter().try_fold(0u64, |total, &bytes| total.checked_add(bytes));
+        let fits = total.is_some_and(|total| total <= crate::plan::verify::MAX_BYTES);
+        if !fits || self.slots.iter().any(|bytes| *bytes == 0 || bytes % 16 != 0) {
+            return Err("its slots are too large or not a multiple of 16 bytes".into());
+        }
+        if self.uniforms.iter().any(|symbol| plan.symbols.get(*symbol).is_none()) {
+            return Err("it asks for a symbol that the plan has not".into());
+        }
+        transfers_fit("input", &self.inputs, &plan.inputs, self, plan)?;
+        transfers_fit("output", &self.outputs, &plan.outputs, self, plan)?;
+        if self.dispatches.len() > MAX_DISPATCHES {
+            return Err(format!("it has more than {MAX_DISPATCHES} dispatches"));
+        }
+        self.dispatches.iter().try_for_each(|dispatch| {
+            let error = |reason: &str| Err(format!("dispatch `{}`: {reason}", dispatch.kernel));
+            if dispatch.module as usize >= self.modules.len() {
+                return error("it has no shader");
+            }
+            if dispatch.workgroups.iter().any(|&count| count == 0 || count > MAX_WORKGROUPS) {
+                return error("a count of workgroups is 0 or over 65535");
+            }
+            let bound = |binding: &Binding| match *binding {
+                Binding::Read(slot) | Binding::Write(slot) => (slot as usize) < self.slots.len(),
+                Binding::Weights { offset, bytes } => {
+                    let end = offset.checked_add(bytes);
+                    offset % 256 == 0 && bytes % 4 == 0 && bytes > 0 && end.is_some_and(|end| end <= plan.weights_bytes.next_multiple_of(4))
+                }
+                Binding::Symbols => !self.uniforms.is_empty(),
+            };
+            if dispatch.bindings.iter().all(bound) { Ok(()) } else { error("a binding leaves its buffer") }
+        })
+    }
+}
+
+fn transfers_fit(
+    kind: &str,
+    transfers: &[Transfer],
+    ports: &[crate::plan::Port],
+    program: &GpuProgram,
+    plan: &crate::plan::Plan,
+) -> Result<(), String> {
+    if transfers.len() != ports.len() {
+        return Err(format!("it has {} {kind}s, the plan {}", transfers.len(), ports.len()));
+    }
+    for (transfer, port) in transfers.iter().zip(ports) {
+        let room = program.slots.get(transfer.slot as usize).copied().unwrap_or(0);
+        let end = transfer.offset.checked_add(transfer.bytes.next_multiple_of(4));
+        let same = transfer.buffer == port.buffer && transfer.bytes == plan.buffers[port.buffer].bytes();
+        if !same || transfer.offset % 4 != 0 || end.is_none_or(|end| end > room) {
+            return Err(format!("{kind} `{}` does not fit its slot", port.name));
+        }
+    }
+    Ok(())
+}

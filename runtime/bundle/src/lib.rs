@@ -6,10 +6,12 @@
 //!
 //! Nothing here knows the compiler, and everything read here is untrusted until [`plan`] verification and the digests say otherwise.
 
+pub mod bundle;
 pub mod dtype;
 pub mod gpu;
 pub mod loops;
 pub mod manifest;
 pub mod plan;
 
+pub use bundle::{Bundle, BundleError};
 pub use dtype::{DType, Scalar};
