@@ -1,7 +1,8 @@
 //! The operations of the tensor graph, each with its exact semantics.
 //!
 //! Unless stated otherwise an operation has one result. `x` is operand 0, `y` operand 1 and so on. Axes are resolved: never negative. Map operations
-//! broadcast as NumPy does: shapes are aligned at the last axis, and sizes 1 stretch.
+//! broadcast as NumPy does: shapes are aligned at the last axis, and sizes 1 stretch. Maps compute in the compute type (`DType::compute`) and narrow the
+//! result: integers keep their low bits, floats round to nearest even.
 
 use crate::ir::TensorId;
 use mlp_bundle::DType;
@@ -49,18 +50,20 @@ pub enum ReduceKind {
 /// What a pool computes of its window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum PoolKind {
-    /// The greatest element; padding does not take part.
+    /// The greatest element, as `BinaryOp::Max` from the least value up: padding and NaN do not take part.
     Max,
     /// The mean of the elements that are not padding.
     Mean,
-    /// The sum of the elements divided by the window's size, padding counted as zeros (but not what `ceil_mode` added).
+    /// The sum of the elements divided by the window's size, all padding counted as zeros. (Where `ceil_mode` adds padding that does not count, the
+    /// importer makes a `Pad` of zeros and a `Mean`.)
     MeanWithPadding,
 }
 
 /// How an image is fitted to another aspect ratio.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Fit {
-    /// The greatest centred part with the target's aspect ratio is taken.
+    /// The greatest centred part with the target's aspect ratio is taken: `min(rows, columns * height / width)` rows and
+    /// `min(columns, rows * width / height)` columns (at least 1; integer divisions), from `(rows - those) / 2` and `(columns - those) / 2`.
     CropCenter,
     /// Both axes are scaled on their own.
     Stretch,
@@ -286,7 +289,10 @@ pub enum Op {
         epsilon: u32,
     },
     /// A photo `x` (`U8 [height, width, 4]`, RGBA, sizes symbolic) as `F32 [out_height, out_width, 3]` in `0..=255`: resampled with the triangle filter
-    /// widened to the scale where it shrinks (Pillow's `BILINEAR`), separably, columns first; weights of a pixel sum to 1, edges use what is inside the photo.
+    /// widened to the scale where it shrinks (Pillow's `BILINEAR` with a box), separably, columns first; weights of a pixel sum to 1, edges use what is
+    /// inside the photo. Along an axis of `size` elements, of which `count` from `start` are fitted to `made` results: `scale = count / made`,
+    /// `support = max(scale, 1)`, `centre = start + (i + 0.5) * scale`; result `i` reads positions `p` from `trunc(max(centre - support + 0.5, 0))` to below
+    /// `min(trunc(centre + support + 0.5), size)` with weights `max(0, 1 - |p - centre + 0.5| / support)` over their sum, all in `F32`.
     ImageResize {
         /// Rows of the result.
         height: u64,

@@ -2,7 +2,10 @@
 
 use crate::infer::{Inferred, broadcast, expect_dtype};
 use crate::ir::Type;
+use crate::numbers::Elements;
 use crate::op::{BinaryOp, CompareOp, UnaryOp};
+use crate::ops::movement::broadcast_to;
+use crate::tensor::Tensor;
 use mlp_bundle::DType;
 
 /// The text form's name.
@@ -95,4 +98,24 @@ pub(crate) fn infer_select(x: &Type, y: &Type, z: &Type) -> Inferred {
 
 fn same_dtype(x: &Type, y: &Type) -> Result<(), String> {
     if x.dtype == y.dtype { Ok(()) } else { Err(format!("operands have different element types, {} and {}", x.dtype, y.dtype)) }
+}
+
+pub(crate) fn eval_binary(op: BinaryOp, x: &Tensor, y: &Tensor, shape: &[u64]) -> Tensor {
+    let (left, right) = (Elements::load(&broadcast_to(x, shape)), Elements::load(&broadcast_to(y, shape)));
+    left.binary(op, right).store(x.dtype(), shape)
+}
+
+pub(crate) fn eval_compare(op: CompareOp, x: &Tensor, y: &Tensor, shape: &[u64]) -> Tensor {
+    let (left, right) = (Elements::load(&broadcast_to(x, shape)), Elements::load(&broadcast_to(y, shape)));
+    left.compare(op, &right).store(DType::Bool, shape)
+}
+
+pub(crate) fn eval_select(operands: &[&Tensor], shape: &[u64]) -> Tensor {
+    let [condition, yes, no] = [0, 1, 2].map(|index| broadcast_to(operands[index], shape));
+    let size = yes.dtype().size();
+    let mut bytes = Vec::with_capacity(yes.bytes().len());
+    for ((&take, yes), no) in condition.bytes().iter().zip(yes.bytes().chunks_exact(size)).zip(no.bytes().chunks_exact(size)) {
+        bytes.extend_from_slice(if take != 0 { yes } else { no });
+    }
+    Tensor::new(yes.dtype(), shape.to_vec(), bytes).expect("one element for each condition")
 }

@@ -4,7 +4,9 @@
 //! that compares `eval` with numbers worked out by other means.
 
 use crate::ir::Type;
+use crate::numbers::Elements;
 use crate::op::Op;
+use crate::tensor::Tensor;
 
 pub(crate) mod composite;
 pub(crate) mod conv;
@@ -111,4 +113,41 @@ pub(crate) fn infer(op: &Op, x: &[Type], declared: Option<&Type>) -> Result<Vec<
         Op::ImageResize { height, width, .. } => image::infer(*height, *width, &x[0]),
     };
     Ok(vec![one?])
+}
+
+/// The results of an operation whose operands and result types have been checked. `shapes` are the results' sizes.
+pub(crate) fn eval(op: &Op, x: &[&Tensor], results: &[Type], shapes: &[Vec<u64>]) -> Vec<Tensor> {
+    let (dtype, shape) = (results[0].dtype, &shapes[0]);
+    let one = match op {
+        Op::Constant(_) => unreachable!("constants are read, not evaluated"),
+        Op::Unary(op) => Elements::load(x[0]).unary(*op).store(dtype, shape),
+        Op::Binary(op) => map::eval_binary(*op, x[0], x[1], shape),
+        Op::Compare(op) => map::eval_compare(*op, x[0], x[1], shape),
+        Op::Select => map::eval_select(x, shape),
+        Op::Cast(dtype) => Elements::load(x[0]).cast(dtype.compute()).store(*dtype, shape),
+        Op::Reshape => x[0].reshaped(shape).expect("the shape rule counts elements"),
+        Op::Broadcast => movement::broadcast_to(x[0], shape),
+        Op::Slice { starts, steps } => movement::eval_slice(starts, steps, x[0], shape),
+        Op::Transpose { perm } => movement::transposed(x[0], perm),
+        Op::Pad { before, .. } => movement::eval_pad(before, x[0], x[1], shape),
+        Op::Concat { axis } => movement::eval_concat(*axis, x, shape),
+        Op::Gather { axis } => movement::eval_gather(*axis, x[0], x[1], shape),
+        Op::Reduce { kind, axes, .. } => reduce::eval_reduce(*kind, axes, x[0], shape),
+        Op::ArgReduce { max, axis, last, .. } => reduce::eval_arg(*max, *axis, *last, x[0], shape),
+        Op::TopK { k, axis, largest } => return reduce::eval_top_k(*k, *axis, *largest, x[0]),
+        Op::MatMul => matmul::eval(x[0], x[1], shape),
+        Op::Conv { spatial, groups, layout } => conv::eval(spatial, *groups, *layout, x, shape),
+        Op::Pool { kind, spatial, layout } => pool::eval(*kind, spatial, *layout, x[0], shape),
+        Op::MaxPoolIndices { spatial, column_major } => pool::eval_indices(spatial, *column_major, x[0], shape),
+        Op::Quantize { axis } => quantize::eval_quantize(*axis, x),
+        Op::Dequantize { axis } => quantize::eval_dequantize(*axis, x),
+        Op::QuantizedConv { .. } => quantized::eval_conv(op, x, shape),
+        Op::QuantizedMatMul { .. } => quantized::eval_matmul(op, x, shape),
+        Op::QuantizedAdd { .. } => quantized::eval_add(op, x, shape),
+        Op::QuantizedMean { .. } => quantized::eval_mean(op, x, shape),
+        Op::Softmax { axis } => composite::eval_softmax(*axis, x[0]),
+        Op::BatchNorm { epsilon } => composite::eval_batch_norm(f32::from_bits(*epsilon), x),
+        Op::ImageResize { height, width, fit } => image::eval(*height, *width, *fit, x[0]),
+    };
+    vec![one]
 }

@@ -3,6 +3,7 @@
 use crate::infer::{Inferred, broadcast, check_axis, constant_dim, expect_shape};
 use crate::ir::Type;
 use crate::shape::{Dim, Shape};
+use crate::tensor::Tensor;
 
 pub(crate) fn infer_constant(declared: &Type) -> Inferred {
     if declared.shape.constants().is_none() {
@@ -119,4 +120,139 @@ pub(crate) fn infer_gather(axis: u32, x: &Type, y: &Type) -> Inferred {
     dims.extend_from_slice(&y.shape.0);
     dims.extend_from_slice(&x.shape.0[axis + 1..]);
     Ok(Type::new(x.dtype, Shape(dims)))
+}
+
+/// Row-major strides, in elements.
+pub(crate) fn row_major(shape: &[u64]) -> Vec<i64> {
+    let mut strides = vec![1; shape.len()];
+    for axis in (1..shape.len()).rev() {
+        strides[axis - 1] = strides[axis] * shape[axis] as i64;
+    }
+    strides
+}
+
+/// Calls `visit` with every position of a shape, in row-major order.
+pub(crate) fn for_each_position(shape: &[u64], mut visit: impl FnMut(&[u64])) {
+    if shape.contains(&0) {
+        return;
+    }
+    let mut position = vec![0; shape.len()];
+    loop {
+        visit(&position);
+        let Some(axis) = (0..shape.len()).rev().find(|&axis| position[axis] + 1 < shape[axis]) else { return };
+        position[axis] += 1;
+        position[axis + 1..].fill(0);
+    }
+}
+
+/// The tensor of `shape` whose element at a position is element `offset + sum(position * stride)` of `x`.
+fn strided(x: &Tensor, shape: &[u64], offset: i64, strides: &[i64]) -> Tensor {
+    let size = x.dtype().size();
+    let count: u64 = shape.iter().product();
+    let mut bytes = Vec::with_capacity(count as usize * size);
+    let (outer, inner) = shape.split_at(shape.len().saturating_sub(1));
+    let (outer_strides, inner_stride) = strides.split_at(outer.len());
+    let (length, step) = (inner.first().copied().unwrap_or(1), inner_stride.first().copied().unwrap_or(0));
+    for_each_position(outer, |position| {
+        let start = offset + position.iter().zip(outer_strides).map(|(&index, stride)| index as i64 * stride).sum::<i64>();
+        if step == 1 {
+            let start = start as usize * size;
+            bytes.extend_from_slice(&x.bytes()[start..start + length as usize * size]);
+        } else {
+            for index in 0..length as i64 {
+                let at = (start + index * step) as usize * size;
+                bytes.extend_from_slice(&x.bytes()[at..at + size]);
+            }
+        }
+    });
+    Tensor::new(x.dtype(), shape.to_vec(), bytes).expect("one element a position")
+}
+
+/// `x` stretched to `shape`, which it broadcasts to.
+pub(crate) fn broadcast_to(x: &Tensor, shape: &[u64]) -> Tensor {
+    if x.shape() == shape || shape.contains(&0) {
+        return x.reshaped(shape).unwrap_or_else(|_| Tensor::new(x.dtype(), shape.to_vec(), Vec::new()).expect("nothing has no bytes"));
+    }
+    let mut strides = vec![0; shape.len() - x.shape().len()];
+    strides.extend(row_major(x.shape()).iter().zip(x.shape()).map(|(&stride, &dim)| if dim == 1 { 0 } else { stride }));
+    strided(x, shape, 0, &strides)
+}
+
+/// `x` with axis `i` of the result being axis `perm[i]`.
+pub(crate) fn transposed(x: &Tensor, perm: &[u32]) -> Tensor {
+    let strides = row_major(x.shape());
+    let shape: Vec<u64> = perm.iter().map(|&axis| x.shape()[axis as usize]).collect();
+    let strides: Vec<i64> = perm.iter().map(|&axis| strides[axis as usize]).collect();
+    strided(x, &shape, 0, &strides)
+}
+
+/// The permutation that moves `axes` to the end, in order.
+pub(crate) fn axes_last(rank: usize, axes: &[u32]) -> Vec<u32> {
+    (0..rank as u32).filter(|axis| !axes.contains(axis)).chain(axes.iter().copied()).collect()
+}
+
+/// The permutation that undoes `perm`.
+pub(crate) fn inverse(perm: &[u32]) -> Vec<u32> {
+    let mut inverse = vec![0; perm.len()];
+    perm.iter().enumerate().for_each(|(index, &axis)| inverse[axis as usize] = index as u32);
+    inverse
+}
+
+pub(crate) fn eval_slice(starts: &[i64], steps: &[i64], x: &Tensor, shape: &[u64]) -> Tensor {
+    let strides = row_major(x.shape());
+    let offset = starts.iter().zip(&strides).map(|(start, stride)| start * stride).sum();
+    let steps: Vec<i64> = steps.iter().zip(&strides).map(|(step, stride)| step * stride).collect();
+    strided(x, shape, offset, &steps)
+}
+
+pub(crate) fn eval_pad(before: &[u64], x: &Tensor, value: &Tensor, shape: &[u64]) -> Tensor {
+    let size = x.dtype().size();
+    let count: u64 = shape.iter().product();
+    let mut bytes = value.bytes().repeat(count as usize);
+    let strides = row_major(shape);
+    let row = x.shape().last().copied().unwrap_or(1) as usize * size;
+    let mut rows = x.bytes().chunks_exact(row.max(1));
+    for_each_position(&x.shape()[..x.shape().len().saturating_sub(1)], |position| {
+        let lead = before.last().copied().unwrap_or(0) as i64;
+        let start: i64 =
+            lead + position.iter().zip(before).zip(&strides).map(|((&at, &pad), &stride)| (at + pad) as i64 * stride).sum::<i64>();
+        if let Some(source) = rows.next() {
+            bytes[start as usize * size..][..row].copy_from_slice(source);
+        }
+    });
+    Tensor::new(x.dtype(), shape.to_vec(), bytes).expect("padding fills the shape")
+}
+
+pub(crate) fn eval_concat(axis: u32, operands: &[&Tensor], shape: &[u64]) -> Tensor {
+    let axis = axis as usize;
+    let outer: u64 = shape[..axis].iter().product();
+    let chunk = |tensor: &Tensor| tensor.shape()[axis..].iter().product::<u64>() as usize * tensor.dtype().size();
+    let mut bytes = Vec::new();
+    for index in 0..outer as usize {
+        for tensor in operands {
+            let size = chunk(tensor);
+            bytes.extend_from_slice(&tensor.bytes()[index * size..(index + 1) * size]);
+        }
+    }
+    Tensor::new(operands[0].dtype(), shape.to_vec(), bytes).expect("the parts fill the shape")
+}
+
+pub(crate) fn eval_gather(axis: u32, x: &Tensor, indices: &Tensor, shape: &[u64]) -> Tensor {
+    let axis = axis as usize;
+    let (outer, size) = (x.shape()[..axis].iter().product::<u64>() as usize, x.shape()[axis] as i64);
+    let inner = x.shape()[axis + 1..].iter().product::<u64>() as usize * x.dtype().size();
+    let indices = indices.to_i64().expect("the shape rule asks for integers");
+    let mut bytes = Vec::new();
+    for block in 0..outer {
+        for &index in &indices {
+            // Of an axis of size 0 there is nothing to clamp to; such elements read as zero.
+            let Some(index) = (size > 0).then(|| (if index < 0 { index.saturating_add(size) } else { index }).clamp(0, size - 1)) else {
+                bytes.resize(bytes.len() + inner, 0);
+                continue;
+            };
+            let start = (block * size as usize + index as usize) * inner;
+            bytes.extend_from_slice(&x.bytes()[start..start + inner]);
+        }
+    }
+    Tensor::new(x.dtype(), shape.to_vec(), bytes).expect("one slice an index")
 }

@@ -2,6 +2,10 @@
 
 use crate::infer::{Inferred, check_axis, expect_dtype};
 use crate::ir::Type;
+use crate::numbers::Elements;
+use crate::ops::movement::for_each_position;
+use crate::ops::quantized::range;
+use crate::tensor::Tensor;
 use mlp_bundle::DType;
 
 /// What `Quantize` makes.
@@ -43,4 +47,41 @@ fn check_scale(axis: u32, operands: &[Type]) -> Result<(), String> {
         }
         _ => Err(format!("a scale of shape {scale} does not fit {x}")),
     }
+}
+
+/// For each element of `x` the number of its scale.
+fn scale_numbers(axis: u32, x: &[u64], scale: &[u64]) -> Vec<usize> {
+    // A scale along one axis is one block an element of it, and one block in all other axes.
+    let blocks: Vec<u64> = match scale {
+        [] => vec![1; x.len()],
+        [count] if x.len() > 1 => (0..x.len()).map(|index| if index == axis as usize { *count } else { 1 }).collect(),
+        blocks => blocks.to_vec(),
+    };
+    let mut numbers = Vec::with_capacity(x.iter().product::<u64>() as usize);
+    for_each_position(x, |position| {
+        let block = |axis: usize| position[axis] / x[axis].div_ceil(blocks[axis]);
+        numbers.push((0..x.len()).fold(0, |number, axis| number * blocks[axis] + block(axis)) as usize);
+    });
+    numbers
+}
+
+pub(crate) fn eval_quantize(axis: u32, operands: &[&Tensor]) -> Tensor {
+    let (x, scale, zero) = (operands[0], operands[1].as_f32().expect("f32"), operands[2].to_i64().expect("integers"));
+    let Elements::F32(values) = Elements::load(x).cast(DType::F32) else { unreachable!("cast to f32") };
+    let (least, most) = range(operands[2].dtype());
+    let numbers = scale_numbers(axis, x.shape(), operands[1].shape());
+    let quantize = |(&value, &number): (&f32, &usize)| {
+        let scaled = (value * (1.0 / scale[number])).round_ties_even();
+        (scaled as i64).saturating_add(zero[number]).clamp(least.into(), most.into())
+    };
+    let quantized = values.iter().zip(&numbers).map(quantize).collect();
+    Elements::from_ints(operands[2].dtype(), quantized).store(operands[2].dtype(), x.shape())
+}
+
+pub(crate) fn eval_dequantize(axis: u32, operands: &[&Tensor]) -> Tensor {
+    let (x, scale, zero) = (operands[0], operands[1].as_f32().expect("f32"), operands[2].to_i64().expect("integers"));
+    let numbers = scale_numbers(axis, x.shape(), operands[1].shape());
+    let values = x.to_i64().expect("integers");
+    let dequantize = |(&value, &number): (&i64, &usize)| (value as i32).wrapping_sub(zero[number] as i32) as f32 * scale[number];
+    Elements::F32(values.iter().zip(&numbers).map(dequantize).collect()).store(DType::F32, x.shape())
 }

@@ -2,9 +2,13 @@
 
 use crate::infer::{Inferred, broadcast, check_axes, constant_dim, expect_dtype, expect_shape};
 use crate::ir::Type;
+use crate::numbers::{Elements, requantize, round_shift};
 use crate::op::Op;
-use crate::ops::{conv, reduce};
+use crate::ops::matmul::Sum;
+use crate::ops::movement::{axes_last, broadcast_to, transposed};
+use crate::ops::{conv, reduce, window};
 use crate::shape::{Dim, Shape};
+use crate::tensor::Tensor;
 use mlp_bundle::DType;
 
 const BYTES: [DType; 2] = [DType::U8, DType::I8];
@@ -99,4 +103,73 @@ fn check_output(dtype: DType, shift: u8, lo: i32, hi: i32) -> Result<(), String>
         return Err(format!("the bounds {lo} to {hi} are no range within {dtype}"));
     }
     Ok(())
+}
+
+/// Elements of a tensor whose compute type is `I32`.
+fn ints(tensor: &Tensor) -> Vec<i32> {
+    match Elements::load(tensor) {
+        Elements::I32(values) => values,
+        _ => unreachable!("the shape rule asks for narrow integers"),
+    }
+}
+
+/// Sums of channels that lie innermost, requantized.
+fn requantize_channels(sums: &[i32], multiplier: &[i32], shift: u8, out_zero: i32, lo: i32, hi: i32) -> Vec<i32> {
+    let one = |(&sum, &multiplier)| requantize(sum, multiplier, shift).saturating_add(out_zero).clamp(lo, hi);
+    sums.iter().zip(multiplier.iter().cycle()).map(one).collect()
+}
+
+pub(crate) fn eval_conv(op: &Op, operands: &[&Tensor], shape: &[u64]) -> Tensor {
+    let Op::QuantizedConv { spatial, groups, layout, in_zero, out_zero, shift, dtype, lo, hi } = op else {
+        unreachable!("dispatched by kind")
+    };
+    let x = window::channels_last(*layout, operands[0]);
+    let sizes = conv::Sizes::new(spatial, *groups, *layout, &x, operands[1], shape);
+    let weights = ints(&conv::packed(operands[1], *groups));
+    let sums = conv::sum_windows(&sizes, &ints(&x), &weights, Some(&ints(operands[2])), *in_zero);
+    let results = requantize_channels(&sums, &ints(operands[3]), *shift, *out_zero, *lo, *hi);
+    window::from_channels_last(*layout, &Elements::I32(results), *dtype, shape)
+}
+
+pub(crate) fn eval_matmul(op: &Op, operands: &[&Tensor], shape: &[u64]) -> Tensor {
+    let Op::QuantizedMatMul { out_zero, shift, dtype, lo, hi } = op else { unreachable!("dispatched by kind") };
+    let (x, weights, bias) = (ints(operands[0]), ints(operands[1]), ints(operands[2]));
+    let depth = operands[1].shape()[0] as usize;
+    let mut sums = bias.repeat(shape[0] as usize);
+    if depth > 0 && !bias.is_empty() {
+        for (sums, x) in sums.chunks_exact_mut(bias.len()).zip(x.chunks_exact(depth)) {
+            Sum::add_products(sums, x, &weights);
+        }
+    }
+    let results = match operands.get(3) {
+        Some(multiplier) => requantize_channels(&sums, &ints(multiplier), *shift, *out_zero, *lo, *hi),
+        None => sums,
+    };
+    Elements::I32(results).store(*dtype, shape)
+}
+
+pub(crate) fn eval_add(op: &Op, operands: &[&Tensor], shape: &[u64]) -> Tensor {
+    let Op::QuantizedAdd { x_zero, y_zero, x_mult, y_mult, out_zero, shift, dtype, lo, hi } = op else {
+        unreachable!("dispatched by kind")
+    };
+    let (x, y) = (ints(&broadcast_to(operands[0], shape)), ints(&broadcast_to(operands[1], shape)));
+    let add = |(&x, &y): (&i32, &i32)| {
+        let scaled = |value: i32, zero: i32, mult: i32| value.wrapping_sub(zero).wrapping_mul(mult);
+        let sum = scaled(x, *x_zero, *x_mult).wrapping_add(scaled(y, *y_zero, *y_mult));
+        (round_shift(sum.into(), *shift) as i32).saturating_add(*out_zero).clamp(*lo, *hi)
+    };
+    Elements::I32(x.iter().zip(&y).map(add).collect()).store(*dtype, shape)
+}
+
+pub(crate) fn eval_mean(op: &Op, operands: &[&Tensor], shape: &[u64]) -> Tensor {
+    let Op::QuantizedMean { axes, in_zero, multiplier, shift, out_zero, dtype, lo, hi } = op else { unreachable!("dispatched by kind") };
+    let x = operands[0];
+    let length = axes.iter().map(|&axis| x.shape()[axis as usize]).product::<u64>() as usize;
+    let values = ints(&transposed(x, &axes_last(x.shape().len(), axes)));
+    let count = shape.iter().product::<u64>() as usize;
+    let sum = |row: usize| {
+        values[row * length..(row + 1) * length].iter().fold(0i32, |sum, &value| sum.wrapping_add(value.wrapping_sub(*in_zero)))
+    };
+    let sums: Vec<i32> = (0..count).map(sum).collect();
+    Elements::I32(requantize_channels(&sums, &[*multiplier], *shift, *out_zero, *lo, *hi)).store(*dtype, shape)
 }

@@ -1,8 +1,12 @@
 //! Windows over spatial axes: what convolutions and pools share.
 
 use crate::infer::constant_dim;
+use crate::numbers::Elements;
 use crate::op::{Layout, Spatial};
+use crate::ops::movement::{axes_last, for_each_position, inverse, transposed};
 use crate::shape::{Dim, Shape};
+use crate::tensor::Tensor;
+use mlp_bundle::DType;
 
 impl Layout {
     /// The channel axis of a tensor of that rank.
@@ -58,4 +62,65 @@ pub(crate) fn infer(spatial: &Spatial, layout: Layout, x: &Shape, channels: Dim)
         *dim = Dim::Const(windows.ok_or_else(|| format!("no window of {} fits spatial axis {axis} of {x}", spatial.kernel[axis]))?);
     }
     Ok(shape)
+}
+
+/// Which input element each tap of each window reads, as row-major positions in the spatial axes alone.
+pub(crate) struct Taps<'a> {
+    spatial: &'a Spatial,
+    input: &'a [u64],
+}
+
+impl<'a> Taps<'a> {
+    /// The taps over spatial axes of these sizes.
+    pub(crate) fn new(spatial: &'a Spatial, input: &'a [u64]) -> Taps<'a> {
+        Taps { spatial, input }
+    }
+
+    /// For each window in row-major order calls `visit` with its taps in row-major order: a position, or none in the padding.
+    pub(crate) fn for_each_window(&self, output: &[u64], mut visit: impl FnMut(&[Option<usize>])) {
+        let mut taps = Vec::with_capacity(self.spatial.taps() as usize);
+        for_each_position(output, |window| {
+            taps.clear();
+            for_each_position(&self.spatial.kernel, |tap| taps.push(self.position(window, tap)));
+            visit(&taps);
+        });
+    }
+
+    fn position(&self, window: &[u64], tap: &[u64]) -> Option<usize> {
+        let Spatial { strides, dilations, pads_begin, .. } = self.spatial;
+        window
+            .iter()
+            .enumerate()
+            .try_fold(0u64, |position, (axis, &index)| {
+                let at = (index * strides[axis] + tap[axis] * dilations[axis]).checked_sub(pads_begin[axis])?;
+                (at < self.input[axis]).then(|| position * self.input[axis] + at)
+            })
+            .map(|position| position as usize)
+    }
+}
+
+/// The sizes of the spatial axes.
+pub(crate) fn spatial_sizes(layout: Layout, shape: &[u64]) -> &[u64] {
+    let first = layout.spatial_axis();
+    &shape[first..first + shape.len() - 2]
+}
+
+/// `x` with its channels last.
+pub(crate) fn channels_last(layout: Layout, x: &Tensor) -> Tensor {
+    match layout {
+        Layout::ChannelsLast => x.clone(),
+        Layout::ChannelsFirst => transposed(x, &axes_last(x.shape().len(), &[1])),
+    }
+}
+
+/// A tensor of `elements` in the order N, spatial, channels, in the given layout and shape.
+pub(crate) fn from_channels_last(layout: Layout, elements: &Elements, dtype: DType, shape: &[u64]) -> Tensor {
+    match layout {
+        Layout::ChannelsLast => elements.store(dtype, shape),
+        Layout::ChannelsFirst => {
+            let perm = axes_last(shape.len(), &[1]);
+            let stored: Vec<u64> = perm.iter().map(|&axis| shape[axis as usize]).collect();
+            transposed(&elements.store(dtype, &stored), &inverse(&perm))
+        }
+    }
 }
