@@ -1,7 +1,8 @@
 //! The tensor graph: what a pipeline computes, before anything is decided about how.
 //!
 //! [`ir`] holds the entities and the graph itself, [`op`] the operations with their exact semantics, `build` the methods that make and edit graphs, and
-//! [`infer`] what types results have. [`eval`] is the reference interpreter.
+//! [`infer`] what types results have. [`eval`] is the reference interpreter,
+//! [`text`] prints and parses, [`verify`] lists and checks the invariants, [`specialize`] binds symbolic sizes.
 
 mod build;
 pub mod eval;
@@ -11,7 +12,10 @@ mod numbers;
 pub mod op;
 mod ops;
 pub mod shape;
+pub mod specialize;
 pub mod tensor;
+pub mod text;
+pub mod verify;
 
 pub use infer::InferError;
 pub use ir::{Graph, OpId, Origin, Type, ValueId};

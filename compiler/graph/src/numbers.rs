@@ -160,7 +160,7 @@ impl Elements {
         macro_rules! numbers {
             ($values:expr) => {
                 match to {
-                    DType::Bool => Elements::Bool($values.iter().map(|&value| value != Default::default()).collect()),
+                    DType::Bool => Elements::Bool($values.iter().map(|&value| is_set(value)).collect()),
                     DType::I32 => Elements::I32($values.iter().map(|&value| value as i32).collect()),
                     DType::U32 => Elements::U32($values.iter().map(|&value| value as u32).collect()),
                     DType::I64 => Elements::I64($values.iter().map(|&value| value as i64).collect()),
@@ -180,6 +180,11 @@ impl Elements {
             Elements::F64(values) => numbers!(values),
         }
     }
+}
+
+/// `value != 0`.
+fn is_set<T: Default + PartialEq>(value: T) -> bool {
+    value != T::default()
 }
 
 /// A compute type that is not `Bool`.

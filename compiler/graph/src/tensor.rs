@@ -126,6 +126,8 @@ macro_rules! for_element {
     }};
 }
 
+pub(crate) use for_element;
+
 impl Tensor {
     /// A tensor of these little-endian bytes.
     pub fn new(dtype: DType, shape: Vec<u64>, bytes: Vec<u8>) -> Result<Tensor, TensorSizeError> {

@@ -367,4 +367,50 @@ fn images_keep_constant_colours_and_crop_the_centre() {
     let reds: Vec<f32> = halved.chunks(3).take(3).map(|pixel| pixel[0]).collect();
     let expected = [(3.0 * 0.0 + 3.0 * 10.0 + 20.0) / 7.0, 25.0, (30.0 + 3.0 * 40.0 + 3.0 * 50.0) / 7.0];
     assert!(reds.iter().zip(expected).all(|(a, b): (&f32, f32)| (a - b).abs() < 1e-4), "{reds:?}");
+
+    // Pillow 12 on 11 rows and 17 columns of such numbers, a channel at a time in 32-bit floats (mode "F"), `resize(size, BILINEAR, box)`.
+    let photo = photo(11, 17, &|r, c| [0, 1, 2].map(|k| ((r * 37 + c * 53 + k * 91 + r * c % 7 * 19) % 256) as u8));
+    for (height, width, fit, every, expected) in PILLOW {
+        let resized = resize(height, width, fit, photo.clone()).as_f32().unwrap();
+        let pixels: Vec<f32> = resized.chunks(width as usize * 3).step_by(every).flatten().copied().collect();
+        assert_eq!(pixels.len(), expected.len());
+        let worst = pixels.iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(worst < 1e-3, "{height}x{width} {fit:?}: {worst}");
+    }
 }
+
+/// `(height, width, fit, every how many rows are listed, values)`.
+const PILLOW: [(u64, u64, Fit, usize, &[f32]); 3] = [
+    (
+        4,
+        5,
+        Fit::Stretch,
+        2,
+        &[
+            106.351, 125.404, 120.381, 134.370, 145.277, 139.216, 141.938, 111.688, 128.443, 118.221, 122.557, 141.863, 105.777, 141.748,
+            121.759, 121.310, 128.399, 110.892, 110.832, 123.535, 153.379, 126.983, 111.388, 143.378, 114.436, 152.514, 96.951, 122.756,
+            155.528, 109.744,
+        ],
+    ),
+    (
+        4,
+        3,
+        Fit::CropCenter,
+        1,
+        &[
+            133.108, 149.689, 142.788, 149.569, 112.682, 126.476, 123.292, 117.382, 135.066, 110.381, 152.265, 143.246, 121.283, 115.267,
+            130.686, 120.459, 112.929, 125.243, 101.926, 122.972, 166.543, 128.310, 115.792, 138.627, 109.195, 129.745, 126.779, 138.689,
+            144.907, 134.588, 155.082, 108.262, 127.248, 122.916, 87.349, 122.232,
+        ],
+    ),
+    (
+        13,
+        2,
+        Fit::Stretch,
+        4,
+        &[
+            105.146, 132.399, 142.451, 119.549, 112.399, 137.628, 122.817, 149.369, 117.312, 131.013, 122.073, 115.857, 117.092, 124.420,
+            140.309, 121.865, 130.904, 109.977, 147.715, 113.245, 111.154, 110.364, 108.273, 118.324,
+        ],
+    ),
+];

@@ -1,0 +1,152 @@
+//! What holds of every graph between passes.
+//!
+//! 1. Symbols have different names; so have the inputs, and so have the outputs.
+//! 2. Every input's value says that it is that input. Every result of a live operation says that it is that result of that operation.
+//! 3. An operation stands in `order` at most once.
+//! 4. Every operand of a live operation is an input or a result of an operation before it; so is every output's value, of any live operation.
+//! 5. Every symbol in the type of a live value is declared.
+//! 6. Every live operation has the operands, attributes and result types that [`result_types`] allows.
+//! 7. A constant's data has the type of its result.
+
+use crate::infer::result_types;
+use crate::ir::{Definition, Graph, OpId, Port, Type, ValueId};
+use crate::op::Op;
+use crate::shape::Dim;
+use std::collections::HashSet;
+
+/// An invariant that does not hold.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{place}: {message}")]
+pub struct VerifyError {
+    /// Where: an operation with its origin, or a port.
+    pub place: String,
+    /// What is wrong.
+    pub message: String,
+}
+
+/// Checks all invariants; the first that does not hold is the error.
+pub fn verify(graph: &Graph) -> Result<(), VerifyError> {
+    let mut names = HashSet::new();
+    if let Some(symbol) = graph.symbols.values().find(|symbol| !names.insert(&symbol.name)) {
+        return Err(error("symbols", format!("`{}` is declared twice", symbol.name)));
+    }
+    ports(graph, "input", &graph.inputs)?;
+    ports(graph, "output", &graph.outputs)?;
+    let mut defined = HashSet::new();
+    for (index, port) in graph.inputs.iter().enumerate() {
+        if graph.values[port.value].definition != Definition::Input(index as u32) {
+            return Err(error("inputs", format!("{} of `{}` is defined elsewhere", port.value, port.name)));
+        }
+        symbols(graph, graph.ty(port.value)).map_err(|message| error(&format!("input `{}`", port.name), message))?;
+        defined.insert(port.value);
+    }
+    let mut seen = HashSet::new();
+    for &id in &graph.order {
+        if !graph.ops.is_valid(id) || !seen.insert(id) {
+            return Err(error("order", format!("{id} does not exist or stands twice")));
+        }
+        operation(graph, id, &mut defined)
+            .map_err(|message| error(&format!("{} ({})", graph.ops[id].op.name(), graph.origin_name(id)), message))?;
+    }
+    match graph.outputs.iter().find(|port| !defined.contains(&port.value)) {
+        Some(port) => Err(error(&format!("output `{}`", port.name), format!("{} is defined by no live operation", port.value))),
+        None => Ok(()),
+    }
+}
+
+fn error(place: &str, message: String) -> VerifyError {
+    VerifyError { place: place.to_owned(), message }
+}
+
+fn ports(graph: &Graph, kind: &str, ports: &[Port]) -> Result<(), VerifyError> {
+    let mut names = HashSet::new();
+    for port in ports {
+        if !graph.values.is_valid(port.value) {
+            return Err(error(&format!("{kind} `{}`", port.name), format!("{} does not exist", port.value)));
+        }
+        if !names.insert(&port.name) {
+            return Err(error(&format!("{kind}s"), format!("two have the name `{}`", port.name)));
+        }
+    }
+    Ok(())
+}
+
+fn symbols(graph: &Graph, ty: &Type) -> Result<(), String> {
+    let known = |dim: &Dim| !matches!(dim, Dim::Symbol(symbol) if !graph.symbols.is_valid(*symbol));
+    if ty.shape.0.iter().all(known) { Ok(()) } else { Err(format!("{ty} names a symbol that is not declared")) }
+}
+
+fn operation(graph: &Graph, id: OpId, defined: &mut HashSet<ValueId>) -> Result<(), String> {
+    let node = &graph.ops[id];
+    if let Some(operand) = node.operands.iter().find(|operand| !defined.contains(operand)) {
+        return Err(format!("{operand} is not defined before it is used"));
+    }
+    let mut types = Vec::new();
+    for (index, &result) in node.results.iter().enumerate() {
+        if !graph.values.is_valid(result) || graph.values[result].definition != Definition::Result(id, index as u32) {
+            return Err(format!("{result} does not say that it is result {index}"));
+        }
+        symbols(graph, graph.ty(result))?;
+        types.push(graph.ty(result).clone());
+        defined.insert(result);
+    }
+    result_types(&node.op, &graph.operand_types(&node.operands), Some(&types)).map_err(|error| error.message)?;
+    if let Op::Constant(data) = node.op {
+        let tensor = graph.tensors.get(data).ok_or_else(|| format!("{data} does not exist"))?;
+        if Type::of(tensor) != types[0] {
+            return Err(format!("the data is {}, but the result {}", Type::of(tensor), types[0]));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ir::Origin;
+    use crate::op::UnaryOp;
+    use mlp_bundle::DType;
+
+    fn valid() -> Graph {
+        let mut graph = Graph::new("valid");
+        let x = graph.add_input("x", Type::fixed(DType::F32, &[2]));
+        let one = graph.scalar(DType::F32, 1.0, Origin::new("one"));
+        let y = graph.binary(crate::op::BinaryOp::Add, x, one, Origin::new("plus")).unwrap();
+        let z = graph.unary(UnaryOp::Exp, y, Origin::new("power")).unwrap();
+        graph.add_output("z", z);
+        graph
+    }
+
+    fn broken(change: impl FnOnce(&mut Graph)) -> String {
+        let mut graph = valid();
+        change(&mut graph);
+        verify(&graph).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn each_broken_invariant_is_found() {
+        assert_eq!(verify(&valid()), Ok(()));
+        assert_eq!(broken(|graph| graph.order.swap(1, 2)), "exp (power): %2 is not defined before it is used");
+        assert_eq!(broken(|graph| graph.order.push(graph.order[0])), "order: op0 does not exist or stands twice");
+        assert_eq!(broken(|graph| graph.order.truncate(2)), "output `z`: %3 is defined by no live operation");
+        assert_eq!(broken(|graph| graph.outputs.push(graph.outputs[0].clone())), "outputs: two have the name `z`");
+        let last = |graph: &Graph| graph.outputs[0].value;
+        let retyped = broken(|graph| {
+            let z = last(graph);
+            graph.values[z].ty = Type::fixed(DType::F32, &[3]);
+        });
+        assert_eq!(retyped, "exp (power): the result is f32[2], but f32[3] is declared");
+        let stolen = broken(|graph| {
+            let z = last(graph);
+            graph.values[z].definition = Definition::Input(0);
+        });
+        assert_eq!(stolen, "exp (power): %3 does not say that it is result 0");
+        let data = broken(|graph| graph.tensors[crate::ir::TensorId::from_u32(0)] = crate::Tensor::scalar(1i32));
+        assert_eq!(data, "constant (one): the data is i32[], but the result f32[]");
+        let undeclared = broken(|graph| {
+            let x = graph.inputs[0].value;
+            graph.values[x].ty.shape.0[0] = Dim::Symbol(crate::shape::SymId::from_u32(4));
+        });
+        assert_eq!(undeclared, "input `x`: f32[sym4] names a symbol that is not declared");
+    }
+}
