@@ -2,7 +2,8 @@
 //!
 //! [`ir`] holds the entities and the graph itself, [`op`] the operations with their exact semantics, `build` the methods that make and edit graphs, and
 //! [`infer`] what types results have. [`eval`] is the reference interpreter,
-//! [`text`] prints and parses, [`verify`] lists and checks the invariants, [`specialize`] binds symbolic sizes.
+//! [`text`] prints and parses, [`verify`] lists and checks the invariants, [`specialize`] binds symbolic sizes,
+//! [`passes`] make graphs better.
 
 mod build;
 pub mod eval;
@@ -11,6 +12,7 @@ pub mod ir;
 mod numbers;
 pub mod op;
 mod ops;
+pub mod passes;
 pub mod shape;
 pub mod specialize;
 pub mod tensor;

@@ -181,6 +181,29 @@ impl Tensor {
         Tensor::new(dtype, shape.to_vec(), element_bytes(dtype, value).repeat(count as usize))
     }
 
+    /// Numbers that look random, the same for the same seed, for tests: multiples of 1/16 in -2..=2 for floats, -32..=32 for signed, 0..=64 for
+    /// unsigned integers.
+    pub fn noise(dtype: DType, shape: &[u64], seed: u64) -> Result<Tensor, TensorSizeError> {
+        let mut state = seed ^ 0x9e3779b97f4a7c15;
+        let mut next = || {
+            state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            ((state >> 33) % 65) as f64
+        };
+        let Some(count) = shape.iter().try_fold(1u64, |product, &dim| product.checked_mul(dim)) else {
+            return Err(TensorSizeError { dtype, shape: shape.to_vec(), expected: None, actual: 0 });
+        };
+        let bytes = (0..count).flat_map(|_| {
+            let value = match dtype {
+                DType::Bool => f64::from(next() > 32.0),
+                dtype if dtype.is_float() => (next() - 32.0) / 16.0,
+                dtype if dtype.is_signed_int() => next() - 32.0,
+                _ => next(),
+            };
+            element_bytes(dtype, value)
+        });
+        Tensor::new(dtype, shape.to_vec(), bytes.collect())
+    }
+
     /// The element type.
     pub fn dtype(&self) -> DType {
         self.dtype

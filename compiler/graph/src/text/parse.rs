@@ -196,7 +196,7 @@ impl Source {
                 elements.iter().map(|element| element_bytes(ty.dtype, element)).collect::<Result<Vec<_>, _>>()?.concat()
             }
             Source::Hex(bytes) => bytes,
-            Source::Noise(seed) => return Ok(noise(ty.dtype, &shape, seed)),
+            Source::Noise(seed) => return Tensor::noise(ty.dtype, &shape, seed).map_err(|error| error.to_string()),
         };
         Tensor::new(ty.dtype, shape, bytes).map_err(|error| error.to_string())
     }
@@ -208,25 +208,6 @@ fn element_bytes(dtype: DType, text: &str) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
     for_element!(dtype, T => crate::tensor::Element::write(text.parse::<T>().map_err(|_| wrong())?, &mut bytes));
     Ok(bytes)
-}
-
-/// Numbers that look random, the same for the same seed: multiples of 1/16 in -2..=2 for floats, -32..=32 for signed, 0..=64 for unsigned integers.
-pub(crate) fn noise(dtype: DType, shape: &[u64], seed: u64) -> Tensor {
-    let mut state = seed ^ 0x9e3779b97f4a7c15;
-    let mut next = || {
-        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-        ((state >> 33) % 65) as f64
-    };
-    let bytes = (0..shape.iter().product::<u64>()).flat_map(|_| {
-        let value = match dtype {
-            DType::Bool => f64::from(next() > 32.0),
-            dtype if dtype.is_float() => (next() - 32.0) / 16.0,
-            dtype if dtype.is_signed_int() => next() - 32.0,
-            _ => next(),
-        };
-        Tensor::scalar_of(dtype, value).bytes().to_vec()
-    });
-    Tensor::new(dtype, shape.to_vec(), bytes.collect()).expect("one element a position")
 }
 
 /// What is left of a line.

@@ -1,0 +1,75 @@
+//! The passes, in the order they run. One file a pass; each takes any valid graph and leaves a valid graph that computes the same.
+
+use crate::infer::InferError;
+use crate::ir::Graph;
+use crate::verify::{VerifyError, verify};
+
+mod activations;
+mod batch_norm_fold;
+mod cleanup;
+mod constant_fold;
+mod cse;
+mod dead_code;
+mod layout;
+mod reshape_groups;
+mod rewrite;
+
+/// What a pass is: its name and what it does.
+pub type Pass = (&'static str, fn(&mut Graph) -> Result<(), InferError>);
+
+/// All passes, in order.
+pub const PASSES: &[Pass] = &[
+    // Shape arithmetic and reshaped weights become constants, so that all later passes see them as such.
+    ("constant_fold", constant_fold::run),
+    // Normalization goes into weights while convolutions still stand as imported.
+    ("batch_norm_fold", batch_norm_fold::run),
+    // Operations that do nothing go, and what can be said in several ways is said in one.
+    ("cleanup", cleanup::run),
+    ("activations", activations::run),
+    // Convolutions and pools take their channels last; transposes move to where they cancel.
+    ("layout", layout::run),
+    // Moving transposes leaves reshapes of reshapes behind, and constants to move.
+    ("constant_fold", constant_fold::run),
+    ("cleanup", cleanup::run),
+    // What is computed twice is computed once; then nothing refers to what no output needs.
+    ("cse", cse::run),
+    ("dead_code", dead_code::run),
+];
+
+/// Why a pass failed: a fault of the compiler, not of the model.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PassError {
+    /// A pass made an operation that does not fit its operands.
+    #[error("the pass `{pass}` failed: {error}")]
+    Infer {
+        /// The pass.
+        pass: &'static str,
+        /// What it made.
+        error: InferError,
+    },
+    /// A graph is not valid after a pass.
+    #[error("the graph is not valid after `{pass}`: {error}")]
+    Verify {
+        /// The pass, or `import` before the first.
+        pass: &'static str,
+        /// What does not hold.
+        error: VerifyError,
+    },
+}
+
+/// Runs all passes, with the verifier between them.
+pub fn optimize(graph: &mut Graph) -> Result<(), PassError> {
+    verify(graph).map_err(|error| PassError::Verify { pass: "import", error })?;
+    PASSES.iter().try_for_each(|pass| run(pass, graph))
+}
+
+/// Runs one pass and the verifier after it.
+pub fn run(&(pass, transform): &Pass, graph: &mut Graph) -> Result<(), PassError> {
+    transform(graph).map_err(|error| PassError::Infer { pass, error })?;
+    verify(graph).map_err(|error| PassError::Verify { pass, error })
+}
+
+/// The pass of that name.
+pub fn by_name(name: &str) -> Option<&'static Pass> {
+    PASSES.iter().find(|(known, _)| *known == name)
+}
