@@ -1,1 +1,119 @@
 //! Plans kernels, layouts, weights and memory of a tensor graph.
+//!
+//! [`plan`] takes an optimized graph whose sizes are constant (but for the height and width of photos) and yields a [`Plan`] that every backend lowers.
+//! The steps, in order:
+//! 1. `shapes`: all sizes, and what cannot be planned.
+//! 2. `group`: which operations become one kernel, and which values get memory.
+//! 3. `emit`: kernels, one file an operator family: `contract` and `pack` (convolutions and products over packed weights), `window`, `product`,
+//!    `reduce`, `topk`, `softmax`, `resize`; `value` and `map` turn all that is fused into expressions; `draft` tidies a nest.
+//! 4. `finish` and `arena`: ports, lifetimes, offsets, and the weights file.
+
+mod arena;
+mod constants;
+mod contract;
+mod draft;
+mod emit;
+mod finish;
+mod group;
+mod location;
+mod map;
+mod pack;
+mod planner;
+mod product;
+mod reduce;
+mod report;
+mod resize;
+mod scope;
+mod shapes;
+mod softmax;
+mod topk;
+mod value;
+mod window;
+
+pub use mlp_bundle::plan::Plan;
+pub use report::{KernelCost, Report};
+
+use mlp_graph::Graph;
+use planner::Planner;
+use std::collections::HashSet;
+
+/// Choices of planning. There is none yet that a caller must make.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PlanOptions {}
+
+/// A plan, its weights file, and what they cost.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Planned {
+    /// The plan.
+    pub plan: Plan,
+    /// The weights file.
+    pub weights: Vec<u8>,
+    /// The costs.
+    pub report: Report,
+}
+
+/// Why a graph cannot be planned.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PlanError {
+    /// A size is a symbol where a constant is needed.
+    #[error("{place} has the size `{symbol}`, which is not known: bind `{symbol}` to a number")]
+    Symbolic {
+        /// Which value.
+        place: String,
+        /// The symbol's name.
+        symbol: String,
+    },
+    /// A symbol of an input has no greatest value.
+    #[error(
+        "{place} has the size `{symbol}`, which has no greatest value, so its memory is unknown: declare one, such as `{symbol} <= 4096`"
+    )]
+    Unbounded {
+        /// Which input.
+        place: String,
+        /// The symbol's name.
+        symbol: String,
+    },
+    /// A value has more elements than indices can count.
+    #[error("{place} takes {elements} elements, more than the {max} that one buffer can have: use smaller sizes")]
+    TooLarge {
+        /// Which value.
+        place: String,
+        /// Its elements.
+        elements: u64,
+        /// The limit.
+        max: u64,
+    },
+    /// The arena or the weights file is too large.
+    #[error("the {what} takes {bytes} bytes, more than the {max} of 32-bit memory: use smaller sizes or fewer weights")]
+    Memory {
+        /// Which of the two.
+        what: &'static str,
+        /// Its bytes.
+        bytes: u64,
+        /// The limit.
+        max: u64,
+    },
+    /// Two ports have one name.
+    #[error("two inputs or outputs are called `{name}`: rename one")]
+    DuplicatePort {
+        /// The name.
+        name: String,
+    },
+}
+
+/// Plans a graph.
+pub fn plan(graph: &Graph, _options: &PlanOptions) -> Result<Planned, PlanError> {
+    let mut names = HashSet::new();
+    if let Some(port) = graph.inputs.iter().chain(&graph.outputs).find(|port| !names.insert(&port.name)) {
+        return Err(PlanError::DuplicatePort { name: port.name.clone() });
+    }
+    let shapes = shapes::Shapes::new(graph)?;
+    let groups = group::group(graph, &shapes);
+    let mut planner = Planner::new(graph, shapes, groups);
+    let inputs = planner.inputs()?;
+    planner.emit_all()?;
+    let outputs = planner.outputs();
+    planner.finish(inputs, outputs)
+}

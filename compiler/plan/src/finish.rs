@@ -1,0 +1,146 @@
+//! The last steps: ports, liveness, offsets, the weights file.
+
+use crate::arena::{Arena, Life, lower_bound, place};
+use crate::group::Role;
+use crate::location::Location;
+use crate::planner::Planner;
+use crate::report::{Report, buffers_of};
+use crate::{PlanError, Planned};
+use cranelift_entity::{PrimaryMap, SecondaryMap};
+use mlp_bundle::loops::BufferId;
+use mlp_bundle::plan::verify::MAX_BYTES;
+use mlp_bundle::plan::{Buffer, PLAN_VERSION, Place, Plan, Port, SLACK, Size, Symbol};
+use mlp_graph::{Dim, ValueId};
+use std::collections::HashSet;
+
+impl Planner<'_> {
+    /// Buffers and symbols of the graph's inputs.
+    pub(crate) fn inputs(&mut self) -> Result<Vec<Port>, PlanError> {
+        let graph = self.graph;
+        let mut ports = Vec::new();
+        for port in &graph.inputs {
+            let value = port.value;
+            let dims = self.dims(value).to_vec();
+            let location = self.dense(port.name.clone(), self.dtype(value), &dims);
+            let shape = graph.ty(value).shape.0.iter().map(|&dim| self.size(dim)).collect();
+            ports.push(Port { name: port.name.clone(), buffer: location.buffer, shape });
+            self.place(value, location);
+        }
+        Ok(ports)
+    }
+
+    fn size(&mut self, dim: Dim) -> Size {
+        let id = match dim {
+            Dim::Const(size) => return Size::Const(size),
+            Dim::Symbol(id) => id,
+        };
+        let symbol = &self.graph.symbols[id];
+        let known = self.symbol_of[id].unwrap_or_else(|| {
+            let max = symbol.max.expect("the sizes of inputs are bounded") as u32;
+            self.symbols.push(Symbol { name: symbol.name.clone(), min: 1, max })
+        });
+        self.symbol_of[id] = Some(known);
+        Size::Symbol(known)
+    }
+
+    /// Buffers of the graph's outputs: a value's own where it is dense and nobody else's, a copy otherwise.
+    pub(crate) fn outputs(&mut self) -> Vec<Port> {
+        let mut taken = HashSet::new();
+        let outputs = self.graph.outputs.clone();
+        let mut ports = Vec::new();
+        for port in outputs {
+            let shape = self.dims(port.value).to_vec();
+            let own = self.own_buffer(port.value).filter(|&buffer| taken.insert(buffer));
+            let buffer = own.unwrap_or_else(|| {
+                let copy = self.dense(port.name.clone(), self.dtype(port.value), &shape);
+                self.emit_copy(port.value, &copy, None);
+                taken.insert(copy.buffer);
+                copy.buffer
+            });
+            self.buffers[buffer].name.clone_from(&port.name);
+            ports.push(Port { name: port.name, buffer, shape: shape.into_iter().map(Size::Const).collect() });
+        }
+        ports
+    }
+
+    /// The buffer that holds a computed value and nothing else.
+    fn own_buffer(&mut self, value: ValueId) -> Option<BufferId> {
+        let mut base = value;
+        while self.role(base) == Role::Inline {
+            base = self.graph.defining(base)?.operands[0];
+        }
+        if !matches!(self.role(base), Role::Root | Role::Assembled) {
+            return None;
+        }
+        let location: Location = self.view(value)?;
+        let whole = location.offset == 0 && location.is_dense() && self.buffers[location.buffer].len == self.shapes.elements(value);
+        whole.then_some(location.buffer)
+    }
+
+    /// Places everything.
+    pub(crate) fn finish(self, inputs: Vec<Port>, outputs: Vec<Port>) -> Result<Planned, PlanError> {
+        let lives = self.lives(&inputs, &outputs);
+        let arena_ids: Vec<BufferId> = self.buffers.keys().filter(|&id| lives[id].is_some()).collect();
+        let list: Vec<Life> = arena_ids.iter().map(|&id| lives[id].expect("filtered")).collect();
+        let Arena { offsets, bytes } = place(&list);
+        let mut offset_of: SecondaryMap<BufferId, u64> = SecondaryMap::new();
+        arena_ids.iter().zip(offsets).for_each(|(&id, offset)| offset_of[id] = offset);
+
+        let mut weights = Vec::new();
+        let mut buffers = PrimaryMap::new();
+        for (id, pending) in self.buffers {
+            let place = match pending.constant {
+                Some(index) => Place::Weights { offset: self.constants.write(index, &mut weights) },
+                None => Place::Arena { offset: offset_of[id] },
+            };
+            buffers.push(Buffer { name: pending.name, dtype: pending.dtype, len: pending.len, place });
+        }
+        weights.resize(weights.len() + SLACK as usize, 0);
+        let arena_bytes = bytes + SLACK;
+        for (what, bytes) in [("arena", arena_bytes), ("weights", weights.len() as u64)] {
+            if bytes > MAX_BYTES {
+                return Err(PlanError::Memory { what, bytes, max: MAX_BYTES });
+            }
+        }
+        let plan = Plan {
+            version: PLAN_VERSION,
+            name: self.graph.name.clone(),
+            symbols: self.symbols,
+            buffers,
+            inputs,
+            outputs,
+            kernels: self.kernels,
+            arena_bytes,
+            weights_bytes: weights.len() as u64,
+        };
+        let report = Report::new(&plan, lower_bound(&list));
+        Ok(Planned { plan, weights, report })
+    }
+
+    /// From when to when each arena buffer is needed: inputs from the start, outputs to the end.
+    fn lives(&self, inputs: &[Port], outputs: &[Port]) -> SecondaryMap<BufferId, Option<Life>> {
+        let mut lives: SecondaryMap<BufferId, Option<Life>> = SecondaryMap::new();
+        let mut touch = |id: BufferId, time: usize| {
+            let pending = &self.buffers[id];
+            if pending.constant.is_none() {
+                let bytes = pending.len * pending.dtype.size() as u64;
+                let life = lives[id].get_or_insert(Life { bytes, first: time, last: time });
+                life.first = life.first.min(time);
+                life.last = life.last.max(time);
+            }
+        };
+        inputs.iter().for_each(|port| touch(port.buffer, 0));
+        for (time, kernel) in self.kernels.iter().enumerate() {
+            let (read, written) = buffers_of(kernel);
+            read.into_iter().chain(written).for_each(|id| touch(id, time));
+        }
+        outputs.iter().for_each(|port| touch(port.buffer, self.kernels.len()));
+        // A buffer that no kernel touches (an empty tensor) still needs an offset.
+        for id in self.buffers.keys() {
+            if lives[id].is_none() && self.buffers[id].constant.is_none() {
+                lives[id] = Some(Life { bytes: 0, first: 0, last: 0 });
+            }
+        }
+        lives
+    }
+}

@@ -1,0 +1,116 @@
+//! What a plan costs.
+
+use mlp_bundle::loops::{Body, BufferId, Expr, Exprs, Kernel, Store};
+use mlp_bundle::plan::Plan;
+use std::collections::BTreeSet;
+use std::fmt;
+
+/// What one kernel costs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KernelCost {
+    /// The kernel's name.
+    pub name: String,
+    /// Multiply-accumulates of contractions.
+    pub macs: u64,
+    /// Bytes of the buffers that it reads, each counted once, and of the elements that it writes.
+    pub bytes: u64,
+    /// What it was made from.
+    pub origin: Vec<String>,
+}
+
+/// What a plan costs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// The plan's name.
+    pub name: String,
+    /// Bytes of the arena.
+    pub arena_bytes: u64,
+    /// The most bytes of values needed at any one time: no arena can be smaller.
+    pub lower_bound: u64,
+    /// Bytes of the weights file.
+    pub weights_bytes: u64,
+    /// Multiply-accumulates of all contractions.
+    pub macs: u64,
+    /// Bytes read and written by all kernels.
+    pub bytes_moved: u64,
+    /// Each kernel, in order.
+    pub kernels: Vec<KernelCost>,
+}
+
+impl Report {
+    pub(crate) fn new(plan: &Plan, lower_bound: u64) -> Report {
+        let kernels: Vec<KernelCost> = plan.kernels.iter().map(|kernel| cost(plan, kernel)).collect();
+        Report {
+            name: plan.name.clone(),
+            arena_bytes: plan.arena_bytes,
+            lower_bound,
+            weights_bytes: plan.weights_bytes,
+            macs: kernels.iter().map(|kernel| kernel.macs).sum(),
+            bytes_moved: kernels.iter().map(|kernel| kernel.bytes).sum(),
+            kernels,
+        }
+    }
+}
+
+/// The buffers that a kernel reads and those that it writes.
+pub(crate) fn buffers_of(kernel: &Kernel) -> (BTreeSet<BufferId>, BTreeSet<BufferId>) {
+    let mut read = BTreeSet::new();
+    let (exprs, stores): (&Exprs, &[Store]) = match &kernel.body {
+        Body::Nest(nest) => (&nest.exprs, &nest.stores),
+        Body::Contract(contract) => {
+            read.extend([contract.input, contract.weights]);
+            (&contract.epilogue.exprs, &contract.epilogue.stores)
+        }
+        Body::Depthwise(depthwise) => {
+            read.extend([depthwise.input, depthwise.weights]);
+            (&depthwise.epilogue.exprs, &depthwise.epilogue.stores)
+        }
+    };
+    for expr in exprs.values() {
+        if let Expr::Load(access) = expr {
+            read.insert(access.buffer);
+        }
+    }
+    (read, stores.iter().map(|store| store.access.buffer).collect())
+}
+
+fn cost(plan: &Plan, kernel: &Kernel) -> KernelCost {
+    let (read, _) = buffers_of(kernel);
+    let (points, stores): (u64, &[Store]) = match &kernel.body {
+        Body::Nest(nest) => (nest.parallel.iter().map(|&extent| u64::from(extent)).product(), &nest.stores),
+        Body::Contract(contract) => (contract.window.outputs(), &contract.epilogue.stores),
+        Body::Depthwise(depthwise) => (depthwise.window.outputs(), &depthwise.epilogue.stores),
+    };
+    let read: u64 = read.into_iter().map(|buffer| plan.buffers[buffer].bytes()).sum();
+    let written: u64 = stores.iter().map(|store| points * plan.buffers[store.access.buffer].dtype.size() as u64).sum();
+    KernelCost { name: kernel.name.clone(), macs: kernel.macs(), bytes: read + written, origin: kernel.origin.clone() }
+}
+
+/// Bytes with a binary unit.
+struct Bytes(u64);
+
+impl fmt::Display for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            0..1024 => write!(f, "{} B", self.0),
+            1024..1_048_576 => write!(f, "{:.1} KiB", self.0 as f64 / 1024.0),
+            _ => write!(f, "{:.2} MiB", self.0 as f64 / 1_048_576.0),
+        }
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "plan `{}`: {} kernels", self.name, self.kernels.len())?;
+        writeln!(f, "  arena    {} (no less than {})", Bytes(self.arena_bytes), Bytes(self.lower_bound))?;
+        writeln!(f, "  weights  {}", Bytes(self.weights_bytes))?;
+        writeln!(f, "  products {:.2} million", self.macs as f64 / 1e6)?;
+        writeln!(f, "  moved    {}", Bytes(self.bytes_moved))?;
+        let width = self.kernels.iter().map(|kernel| kernel.name.len()).max().unwrap_or(0);
+        for kernel in &self.kernels {
+            let (macs, bytes) = (kernel.macs as f64 / 1e6, Bytes(kernel.bytes).to_string());
+            writeln!(f, "  {:width$}  {macs:9.3} M  {bytes:>12}  {}", kernel.name, kernel.origin.join(" + "))?;
+        }
+        Ok(())
+    }
+}
