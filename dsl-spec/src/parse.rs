@@ -1,0 +1,182 @@
+//! From text to a file: split, then parse each item on its own.
+
+use crate::ast::{File, Header, Item, Name};
+use crate::build::Builder;
+use crate::diagnostic::{Code, Diagnostic};
+use crate::expected;
+use crate::grammar::{self, Rule};
+use crate::span::Span;
+use crate::split::{KEYWORDS, LATER_KEYWORDS, Piece, split};
+use crate::suggest::closest;
+use pest::error::{Error, ErrorVariant};
+
+/// The largest text that is parsed, in bytes.
+pub const MAX_SOURCE_BYTES: usize = 1 << 20;
+
+/// Parses a file. Any text gives a file: an item with a syntax error becomes [`Item::Broken`], is reported once, and hides no other.
+/// Spans and labels are of file 0; [`Diagnostic::in_file`] moves them.
+pub fn parse(source: &str) -> (File, Vec<Diagnostic>) {
+    if source.len() > MAX_SOURCE_BYTES {
+        let diagnostic = Diagnostic::new(Code::E0001, format!("this file has {} bytes; at most {MAX_SOURCE_BYTES} are read", source.len()))
+            .mark(Span::new(0, 0), "the file starts here")
+            .help("split it into files that `use` each other");
+        return (File::default(), vec![diagnostic]);
+    }
+    let (pieces, diagnostics) = split(source);
+    let mut builder = Builder::new(source, diagnostics);
+    let items = pieces.into_iter().map(|piece| item(&mut builder, piece)).collect();
+    (File { items }, builder.finish())
+}
+
+fn item(builder: &mut Builder<'_>, piece: Piece) -> Item {
+    let text = piece.span.text(builder.source);
+    let header = header(text, piece.span);
+    if piece.damaged {
+        return Item::Broken(header);
+    }
+    let rule = match header.keyword.text.as_str() {
+        "edition" => Rule::edition_item,
+        "use" => Rule::use_item,
+        "model" => Rule::model_item,
+        "intrinsic" => Rule::intrinsic_item,
+        "pipeline" => Rule::pipeline_item,
+        "test" => Rule::test_item,
+        "hook" => Rule::hook_item,
+        later if LATER_KEYWORDS.contains(&later) => {
+            builder.report(unsupported_block(&header));
+            return Item::Unsupported(header);
+        }
+        _ => {
+            builder.report(unknown_block(&header));
+            return Item::Broken(header);
+        }
+    };
+    match grammar::parse(rule, text) {
+        Ok(pairs) => builder.at(piece.span.start as usize).item(rule, pairs).unwrap_or(Item::Broken(header)),
+        Err(error) => {
+            let diagnostic = syntax_error(builder.source, piece.span, &error);
+            builder.report(diagnostic);
+            Item::Broken(header)
+        }
+    }
+}
+
+/// The keyword and the name of an item, found without its grammar.
+fn header(text: &str, span: Span) -> Header {
+    let mut words = Words { text, at: 0 };
+    let rebase = |word: Option<(usize, &str)>| {
+        word.map(|(at, word)| {
+            let start = span.start as usize + at;
+            Name { text: word.to_owned(), span: Span::new(start, start + word.len()) }
+        })
+    };
+    let keyword = rebase(words.next());
+    let keyword = keyword.unwrap_or_else(|| {
+        let first = text.chars().next().map_or(0, char::len_utf8);
+        Name { text: text[..first].to_owned(), span: Span::new(span.start as usize, span.start as usize + first) }
+    });
+    if keyword.text == "intrinsic" {
+        words.next();
+    }
+    Header { keyword, name: rebase(words.next()), span }
+}
+
+/// The words at the start of a text, up to anything that is neither a word nor white space.
+struct Words<'a> {
+    text: &'a str,
+    at: usize,
+}
+
+impl<'a> Iterator for Words<'a> {
+    type Item = (usize, &'a str);
+
+    fn next(&mut self) -> Option<(usize, &'a str)> {
+        let rest = &self.text[self.at..];
+        let start = self.at + (rest.len() - rest.trim_start().len());
+        let word = &self.text[start..];
+        let end = word.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(word.len());
+        self.at = start + end;
+        (end > 0).then(|| (start, &word[..end]))
+    }
+}
+
+fn unsupported_block(header: &Header) -> Diagnostic {
+    let keyword = &header.keyword.text;
+    Diagnostic::new(Code::E0009, format!("`{keyword}` blocks are not supported by this version of the compiler"))
+        .mark(header.keyword.span, "the block is read over")
+        .help("remove the block, or use a newer compiler")
+}
+
+fn unknown_block(header: &Header) -> Diagnostic {
+    let found = &header.keyword.text;
+    let diagnostic = Diagnostic::new(Code::E0008, format!("no block starts with `{found}`"));
+    let known = KEYWORDS.iter().chain(LATER_KEYWORDS).copied();
+    match closest(found, known) {
+        Some(keyword) => {
+            let at = crate::Location { file: crate::FileId(0), span: header.keyword.span };
+            diagnostic.mark(header.keyword.span, format!("did you mean `{keyword}`?")).fix(at, keyword)
+        }
+        None => diagnostic
+            .mark(header.keyword.span, "expected the start of a block")
+            .help("a file is made of `edition`, `use`, `model`, `pipeline`, `test` and `hook`"),
+    }
+}
+
+/// What pest says about a broken item, in the language's own words.
+fn syntax_error(source: &str, item: Span, error: &Error<Rule>) -> Diagnostic {
+    let at = (item.start as usize + grammar::error_offset(error)).min(item.end as usize);
+    let at = next_token(source, at, item.end as usize);
+    let span = token_at(source, at, item.end as usize);
+    let found = match span.text(source) {
+        "" => "the end".to_owned(),
+        text => format!("`{text}`"),
+    };
+    if let Some(what) = later_statement(span.text(source)) {
+        return Diagnostic::new(Code::E0009, format!("{what} is not supported by this version of the compiler"))
+            .mark(span, "this part of the language is not read yet")
+            .help("write the pipeline without it, or use a newer compiler");
+    }
+    let expected = match &error.variant {
+        ErrorVariant::ParsingError { positives, .. } => expected::list(positives),
+        ErrorVariant::CustomError { message } => message.clone(),
+    };
+    Diagnostic::new(Code::E0006, format!("expected {expected}, found {found}")).mark(span, format!("expected {expected}"))
+}
+
+/// Words that begin control flow, which the subset lacks.
+fn later_statement(word: &str) -> Option<&'static str> {
+    Some(match word {
+        "when" => "`when`",
+        "for" => "`for each`",
+        "parallel" => "`parallel`",
+        "loop" => "`loop`",
+        _ => return None,
+    })
+}
+
+/// The start of the first token at or after `at`: pest may stop before white space and comments.
+fn next_token(source: &str, mut at: usize, end: usize) -> usize {
+    loop {
+        let rest = source.get(at..end).unwrap_or("");
+        let trimmed = rest.trim_start();
+        at += rest.len() - trimmed.len();
+        if !trimmed.starts_with("//") {
+            return at;
+        }
+        at += trimmed.find('\n').unwrap_or(trimmed.len());
+    }
+}
+
+/// The word, string or mark at `at`.
+fn token_at(source: &str, at: usize, end: usize) -> Span {
+    let rest = source.get(at..end).unwrap_or("");
+    let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let length = match rest.chars().next() {
+        None => 0,
+        Some(c) if is_word(c) => rest.find(|c: char| !is_word(c)).unwrap_or(rest.len()),
+        Some('"') => rest[1..].find(['"', '\n']).map_or(rest.len(), |close| close + 2),
+        Some(_) if ["->", "|>", "==", "!=", "<=", ">=", ".."].iter().any(|mark| rest.starts_with(mark)) => 2,
+        Some(c) => c.len_utf8(),
+    };
+    Span::new(at, at + length)
+}

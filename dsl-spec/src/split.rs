@@ -1,0 +1,287 @@
+//! Cuts a file into items, so that one broken item never hides the others.
+//!
+//! The splitter knows strings, comments and brackets, and nothing else of the language; it accepts any text. An item begins at a token outside all
+//! brackets and ends at a newline outside all brackets, unless what stands beside the newline shows that the item goes on (`->` before it,
+//! `{` after it, ...). Where a bracket is never closed, the item ends before the next line that starts with a block keyword in its first column.
+
+use crate::diagnostic::{Code, Diagnostic};
+use crate::span::Span;
+
+/// The most brackets inside one another that the parser's recursion is made for.
+pub(crate) const MAX_DEPTH: usize = 32;
+
+/// Words that start an item. The second group belongs to the language but not yet to this compiler.
+pub(crate) const KEYWORDS: &[&str] = &["edition", "use", "model", "intrinsic", "pipeline", "test", "hook"];
+pub(crate) const LATER_KEYWORDS: &[&str] = &["budget", "outlet", "monitor", "record", "registry"];
+
+/// One item's text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Piece {
+    /// From the first to the last token.
+    pub(crate) span: Span,
+    /// A bracket, string or depth error inside it is reported already.
+    pub(crate) damaged: bool,
+}
+
+/// The items of a text, in order.
+pub(crate) fn split(source: &str) -> (Vec<Piece>, Vec<Diagnostic>) {
+    let mut splitter = Splitter { source, at: 0, open: Vec::new(), item: None, last: Token::None, damaged: false, pieces: Vec::new(), diagnostics: Vec::new() };
+    splitter.run();
+    (splitter.pieces, splitter.diagnostics)
+}
+
+/// The last token of the item so far, as far as it decides whether the item goes on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Token {
+    None,
+    /// `->`, `=`, `,` and other marks after which an item goes on.
+    Open,
+    /// `}`, after which an item ends where a word follows.
+    CloseBrace,
+    Other,
+}
+
+struct Splitter<'a> {
+    source: &'a str,
+    at: usize,
+    /// Opening brackets that are not closed yet.
+    open: Vec<(u8, usize)>,
+    /// Start and end of the item so far.
+    item: Option<(usize, usize)>,
+    last: Token,
+    damaged: bool,
+    pieces: Vec<Piece>,
+    diagnostics: Vec<Diagnostic>,
+}
+
+impl Splitter<'_> {
+    fn run(&mut self) {
+        let bytes = self.source.as_bytes();
+        let mut newline = true;
+        while let Some(&byte) = bytes.get(self.at) {
+            match byte {
+                b'\n' => {
+                    newline = true;
+                    self.at += 1;
+                }
+                b' ' | b'\t' | b'\r' => self.at += 1,
+                b'/' if bytes.get(self.at + 1) == Some(&b'/') => self.skip_line(),
+                _ => {
+                    self.before_token(newline);
+                    newline = false;
+                    self.token(byte);
+                }
+            }
+        }
+        self.finish();
+    }
+
+    fn skip_line(&mut self) {
+        let rest = &self.source.as_bytes()[self.at..];
+        self.at += rest.iter().position(|byte| *byte == b'\n').unwrap_or(rest.len());
+    }
+
+    /// Ends the item where the token at `self.at` belongs to the next one.
+    fn before_token(&mut self, newline: bool) {
+        if self.item.is_none() {
+            return;
+        }
+        let byte = self.source.as_bytes()[self.at];
+        let starts_word = byte.is_ascii_alphabetic() || byte == b'_';
+        let ends = if !self.open.is_empty() {
+            newline && self.column_zero() && self.starts_block()
+        } else if newline {
+            self.last != Token::Open && (starts_word || byte == b'"')
+        } else {
+            self.last == Token::CloseBrace && starts_word
+        };
+        if ends {
+            self.finish();
+        }
+    }
+
+    fn column_zero(&self) -> bool {
+        self.at == 0 || self.source.as_bytes()[self.at - 1] == b'\n'
+    }
+
+    /// True where a block keyword and the start of a name or string stand at `self.at`.
+    fn starts_block(&self) -> bool {
+        let rest = &self.source[self.at..];
+        let word_end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(rest.len());
+        let (word, after) = rest.split_at(word_end);
+        let next = after.trim_start_matches([' ', '\t']);
+        let named = next.len() < after.len() && next.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_' || c == '"');
+        named && (KEYWORDS.contains(&word) || LATER_KEYWORDS.contains(&word))
+    }
+
+    fn token(&mut self, byte: u8) {
+        let start = self.at;
+        self.last = Token::Other;
+        match byte {
+            b'"' => self.string(),
+            b'(' | b'[' | b'{' => self.open_bracket(byte),
+            b')' | b']' | b'}' => self.close_bracket(byte),
+            b'-' | b'|' if self.source.as_bytes().get(start + 1) == Some(&b'>') => {
+                self.at += 2;
+                self.last = Token::Open;
+            }
+            b'=' | b',' | b'.' | b':' | b'|' | b'+' | b'-' | b'*' | b'/' | b'<' => {
+                self.at += 1;
+                self.last = Token::Open;
+            }
+            _ if byte.is_ascii_alphanumeric() || byte == b'_' => {
+                let rest = &self.source.as_bytes()[start..];
+                self.at += rest.iter().position(|byte| !byte.is_ascii_alphanumeric() && *byte != b'_').unwrap_or(rest.len());
+            }
+            _ => self.at += self.source[start..].chars().next().map_or(1, char::len_utf8),
+        }
+        let end = self.at;
+        let first = self.item.map_or(start, |(first, _)| first);
+        self.item = Some((first, end));
+    }
+
+    fn string(&mut self) {
+        let start = self.at;
+        let bytes = self.source.as_bytes();
+        self.at += 1;
+        while let Some(&byte) = bytes.get(self.at) {
+            match byte {
+                b'"' => {
+                    self.at += 1;
+                    return;
+                }
+                b'\n' => break,
+                b'\\' if !matches!(bytes.get(self.at + 1), None | Some(b'\n')) => {
+                    self.at += 1;
+                    self.at += self.source[self.at..].chars().next().map_or(1, char::len_utf8);
+                }
+                _ => self.at += 1,
+            }
+        }
+        let text = self.source[start..self.at].trim_end();
+        let span = Span::new(start, start + text.len());
+        self.report(
+            Diagnostic::new(Code::E0002, "this string is not closed")
+                .mark(span, "a string ends on the line where it starts")
+                .help("write `\"` after the last character of the string"),
+        );
+    }
+
+    fn open_bracket(&mut self, byte: u8) {
+        self.open.push((byte, self.at));
+        if self.open.len() == MAX_DEPTH + 1 {
+            self.report(
+                Diagnostic::new(Code::E0005, format!("brackets are nested more than {MAX_DEPTH} deep"))
+                    .mark(Span::new(self.at, self.at + 1), "one bracket too many")
+                    .help("give a part of this a name of its own"),
+            );
+        }
+        self.at += 1;
+    }
+
+    fn close_bracket(&mut self, byte: u8) {
+        let opener = match byte {
+            b')' => b'(',
+            b']' => b'[',
+            _ => b'{',
+        };
+        let at = self.at;
+        self.at += 1;
+        if byte == b'}' {
+            self.last = Token::CloseBrace;
+        }
+        if let Some(found) = self.open.iter().rposition(|(open, _)| *open == opener) {
+            // A brace closes what stands open inside it; a parenthesis or square bracket never closes a brace.
+            let crosses_brace = self.open[found + 1..].iter().any(|(open, _)| *open == b'{');
+            if !crosses_brace {
+                for (open, from) in self.open.split_off(found).into_iter().skip(1) {
+                    self.report_unclosed(open, from);
+                }
+                return;
+            }
+        }
+        self.report(
+            Diagnostic::new(Code::E0004, format!("this `{}` closes nothing", byte as char))
+                .mark(Span::new(at, at + 1), format!("no `{}` is open here", opener as char))
+                .help("remove it, or open the bracket that it closes"),
+        );
+    }
+
+    fn report_unclosed(&mut self, open: u8, from: usize) {
+        let close = match open {
+            b'(' => ')',
+            b'[' => ']',
+            _ => '}',
+        };
+        self.report(
+            Diagnostic::new(Code::E0003, format!("this `{}` is never closed", open as char))
+                .mark(Span::new(from, from + 1), format!("expected a `{close}` for it"))
+                .help(format!("write `{close}` where it ends")),
+        );
+    }
+
+    fn report(&mut self, diagnostic: Diagnostic) {
+        self.damaged = true;
+        self.diagnostics.push(diagnostic);
+    }
+
+    fn finish(&mut self) {
+        // The innermost one is the likeliest to have been forgotten; the ones around it may only look open because of it.
+        if let Some((open, from)) = self.open.pop() {
+            self.report_unclosed(open, from);
+        }
+        self.open.clear();
+        if let Some((start, end)) = self.item.take() {
+            self.pieces.push(Piece { span: Span::new(start, end), damaged: self.damaged });
+        }
+        self.damaged = false;
+        self.last = Token::None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts(source: &str) -> Vec<&str> {
+        split(source).0.iter().map(|piece| piece.span.text(source)).collect()
+    }
+
+    fn codes(source: &str) -> Vec<Code> {
+        split(source).1.iter().map(|diagnostic| diagnostic.code).collect()
+    }
+
+    #[test]
+    fn items_end_where_lines_end() {
+        let source = "edition 2026\nuse std.vision.{\n  resize }\n\npipeline A(x: f32[]) ->\n  { y: f32[] }\n{\n}\ntest \"}\" { } test \"b\" { }";
+        let expected = [
+            "edition 2026",
+            "use std.vision.{\n  resize }",
+            "pipeline A(x: f32[]) ->\n  { y: f32[] }\n{\n}",
+            "test \"}\" { }",
+            "test \"b\" { }",
+        ];
+        assert_eq!(texts(source), expected);
+        assert_eq!(codes(source), []);
+    }
+
+    #[test]
+    fn an_unclosed_brace_costs_one_item() {
+        let source = "model A {\n  source = onnx(\"a\"\n\n/// Next.\nmodel B {\n}\n";
+        assert_eq!(texts(source), ["model A {\n  source = onnx(\"a\"", "model B {\n}"]);
+        assert_eq!(codes(source), [Code::E0003]);
+    }
+
+    #[test]
+    fn brackets_in_comments_and_strings_do_not_count() {
+        let source = "test \"a\\\"{\" {\n  // {{{ \"\n}\nedition 1";
+        assert_eq!(texts(source).len(), 2);
+        assert_eq!(codes(source), []);
+    }
+
+    #[test]
+    fn a_stray_bracket_and_an_open_string_are_reported() {
+        assert_eq!(codes("model A { } }\nmodel B { )}"), [Code::E0004, Code::E0004]);
+        assert_eq!(codes("use \"abc\nmodel B { }"), [Code::E0002]);
+    }
+}
