@@ -95,7 +95,8 @@ fn ty(node: &Type) -> String {
     let core = match &node.kind {
         TypeKind::Tensor { dtype, dims } => format!("{}[{}]", dtype.text, dims.iter().map(dim).collect::<Vec<_>>().join(", ")),
         TypeKind::Record(fields) => {
-            let fields: Vec<String> = fields.iter().map(|field| format!("{}{}: {}", doc(&field.doc), field.name.text, ty(&field.ty))).collect();
+            let fields: Vec<String> =
+                fields.iter().map(|field| format!("{}{}: {}", doc(&field.doc), field.name.text, ty(&field.ty))).collect();
             format!("{{ {} }}", fields.join(", "))
         }
         TypeKind::Choice(names) => names.iter().map(|name| name.text.as_str()).collect::<Vec<_>>().join(" | "),

@@ -80,7 +80,9 @@ fn part(rule: Rule) -> Option<&'static str> {
         Rule::stage => "the name of a pipeline or model",
         Rule::argument => "an argument",
         Rule::record_entry => "a field such as `name = value`",
-        Rule::expr | Rule::pipe | Rule::sum | Rule::product | Rule::unary | Rule::postfix | Rule::list | Rule::record | Rule::group => "a value",
+        Rule::expr | Rule::pipe | Rule::sum | Rule::product | Rule::unary | Rule::postfix | Rule::list | Rule::record | Rule::group => {
+            "a value"
+        }
         _ => return None,
     })
 }

@@ -25,7 +25,16 @@ pub(crate) struct Piece {
 
 /// The items of a text, in order.
 pub(crate) fn split(source: &str) -> (Vec<Piece>, Vec<Diagnostic>) {
-    let mut splitter = Splitter { source, at: 0, open: Vec::new(), item: None, last: Token::None, damaged: false, pieces: Vec::new(), diagnostics: Vec::new() };
+    let mut splitter = Splitter {
+        source,
+        at: 0,
+        open: Vec::new(),
+        item: None,
+        last: Token::None,
+        damaged: false,
+        pieces: Vec::new(),
+        diagnostics: Vec::new(),
+    };
     splitter.run();
     (splitter.pieces, splitter.diagnostics)
 }
@@ -253,7 +262,8 @@ mod tests {
 
     #[test]
     fn items_end_where_lines_end() {
-        let source = "edition 2026\nuse std.vision.{\n  resize }\n\npipeline A(x: f32[]) ->\n  { y: f32[] }\n{\n}\ntest \"}\" { } test \"b\" { }";
+        let source =
+            "edition 2026\nuse std.vision.{\n  resize }\n\npipeline A(x: f32[]) ->\n  { y: f32[] }\n{\n}\ntest \"}\" { } test \"b\" { }";
         let expected = [
             "edition 2026",
             "use std.vision.{\n  resize }",

@@ -1,1 +1,31 @@
 //! Names, types, shapes and units of a package of mlp files.
+//!
+//! [`check`] reads a root file with all that it uses through a [`World`], and gives an [`Analysis`]: a [`Program`] in which every name is resolved and every
+//! expression typed, and the diagnostics. It is total: whatever the files hold, it neither panics nor gives up after the first error.
+//! The phases after it take a [`Checked`] program, which only an analysis without errors gives.
+
+mod calls;
+mod checker;
+mod cycles;
+mod expectations;
+mod expressions;
+mod hooks;
+mod load;
+mod models;
+mod pipelines;
+mod program;
+mod scope;
+mod signature;
+mod stdlib;
+mod types;
+mod unify;
+mod world;
+
+pub use checker::{Analysis, Checked, check};
+pub use program::*;
+pub use stdlib::{STD_MODULES, StdModule};
+pub use types::{Dim, Labels, LabelsId, TensorType, Type};
+pub use world::{ModelSignature, SignatureDim, SignaturePort, World, join};
+
+/// The newest edition of the language that this compiler knows.
+pub const EDITION: u32 = 2026;

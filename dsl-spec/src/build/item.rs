@@ -51,8 +51,7 @@ impl Builder<'_> {
     fn model(&mut self, mut cursor: Cursor<'_>, span: Span) -> Option<Model> {
         let doc = self.doc(span);
         let name = self.take_name(&mut cursor)?;
-        let mut model =
-            Model { doc, name, entries: Vec::new(), inputs: Vec::new(), outputs: Vec::new(), unsupported: Vec::new(), span };
+        let mut model = Model { doc, name, entries: Vec::new(), inputs: Vec::new(), outputs: Vec::new(), unsupported: Vec::new(), span };
         let mut lines = Lines::default();
         for pair in cursor {
             let at = self.trimmed(&pair);

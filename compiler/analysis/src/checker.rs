@@ -1,0 +1,158 @@
+//! The order of the checks, and what they share.
+
+use crate::program::{LabelSet, Model, Pipeline, Program, SourceFile};
+use crate::scope::Scope;
+use crate::types::Type;
+use crate::world::World;
+use crate::{cycles, expectations, hooks, load, models, pipelines, scope};
+use mlp_syntax::ast::File;
+use mlp_syntax::{Code, Diagnostic, FileId, Location, Span, closest};
+use std::rc::Rc;
+
+/// What checking gave.
+#[derive(Clone, Debug)]
+pub struct Analysis {
+    program: Program,
+    diagnostics: Vec<Diagnostic>,
+}
+
+impl Analysis {
+    /// The program, as far as it could be understood.
+    pub fn program(&self) -> &Program {
+        &self.program
+    }
+
+    /// What was found, by file and place.
+    pub fn diagnostics(&self) -> &[Diagnostic] {
+        &self.diagnostics
+    }
+
+    /// True where an error was found.
+    pub fn has_errors(&self) -> bool {
+        self.diagnostics.iter().any(Diagnostic::is_error)
+    }
+
+    /// The proof that there is no error; otherwise the analysis as it was.
+    pub fn into_checked(self) -> Result<Checked<Program>, Box<Analysis>> {
+        if self.has_errors() { Err(Box::new(self)) } else { Ok(Checked(self.program)) }
+    }
+}
+
+/// A value that was checked and found without error; only [`Analysis::into_checked`] makes one.
+#[derive(Clone, Debug)]
+pub struct Checked<T>(T);
+
+impl<T> std::ops::Deref for Checked<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+/// Checks the file `root` with all that it uses.
+pub fn check(world: &dyn World, root: &str) -> Analysis {
+    let mut checker = Checker::new(world);
+    load::load(&mut checker, root);
+    scope::declare(&mut checker);
+    models::check_all(&mut checker);
+    pipelines::declare_all(&mut checker);
+    pipelines::check_bodies(&mut checker);
+    cycles::check(&mut checker);
+    let hooks = hooks::check_all(&mut checker);
+    let tests = expectations::check_all(&mut checker);
+    scope::report_unused(&mut checker);
+    checker.finish(hooks, tests)
+}
+
+/// The state of a check.
+pub(crate) struct Checker<'w> {
+    pub(crate) world: &'w dyn World,
+    pub(crate) edition: u32,
+    pub(crate) files: Vec<SourceFile>,
+    /// The syntax of each file.
+    pub(crate) trees: Vec<Rc<File>>,
+    /// The names of each file.
+    pub(crate) scopes: Vec<Scope>,
+    pub(crate) models: Vec<Model>,
+    pub(crate) pipelines: Vec<Pipeline>,
+    pub(crate) labels: Vec<LabelSet>,
+    /// The names of `labels`, for messages.
+    pub(crate) label_names: Vec<String>,
+    diagnostics: Vec<Diagnostic>,
+}
+
+impl<'w> Checker<'w> {
+    fn new(world: &'w dyn World) -> Checker<'w> {
+        Checker {
+            world,
+            edition: crate::EDITION,
+            files: Vec::new(),
+            trees: Vec::new(),
+            scopes: Vec::new(),
+            models: Vec::new(),
+            pipelines: Vec::new(),
+            labels: Vec::new(),
+            label_names: Vec::new(),
+            diagnostics: Vec::new(),
+        }
+    }
+
+    pub(crate) fn report(&mut self, diagnostic: Diagnostic) {
+        self.diagnostics.push(diagnostic);
+    }
+
+    /// The type as messages write it.
+    pub(crate) fn show(&self, ty: &Type) -> String {
+        ty.quoted(&self.label_names)
+    }
+
+    /// The source text of a place.
+    pub(crate) fn text(&self, at: Location) -> &str {
+        self.files.get(at.file.0 as usize).map_or("", |file| at.span.text(&file.text))
+    }
+
+    fn finish(mut self, hooks: Vec<crate::Hook>, tests: Vec<crate::Test>) -> Analysis {
+        self.diagnostics.sort_by_key(Diagnostic::primary);
+        self.diagnostics.dedup();
+        let program = Program {
+            edition: self.edition,
+            files: self.files,
+            models: self.models,
+            labels: self.labels,
+            pipelines: self.pipelines,
+            hooks,
+            tests,
+        };
+        Analysis { program, diagnostics: self.diagnostics }
+    }
+}
+
+/// A place in a file.
+pub(crate) fn at(file: FileId, span: Span) -> Location {
+    Location { file, span }
+}
+
+/// "There is no such name", with the closest one that exists as label and fix, or else a list of what there is.
+pub(crate) fn unknown_name<'a>(
+    code: Code,
+    message: String,
+    found: &str,
+    place: Location,
+    known: impl IntoIterator<Item = &'a str>,
+) -> Diagnostic {
+    let known: Vec<&str> = known.into_iter().collect();
+    let diagnostic = Diagnostic::new(code, message);
+    if let Some(close) = closest(found, known.iter().copied()) {
+        return diagnostic.label(place, format!("did you mean `{close}`?")).fix(place, close);
+    }
+    let diagnostic = diagnostic.label(place, "unknown name");
+    match known.len() {
+        0 => diagnostic,
+        1..=12 => {
+            let names: Vec<String> = known.iter().map(|name| format!("`{name}`")).collect();
+            diagnostic.help(format!("what there is: {}", names.join(", ")))
+        }
+        _ => diagnostic,
+    }
+}

@@ -1,0 +1,84 @@
+//! No pipeline calls itself, however far round: what a pipeline costs is known when it compiles.
+
+use crate::checker::Checker;
+use crate::program::{Body, Callee, Expr, ExprKind, PipelineId};
+use mlp_syntax::{Code, Diagnostic, Location};
+
+/// Reports every circle of calls once, and takes the body from one pipeline in it, so that later phases end.
+pub(crate) fn check(checker: &mut Checker<'_>) {
+    let calls: Vec<Vec<(usize, Location)>> = checker.pipelines.iter().map(|pipeline| callees(&pipeline.body)).collect();
+    let mut state = vec![State::New; calls.len()];
+    for start in 0..calls.len() {
+        // The path from `start`: a pipeline and how many of its calls were followed. Explicit, because packages may be deep.
+        let mut path: Vec<(usize, usize)> = Vec::new();
+        if state[start] == State::New {
+            state[start] = State::Open;
+            path.push((start, 0));
+        }
+        while let Some((pipeline, followed)) = path.last_mut() {
+            let Some(&(next, at)) = calls[*pipeline].get(*followed) else {
+                state[*pipeline] = State::Done;
+                path.pop();
+                continue;
+            };
+            *followed += 1;
+            match state.get(next) {
+                Some(State::New) => {
+                    state[next] = State::Open;
+                    path.push((next, 0));
+                }
+                Some(State::Open) => {
+                    let circle: Vec<usize> = path.iter().map(|(pipeline, _)| *pipeline).skip_while(|pipeline| *pipeline != next).collect();
+                    report(checker, &circle, at);
+                }
+                Some(State::Done) | None => {}
+            }
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    New,
+    Open,
+    Done,
+}
+
+fn report(checker: &mut Checker<'_>, circle: &[usize], at: Location) {
+    let mut names: Vec<String> = circle.iter().map(|index| format!("`{}`", checker.pipelines[*index].name)).collect();
+    names.extend(names.first().cloned());
+    let Some(&last) = circle.last() else { return };
+    checker.pipelines[last].body = Body::Broken;
+    checker.report(
+        Diagnostic::new(Code::E0106, format!("pipelines call each other in a circle: {}", names.join(" calls ")))
+            .label(at, "this call closes the circle")
+            .help("a pipeline never runs itself; remove one of the calls"),
+    );
+}
+
+fn callees(body: &Body) -> Vec<(usize, Location)> {
+    let mut found = Vec::new();
+    if let Body::Steps { locals, result } = body {
+        locals.iter().for_each(|local| walk(&local.value, &mut found));
+        walk(result, &mut found);
+    }
+    found
+}
+
+fn walk(expr: &Expr, found: &mut Vec<(usize, Location)>) {
+    match &expr.kind {
+        ExprKind::Call { callee, args } => {
+            args.iter().for_each(|arg| walk(arg, found));
+            if let Callee::Pipeline(PipelineId(id)) = callee {
+                found.push((*id as usize, expr.at));
+            }
+        }
+        ExprKind::Record(fields) => fields.iter().for_each(|(_, value)| walk(value, found)),
+        ExprKind::Field(value, _) | ExprKind::Negate(value) => walk(value, found),
+        ExprKind::Arithmetic { left, right, .. } => {
+            walk(left, found);
+            walk(right, found);
+        }
+        ExprKind::Param(_) | ExprKind::Local(_) | ExprKind::Value(_) | ExprKind::Broken => {}
+    }
+}

@@ -1,0 +1,387 @@
+//! Models: their source, and their declared types against the signature of the file.
+
+use crate::checker::{Checker, at, unknown_name};
+use crate::program::{LabelSet, ModelPort};
+use crate::signature::{self, SignatureNames};
+use crate::types::{Dim, Labels, TensorType, Type};
+use crate::world::{self, ModelSignature, SignatureDim, SignaturePort};
+use mlp_syntax::ast::{self, Expr, ExprKind, Item};
+use mlp_syntax::{Code, Diagnostic, FileId, Location, closest};
+
+/// The most labels of one file.
+const MAX_LABELS: usize = 1 << 20;
+
+/// Fills in every model.
+pub(crate) fn check_all(checker: &mut Checker<'_>) {
+    let mut index = 0;
+    for file in 0..checker.trees.len() {
+        let tree = checker.trees[file].clone();
+        for item in &tree.items {
+            if let Item::Model(node) = item {
+                check(checker, FileId(file as u32), index, node);
+                index += 1;
+            }
+        }
+    }
+}
+
+fn check(checker: &mut Checker<'_>, file: FileId, index: usize, node: &ast::Model) {
+    // The second of two models with one name is reported already, and no name leads to it.
+    let source = entries(checker, file, index, node);
+    let inputs = ports(checker, file, &node.name.text, &node.inputs, false);
+    let outputs = ports(checker, file, &node.name.text, &node.outputs, true);
+    for (ports, what) in [(&node.inputs, "input"), (&node.outputs, "output")] {
+        if ports.is_empty() {
+            let diagnostic = Diagnostic::new(Code::E0108, format!("`{}` declares no {what}", node.name.text));
+            checker.report(
+                diagnostic.label(at(file, node.name.span), format!("expected an {what}")).help(format!("write `{what} name: f32[...]`")),
+            );
+        }
+    }
+    checker.models[index].inputs = inputs;
+    checker.models[index].outputs = outputs;
+    let Some((path, place)) = source else { return };
+    match checker.world.signature(&path) {
+        Ok(signature) => {
+            check_digest(checker, file, node, &signature, place);
+            checker.models[index].sha256 = signature.sha256.clone();
+            Matching { checker, file, index, sizes: Vec::new() }.run(node, &signature);
+        }
+        Err(reason) => checker.report(
+            Diagnostic::new(Code::E0301, format!("the model file `{path}` cannot be read: {reason}"))
+                .label(place, "the source of the model")
+                .help("the path is relative to this file"),
+        ),
+    }
+}
+
+/// The entries of a model; gives the path of its file and the place that names it.
+fn entries(checker: &mut Checker<'_>, file: FileId, index: usize, node: &ast::Model) -> Option<(String, Location)> {
+    let mut source = None;
+    let mut seen: Vec<&str> = Vec::new();
+    for entry in &node.entries {
+        let key = entry.key.text.as_str();
+        let place = at(file, entry.key.span);
+        if seen.contains(&key) {
+            let diagnostic = Diagnostic::new(Code::E0102, format!("`{key}` is given twice")).label(place, "given again here");
+            checker.report(diagnostic.help("remove one of them"));
+            continue;
+        }
+        seen.push(key);
+        match key {
+            "source" => source = onnx_path(checker, file, &entry.value),
+            "licence" => match &entry.value.kind {
+                ExprKind::Text(text) => checker.models[index].licence = Some(text.clone()),
+                ExprKind::Broken => {}
+                _ => checker.report(
+                    Diagnostic::new(Code::E0201, "a licence is a string")
+                        .label(at(file, entry.value.span), "expected a string")
+                        .help("write an SPDX expression such as `\"Apache-2.0\"`"),
+                ),
+            },
+            _ => {
+                let message = format!("a model has no entry `{key}`");
+                let diagnostic = unknown_name(Code::E0107, message, key, place, ["source", "licence"]);
+                checker.report(diagnostic);
+            }
+        }
+    }
+    if !seen.contains(&"source") {
+        checker.report(
+            Diagnostic::new(Code::E0108, format!("`{}` has no source", node.name.text))
+                .label(at(file, node.name.span), "expected `source = ...` in this model")
+                .help("write `source = onnx(\"./model.onnx\")`"),
+        );
+    }
+    if let Some((path, _)) = &source {
+        checker.models[index].source = path.clone();
+    }
+    source
+}
+
+fn onnx_path(checker: &mut Checker<'_>, file: FileId, value: &Expr) -> Option<(String, Location)> {
+    let place = at(file, value.span);
+    let ExprKind::Call(call) = &value.kind else {
+        if !matches!(value.kind, ExprKind::Broken) {
+            checker.report(bad_source(place));
+        }
+        return None;
+    };
+    let callee = match &call.callee.kind {
+        ExprKind::Name(name) => name.as_str(),
+        _ => "",
+    };
+    match callee {
+        "onnx" => {}
+        "safetensors" | "registry" => {
+            checker.report(
+                Diagnostic::new(Code::E0009, format!("models from `{callee}` are not supported by this version of the compiler"))
+                    .label(place, "not read yet")
+                    .help("export the model as ONNX and write `onnx(\"./model.onnx\")`"),
+            );
+            return None;
+        }
+        _ => {
+            checker.report(bad_source(place));
+            return None;
+        }
+    }
+    let mut path = None;
+    for argument in &call.arguments {
+        match (&argument.name, &argument.value.kind) {
+            (None, ExprKind::Text(text)) if path.is_none() => path = Some(text),
+            (Some(name), ExprKind::Text(_)) if name.text == "sha256" => {}
+            _ => checker.report(bad_source(at(file, argument.value.span))),
+        }
+    }
+    let Some(path) = path else {
+        checker.report(bad_source(place));
+        return None;
+    };
+    Some((world::join(&checker.files[file.0 as usize].path, path), place))
+}
+
+fn bad_source(place: Location) -> Diagnostic {
+    Diagnostic::new(Code::E0201, "this is no source of a model")
+        .label(place, "expected `onnx(...)` with the path of a file")
+        .help("write `onnx(\"./model.onnx\")`, with `sha256 = \"...\"` to hold it to one digest")
+}
+
+fn check_digest(checker: &mut Checker<'_>, file: FileId, node: &ast::Model, signature: &ModelSignature, place: Location) {
+    let sources = node.entries.iter().filter(|entry| entry.key.text == "source");
+    let arguments = sources.filter_map(|entry| match &entry.value.kind {
+        ExprKind::Call(call) => Some(&call.arguments),
+        _ => None,
+    });
+    for argument in arguments.flatten() {
+        let ExprKind::Text(digest) = &argument.value.kind else { continue };
+        let is_digest = argument.name.as_ref().is_some_and(|name| name.text == "sha256");
+        if is_digest && !digest.eq_ignore_ascii_case(&signature.sha256) {
+            let here = at(file, argument.value.span);
+            checker.report(
+                Diagnostic::new(Code::E0304, "the model's file is not the one that was named")
+                    .label(here, "expected this digest")
+                    .label(place, format!("the file's SHA-256 is {}", signature.sha256))
+                    .help("restore the file, or write its digest if the change is meant")
+                    .fix(here, format!("\"{}\"", signature.sha256)),
+            );
+        }
+    }
+}
+
+fn ports(checker: &mut Checker<'_>, file: FileId, model: &str, nodes: &[ast::Port], outputs: bool) -> Vec<ModelPort> {
+    let mut ports: Vec<ModelPort> = Vec::new();
+    for node in nodes {
+        if ports.iter().any(|port| port.name == node.name.text) {
+            let diagnostic = Diagnostic::new(Code::E0102, format!("`{}` is defined twice", node.name.text));
+            checker.report(diagnostic.label(at(file, node.name.span), "defined again here").help("give one of them another name"));
+        }
+        // Labels of ports are files, which types elsewhere cannot name.
+        let plain = ast::Type { attributes: Vec::new(), ..node.ty.clone() };
+        let mut ty = signature::resolve(checker, file, &plain, &mut SignatureNames::default());
+        if !matches!(ty, Type::Tensor(_) | Type::Unknown) {
+            let shown = checker.show(&ty);
+            let diagnostic = Diagnostic::new(Code::E0201, format!("a model takes and gives tensors, not {shown}"));
+            checker.report(
+                diagnostic
+                    .label(at(file, node.ty.span), "expected a tensor")
+                    .help("write the type as the model's file has it, such as `f32[N, 3, 224, 224]`"),
+            );
+            ty = Type::Unknown;
+        }
+        for attribute in &node.ty.attributes {
+            if signature::is_labels(checker, file, attribute) {
+                attach_file(checker, file, attribute, &mut ty, &format!("{model}.{}", node.name.text), outputs);
+            }
+        }
+        ports.push(ModelPort { name: node.name.text.clone(), onnx: String::new(), doc: node.doc.clone(), ty });
+    }
+    ports
+}
+
+fn attach_file(checker: &mut Checker<'_>, file: FileId, attribute: &ast::Attribute, ty: &mut Type, name: &str, output: bool) {
+    let place = at(file, attribute.span);
+    let reference = match attribute.arguments.as_slice() {
+        [argument] if argument.name.is_none() && output => match &argument.value.kind {
+            ExprKind::Text(text) => text.clone(),
+            _ => return checker.report(bad_file(place)),
+        },
+        _ => return checker.report(bad_file(place)),
+    };
+    let path = world::join(&checker.files[file.0 as usize].path, &reference);
+    let text = match checker.world.read(&path) {
+        Ok(text) => text,
+        Err(reason) => {
+            let diagnostic = Diagnostic::new(Code::E0303, format!("the labels `{path}` cannot be read: {reason}"));
+            return checker.report(diagnostic.label(place, "one label a line is expected there").help("the path is relative to this file"));
+        }
+    };
+    let lines: Vec<String> = text.trim_end().lines().take(MAX_LABELS).map(|line| line.trim().to_owned()).collect();
+    let Type::Tensor(tensor) = ty else { return };
+    match tensor.dims.last() {
+        Some(Dim::Const(size)) if *size == lines.len() as u64 => {
+            let id = signature::add_labels(checker, LabelSet { name: name.to_owned(), path, lines });
+            tensor.labels = Labels::Of(id);
+        }
+        last => {
+            let size = last.map_or_else(|| "no dimension".to_owned(), ToString::to_string);
+            let diagnostic = Diagnostic::new(Code::E0303, format!("`{path}` has {} labels for {size} positions", lines.len()));
+            checker.report(
+                diagnostic
+                    .label(place, "labels name the positions along the last dimension")
+                    .help("give the file one line for each of them"),
+            );
+            // The labels were meant; what needs them should not be an error again.
+            *ty = Type::Unknown;
+        }
+    }
+}
+
+fn bad_file(place: Location) -> Diagnostic {
+    Diagnostic::new(Code::E0303, "labels of a model are a file, at an output")
+        .label(place, "expected a file with one label a line")
+        .help("write `output name: f32[N, 10] @labels(\"./labels.txt\")`")
+}
+
+/// Compares the declared ports of a model with those of its file.
+struct Matching<'c, 'w> {
+    checker: &'c mut Checker<'w>,
+    file: FileId,
+    index: usize,
+    /// What the file's symbols are declared to be.
+    sizes: Vec<(String, Dim)>,
+}
+
+impl Matching<'_, '_> {
+    fn run(mut self, node: &ast::Model, signature: &ModelSignature) {
+        let inputs = self.pair(node, &node.inputs, &signature.inputs, "input");
+        let outputs = self.pair(node, &node.outputs, &signature.outputs, "output");
+        let matched_all = inputs.is_some() && outputs.is_some();
+        for (is_input, pairs) in [(true, inputs), (false, outputs)] {
+            for (declared, actual) in pairs.into_iter().flatten().enumerate() {
+                self.port(node, declared, &actual, is_input);
+            }
+        }
+        if matched_all {
+            self.unbound(node);
+        }
+        self.checker.models[self.index].sizes = self.sizes;
+    }
+
+    /// The port of the file that each declared port means: by name where all names agree, else by position.
+    fn pair(&mut self, node: &ast::Model, declared: &[ast::Port], actual: &[SignaturePort], what: &str) -> Option<Vec<SignaturePort>> {
+        let named: Option<Vec<SignaturePort>> =
+            declared.iter().map(|port| actual.iter().find(|found| found.name == port.name.text).cloned()).collect();
+        if declared.len() == actual.len() || (what == "output" && named.is_some()) {
+            return Some(named.unwrap_or_else(|| actual.to_vec()));
+        }
+        if declared.is_empty() {
+            return None;
+        }
+        let list: Vec<String> = actual.iter().map(|port| format!("`{what} {}: {port}`", port.name)).collect();
+        let message =
+            format!("`{}` declares {} {what}{}, its file has {}", node.name.text, declared.len(), plural(declared.len()), actual.len());
+        let place = at(self.file, declared.last().map_or(node.name.span, |port| port.span));
+        let diagnostic = Diagnostic::new(Code::E0302, message).label(place, format!("the file's {what}s differ"));
+        self.checker.report(diagnostic.help(format!("write {}", list.join(", "))));
+        None
+    }
+
+    fn port(&mut self, node: &ast::Model, position: usize, actual: &SignaturePort, is_input: bool) {
+        let (nodes, model) = (if is_input { &node.inputs } else { &node.outputs }, &mut self.checker.models[self.index]);
+        let ports = if is_input { &mut model.inputs } else { &mut model.outputs };
+        let (Some(port), Some(node)) = (ports.get_mut(position), nodes.get(position)) else { return };
+        port.onnx = actual.name.clone();
+        let Type::Tensor(declared) = port.ty.clone() else { return };
+        if let Err(remark) = self.fit(&declared, actual) {
+            if is_input {
+                self.checker.models[self.index].inputs[position].ty = Type::Unknown;
+            }
+            let place = at(self.file, node.ty.span);
+            let what = if is_input { "input" } else { "output" };
+            let shown = self.checker.show(&Type::Tensor(declared));
+            self.checker.report(
+                Diagnostic::new(
+                    Code::E0302,
+                    format!("the {what} `{}` is declared {shown}, but the model's file has `{actual}`", node.name.text),
+                )
+                .label(place, remark)
+                .help("declare it as the file has it")
+                .fix(place, fix_text(actual)),
+            );
+        }
+    }
+
+    /// Fits a declared tensor to the file's; remembers what the file's symbols become.
+    fn fit(&mut self, declared: &TensorType, actual: &SignaturePort) -> Result<(), String> {
+        if declared.dtype != actual.dtype {
+            return Err(format!("the file's elements are `{}`", actual.dtype));
+        }
+        if declared.dims.len() != actual.dims.len() {
+            return Err(format!("the file's tensor has {} dimensions, this has {}", actual.dims.len(), declared.dims.len()));
+        }
+        for (declared, actual) in declared.dims.iter().zip(&actual.dims) {
+            match (declared, actual) {
+                (Dim::Const(size), SignatureDim::Const(other)) if size == other => {}
+                (declared, SignatureDim::Const(other)) => return Err(format!("the file's {other} is {declared} here")),
+                (Dim::Rest(_), _) => return Err("a model's tensors have a fixed number of dimensions".to_owned()),
+                (declared, SignatureDim::Symbol(name)) => match self.sizes.iter().find(|(known, _)| known == name) {
+                    Some((_, known)) if known != declared => return Err(format!("the file's `{name}` is both {known} and {declared}")),
+                    Some(_) => {}
+                    None => self.sizes.push((name.clone(), declared.clone())),
+                },
+                (_, SignatureDim::Unknown) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// A size of an output that no input has is never known.
+    fn unbound(&mut self, node: &ast::Model) {
+        let model = &self.checker.models[self.index];
+        let dims_of = |ty: &Type| match ty {
+            Type::Tensor(tensor) => tensor.dims.clone(),
+            _ => Vec::new(),
+        };
+        if model.inputs.iter().any(|port| port.ty == Type::Unknown) {
+            return;
+        }
+        let bound: Vec<Dim> = model.inputs.iter().flat_map(|port| dims_of(&port.ty)).collect();
+        let mut found = Vec::new();
+        for (port, node) in model.outputs.iter().zip(&node.outputs) {
+            let free = dims_of(&port.ty).into_iter().find(|dim| matches!(dim, Dim::Symbol(_)) && !bound.contains(dim));
+            found.extend(free.map(|dim| (dim, node.ty.span)));
+        }
+        for (dim, span) in found {
+            let candidates: Vec<String> = bound.iter().filter(|dim| matches!(dim, Dim::Symbol(_))).map(ToString::to_string).collect();
+            let help = match closest(&dim.to_string(), candidates.iter().map(String::as_str)) {
+                Some(close) => format!("write `{close}`, as at the input"),
+                None => "use a symbol that an input has, or a number".to_owned(),
+            };
+            let diagnostic = Diagnostic::new(Code::E0212, format!("no input says how large `{dim}` is"));
+            self.checker.report(diagnostic.label(at(self.file, span), format!("`{dim}` stands only here")).help(help));
+        }
+    }
+}
+
+/// The file's type as the language writes it; symbols that are no words get letters.
+fn fix_text(port: &SignaturePort) -> String {
+    let is_word = |name: &str| {
+        !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') && !name.starts_with(|c: char| c.is_ascii_digit())
+    };
+    let dims: Vec<String> = port
+        .dims
+        .iter()
+        .enumerate()
+        .map(|(index, dim)| match dim {
+            SignatureDim::Const(size) => size.to_string(),
+            SignatureDim::Symbol(name) if is_word(name) => name.clone(),
+            _ => format!("D{index}"),
+        })
+        .collect();
+    format!("{}[{}]", port.dtype, dims.join(", "))
+}
+
+fn plural(count: usize) -> &'static str {
+    if count == 1 { "" } else { "s" }
+}

@@ -1,0 +1,161 @@
+//! Pipelines: signatures first, then bodies, so that order in a file does not matter.
+
+use crate::checker::{Checker, at, unknown_name};
+use crate::expressions::BodyChecker;
+use crate::program::{Body, Intrinsic, Local, Param};
+use crate::signature::{self, SignatureNames};
+use crate::types::{Dim, Type};
+use mlp_syntax::ast::{self, Item};
+use mlp_syntax::{Code, Diagnostic, FileId};
+use std::rc::Rc;
+
+/// Every pipeline's place in `Checker::pipelines`, its file, and its syntax.
+fn each(checker: &Checker<'_>) -> Vec<(usize, FileId, Rc<ast::File>, usize)> {
+    let mut found = Vec::new();
+    for (file, tree) in checker.trees.iter().enumerate() {
+        for (item, node) in tree.items.iter().enumerate() {
+            if matches!(node, Item::Pipeline(_)) {
+                found.push((found.len(), FileId(file as u32), Rc::clone(tree), item));
+            }
+        }
+    }
+    found
+}
+
+/// Fills in what every pipeline takes and gives.
+pub(crate) fn declare_all(checker: &mut Checker<'_>) {
+    for (index, file, tree, item) in each(checker) {
+        if let Some(Item::Pipeline(node)) = tree.items.get(item) {
+            declare(checker, file, index, node);
+        }
+    }
+}
+
+fn declare(checker: &mut Checker<'_>, file: FileId, index: usize, node: &ast::Pipeline) {
+    let mut names = SignatureNames { declaring: true, ..SignatureNames::default() };
+    let mut params: Vec<Param> = Vec::new();
+    for param in &node.params {
+        let ty = signature::resolve(checker, file, &param.ty, &mut names);
+        if params.iter().any(|known| known.name == param.name.text) {
+            let diagnostic = Diagnostic::new(Code::E0102, format!("the parameter `{}` is defined twice", param.name.text));
+            checker.report(diagnostic.label(at(file, param.name.span), "defined again here").help("give one of them another name"));
+        }
+        if ty.is_constant() {
+            names.constants.push((param.name.text.clone(), ty.clone()));
+        }
+        let default = match &param.default {
+            Some(value) => BodyChecker::new(checker, file, &[]).default_value(value, &ty),
+            None => None,
+        };
+        params.push(Param { name: param.name.text.clone(), ty, default });
+    }
+    names.declaring = false;
+    let result = signature::resolve(checker, file, &node.result, &mut names);
+    check_bound(checker, file, &params, &result, node);
+    checker.pipelines[index].params = params;
+    checker.pipelines[index].result = result;
+}
+
+/// Every symbol of the result must be a symbol of a parameter.
+fn check_bound(checker: &mut Checker<'_>, file: FileId, params: &[Param], result: &Type, node: &ast::Pipeline) {
+    let mut bound = Vec::new();
+    params.iter().for_each(|param| symbols(&param.ty, &mut bound));
+    let mut used = Vec::new();
+    symbols(result, &mut used);
+    for dim in used {
+        if !bound.contains(&dim) {
+            let names: Vec<String> = bound.iter().map(ToString::to_string).collect();
+            let message = format!("no parameter says how large `{dim}` is");
+            let diagnostic =
+                unknown_name(Code::E0212, message, &dim.to_string(), at(file, node.result.span), names.iter().map(String::as_str));
+            let diagnostic = mlp_syntax::Diagnostic { fix: None, ..diagnostic };
+            checker.report(if diagnostic.help.is_some() {
+                diagnostic
+            } else {
+                diagnostic.help("use a symbol of a parameter, or a number")
+            });
+        }
+    }
+}
+
+/// The symbols and rests of a type.
+fn symbols(ty: &Type, found: &mut Vec<Dim>) {
+    match ty {
+        Type::Tensor(tensor) => found.extend(tensor.dims.iter().filter(|dim| matches!(dim, Dim::Symbol(_) | Dim::Rest(_))).cloned()),
+        Type::Record(fields) => fields.iter().for_each(|(_, ty)| symbols(ty, found)),
+        _ => {}
+    }
+}
+
+/// Checks what every pipeline does.
+pub(crate) fn check_bodies(checker: &mut Checker<'_>) {
+    for (index, file, tree, item) in each(checker) {
+        if let Some(Item::Pipeline(node)) = tree.items.get(item) {
+            let body = match &node.body {
+                Some(statements) => steps(checker, file, index, node, statements),
+                None => intrinsic(checker, file, node),
+            };
+            checker.pipelines[index].body = body;
+        }
+    }
+}
+
+fn intrinsic(checker: &mut Checker<'_>, file: FileId, node: &ast::Pipeline) -> Body {
+    let is_std = checker.files.get(file.0 as usize).is_some_and(|file| file.path.starts_with("std."));
+    let found = Intrinsic::ALL.iter().find(|(name, _)| *name == node.name.text);
+    match found {
+        Some((_, intrinsic)) if is_std => Body::Intrinsic(*intrinsic),
+        _ => {
+            checker.report(
+                Diagnostic::new(Code::E0009, "only the standard library declares intrinsic pipelines")
+                    .label(at(file, node.name.span), "the compiler provides nothing of this name")
+                    .help("write a `pipeline` with a body"),
+            );
+            Body::Broken
+        }
+    }
+}
+
+fn steps(checker: &mut Checker<'_>, file: FileId, index: usize, node: &ast::Pipeline, statements: &[ast::Statement]) -> Body {
+    let params: Vec<Param> = checker.pipelines[index].params.clone();
+    let wanted = checker.pipelines[index].result.clone();
+    let mut body = BodyChecker::new(checker, file, &params);
+    let mut locals: Vec<Local> = Vec::new();
+    let mut result = None;
+    for (position, statement) in statements.iter().enumerate() {
+        body.attributes(&statement.attributes);
+        match &statement.binds {
+            Some(name) => {
+                let value = body.expr(&statement.value, None);
+                body.bind(name, value.ty.clone());
+                locals.push(Local { name: name.text.clone(), value });
+            }
+            None => {
+                let value = body.expr(&statement.value, Some(&wanted));
+                body.expect_type(&wanted, &value, node.result.span);
+                if position + 1 < statements.len() {
+                    let rest = at(file, statements[position + 1].span);
+                    body.checker.report(
+                        Diagnostic::new(Code::E0209, "nothing runs after `return`")
+                            .label(rest, "this is never reached")
+                            .help("move it above the `return`, or remove it"),
+                    );
+                }
+                result = Some(value);
+                break;
+            }
+        }
+    }
+    body.report_unused();
+    match result {
+        Some(result) => Body::Steps { locals, result },
+        None => {
+            checker.report(
+                Diagnostic::new(Code::E0209, format!("`{}` returns nothing", node.name.text))
+                    .label(at(file, node.name.span), "expected a `return` at its end")
+                    .help("write `return value` as the last statement"),
+            );
+            Body::Broken
+        }
+    }
+}

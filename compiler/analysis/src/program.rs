@@ -1,0 +1,395 @@
+//! The checked program: every name resolved, every expression typed.
+
+use crate::types::{Dim, LabelsId, Type};
+use mlp_syntax::ast::Operator;
+use mlp_syntax::units::Dimension;
+use mlp_syntax::{LineColumn, LineIndex, Location};
+
+/// A file that was read.
+#[derive(Clone, Debug)]
+pub struct SourceFile {
+    /// Its path, or `std.vision` for a module of the standard library.
+    pub path: String,
+    /// Its text.
+    pub text: String,
+    /// Its lines.
+    pub lines: LineIndex,
+}
+
+/// A package: a root file with all that it uses.
+#[derive(Clone, Debug, Default)]
+pub struct Program {
+    /// The edition of the root file.
+    pub edition: u32,
+    /// The files, by [`FileId`](mlp_syntax::FileId); the root is the first.
+    pub files: Vec<SourceFile>,
+    /// Models of all files.
+    pub models: Vec<Model>,
+    /// Sets of labels.
+    pub labels: Vec<LabelSet>,
+    /// Pipelines of all files, those of the standard library included.
+    pub pipelines: Vec<Pipeline>,
+    /// Hooks of the root file.
+    pub hooks: Vec<Hook>,
+    /// Tests of the root file.
+    pub tests: Vec<Test>,
+}
+
+impl Program {
+    /// The line and column where a place starts.
+    pub fn line_column(&self, at: Location) -> Option<LineColumn> {
+        let file = self.files.get(at.file.0 as usize)?;
+        Some(file.lines.line_column(&file.text, at.span.start))
+    }
+
+    /// `objects.mlp:12:3`: the file's own name, line and column.
+    pub fn place(&self, at: Location) -> String {
+        let path = self.files.get(at.file.0 as usize).map_or("?", |file| file.path.as_str());
+        let name = path.rsplit('/').next().unwrap_or(path);
+        match self.line_column(at) {
+            Some(place) => format!("{name}:{place}"),
+            None => name.to_owned(),
+        }
+    }
+
+    /// The pipelines of the root file that can be compiled: all they take is photos and tensors of constant shape.
+    pub fn entries(&self) -> impl Iterator<Item = (PipelineId, &Pipeline)> {
+        let all = self.pipelines.iter().enumerate().map(|(index, pipeline)| (PipelineId(index as u32), pipeline));
+        all.filter(|(_, pipeline)| pipeline.at.file.0 == 0 && pipeline.is_entry())
+    }
+
+    /// A pipeline.
+    pub fn pipeline(&self, id: PipelineId) -> Option<&Pipeline> {
+        self.pipelines.get(id.0 as usize)
+    }
+
+    /// A model.
+    pub fn model(&self, id: ModelId) -> Option<&Model> {
+        self.models.get(id.0 as usize)
+    }
+
+    /// A set of labels.
+    pub fn label_set(&self, id: LabelsId) -> Option<&LabelSet> {
+        self.labels.get(id.0 as usize)
+    }
+}
+
+/// Index of a model in [`Program::models`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ModelId(pub u32);
+
+/// Index of a pipeline in [`Program::pipelines`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PipelineId(pub u32);
+
+/// A model.
+#[derive(Clone, Debug)]
+pub struct Model {
+    /// Its name.
+    pub name: String,
+    /// Its doc comment.
+    pub doc: String,
+    /// Where its name stands.
+    pub at: Location,
+    /// The path of its ONNX file, as [`World`](crate::World) takes it.
+    pub source: String,
+    /// Lower-case hexadecimal SHA-256 of that file.
+    pub sha256: String,
+    /// The SPDX licence expression that the source states.
+    pub licence: Option<String>,
+    /// What it takes.
+    pub inputs: Vec<ModelPort>,
+    /// What it gives.
+    pub outputs: Vec<ModelPort>,
+    /// The named sizes of the ONNX file that the declared types give a size or another name.
+    pub sizes: Vec<(String, Dim)>,
+}
+
+/// An input or output of a model.
+#[derive(Clone, Debug)]
+pub struct ModelPort {
+    /// Its name in the language.
+    pub name: String,
+    /// Its name in the ONNX file.
+    pub onnx: String,
+    /// Its doc comment.
+    pub doc: String,
+    /// Its type, over the symbols of the model's signature.
+    pub ty: Type,
+}
+
+/// The labels of a model's output.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LabelSet {
+    /// `Objects.logits`
+    pub name: String,
+    /// The path of the file.
+    pub path: String,
+    /// Its lines.
+    pub lines: Vec<String>,
+}
+
+/// A pipeline.
+#[derive(Clone, Debug)]
+pub struct Pipeline {
+    /// Its name.
+    pub name: String,
+    /// Its doc comment.
+    pub doc: String,
+    /// Where its name stands.
+    pub at: Location,
+    /// What it takes.
+    pub params: Vec<Param>,
+    /// What it gives.
+    pub result: Type,
+    /// What it does.
+    pub body: Body,
+}
+
+impl Pipeline {
+    /// True where it can be compiled by itself.
+    pub fn is_entry(&self) -> bool {
+        matches!(self.body, Body::Steps { .. }) && self.params.iter().all(|param| param.ty.is_input())
+    }
+}
+
+/// A parameter.
+#[derive(Clone, Debug)]
+pub struct Param {
+    /// Its name.
+    pub name: String,
+    /// Its type.
+    pub ty: Type,
+    /// Its value where a call gives none.
+    pub default: Option<Value>,
+}
+
+/// What a pipeline does.
+#[derive(Clone, Debug)]
+pub enum Body {
+    /// What the compiler provides.
+    Intrinsic(Intrinsic),
+    /// Bindings in order, then the answer.
+    Steps {
+        /// The bindings; [`ExprKind::Local`] counts them.
+        locals: Vec<Local>,
+        /// The answer.
+        result: Expr,
+    },
+    /// An error left nothing; never in a [`Checked`] program.
+    Broken,
+}
+
+/// A binding.
+#[derive(Clone, Debug)]
+pub struct Local {
+    /// Its name.
+    pub name: String,
+    /// Its value.
+    pub value: Expr,
+}
+
+/// Pipelines of the standard library that the compiler provides; what they do is documented where they are declared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Intrinsic {
+    /// `std.vision.resize(photo, size, crop)`
+    Resize,
+    /// `std.vision.to_nchw(pixels)`
+    ToNchw,
+    /// `std.vision.to_nhwc(pixels)`
+    ToNhwc,
+    /// `std.tensor.softmax(scores)`
+    Softmax,
+    /// `std.tensor.unbatch(batch)`
+    Unbatch,
+    /// `std.tensor.argmax(scores)`
+    Argmax,
+    /// `std.tensor.top_k(scores, count)`
+    TopK,
+}
+
+impl Intrinsic {
+    /// Every intrinsic with its name in the standard library.
+    pub const ALL: &[(&str, Intrinsic)] = &[
+        ("resize", Intrinsic::Resize),
+        ("to_nchw", Intrinsic::ToNchw),
+        ("to_nhwc", Intrinsic::ToNhwc),
+        ("softmax", Intrinsic::Softmax),
+        ("unbatch", Intrinsic::Unbatch),
+        ("argmax", Intrinsic::Argmax),
+        ("top_k", Intrinsic::TopK),
+    ];
+}
+
+/// A typed expression.
+#[derive(Clone, Debug)]
+pub struct Expr {
+    /// What it is.
+    pub kind: ExprKind,
+    /// Its type.
+    pub ty: Type,
+    /// Where it stands.
+    pub at: Location,
+}
+
+/// The forms of a typed expression.
+#[derive(Clone, Debug)]
+pub enum ExprKind {
+    /// A parameter of the pipeline, by position.
+    Param(usize),
+    /// A binding of the pipeline, by position.
+    Local(usize),
+    /// A value known when compiling.
+    Value(Value),
+    /// A call; one argument a parameter, in the order of the parameters, defaults filled in.
+    Call {
+        /// What is called.
+        callee: Callee,
+        /// The arguments.
+        args: Vec<Expr>,
+    },
+    /// A record, in the order of the expression.
+    Record(Vec<(String, Expr)>),
+    /// A field of a record.
+    Field(Box<Expr>, String),
+    /// `+`, `-`, `*` or `/`, elementwise where an operand is a tensor.
+    Arithmetic {
+        /// The operator.
+        op: Operator,
+        /// The left operand.
+        left: Box<Expr>,
+        /// The right operand.
+        right: Box<Expr>,
+    },
+    /// `-a`
+    Negate(Box<Expr>),
+    /// What an error left; never in a [`Checked`] program.
+    Broken,
+}
+
+/// What a call calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Callee {
+    /// A pipeline.
+    Pipeline(PipelineId),
+    /// A model.
+    Model(ModelId),
+}
+
+/// A value known when compiling.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    /// A number, in base units where it has a dimension.
+    Number(f64, Option<Dimension>),
+    /// A size.
+    Size {
+        /// The width.
+        width: u32,
+        /// The height.
+        height: u32,
+    },
+    /// A word of a choice.
+    Choice(String),
+    /// A string.
+    Text(String),
+}
+
+/// A hook.
+#[derive(Clone, Debug)]
+pub struct Hook {
+    /// Its name: `useClassify`.
+    pub name: String,
+    /// Its doc comment.
+    pub doc: String,
+    /// Where its name stands.
+    pub at: Location,
+    /// What it runs.
+    pub pipeline: PipelineId,
+    /// What it runs on, best first.
+    pub prefer: Vec<Backend>,
+}
+
+/// What a hook can run on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Backend {
+    /// WebGPU.
+    WebGpu,
+    /// WebAssembly.
+    Wasm,
+}
+
+impl Backend {
+    /// Every backend with its word in the language.
+    pub const ALL: &[(&str, Backend)] = &[("webgpu", Backend::WebGpu), ("wasm", Backend::Wasm)];
+}
+
+/// A test.
+#[derive(Clone, Debug)]
+pub struct Test {
+    /// What it is about.
+    pub name: String,
+    /// Where it stands.
+    pub at: Location,
+    /// What must hold.
+    pub expectations: Vec<Expectation>,
+}
+
+/// What must hold: run `pipeline` on `args`, look at `observed`, compare with `expected`.
+#[derive(Clone, Debug)]
+pub struct Expectation {
+    /// Where it stands.
+    pub at: Location,
+    /// As it is written.
+    pub text: String,
+    /// What is run.
+    pub pipeline: PipelineId,
+    /// On what, one a parameter.
+    pub args: Vec<TestArgument>,
+    /// What is looked at.
+    pub observed: Observed,
+    /// How it is compared: `Eq`, `Ne`, `Lt`, `Le`, `Gt`, `Ge` or `In`; labels only with `Eq`, `Ne` and `In`.
+    pub op: Operator,
+    /// With what.
+    pub expected: Expected,
+}
+
+/// What a test gives a pipeline.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TestArgument {
+    /// A photo, by the path of its file.
+    Image {
+        /// The path, as [`World`](crate::World) takes it.
+        path: String,
+    },
+}
+
+/// A part of a pipeline's answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Observed {
+    /// The fields that lead to it, outermost first.
+    pub fields: Vec<String>,
+    /// The part.
+    pub part: Part,
+}
+
+/// A part of a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// The label that a `label` is.
+    Label,
+    /// The label at a rank of a ranking, 0 the best.
+    RankedLabel(u64),
+    /// The score at a rank of a ranking, 0 the best.
+    RankedScore(u64),
+    /// An element of a tensor, by its row-major position.
+    Element(u64),
+}
+
+/// What is expected.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Expected {
+    /// One of these labels; exactly one for `Eq` and `Ne`.
+    Labels(Vec<String>),
+    /// A number.
+    Number(f64),
+}

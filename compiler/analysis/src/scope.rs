@@ -1,0 +1,181 @@
+//! The names of a file: what it declares and what it imports.
+
+use crate::checker::{Checker, at, unknown_name};
+use crate::program::{Body, Model, ModelId, Pipeline, PipelineId};
+use crate::types::Type;
+use mlp_syntax::ast::{Item, Name};
+use mlp_syntax::{Code, Diagnostic, FileId, Location, Span};
+use std::collections::BTreeMap;
+
+/// What a name stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Symbol {
+    Model(ModelId),
+    Pipeline(PipelineId),
+    /// Something that an error hides; using it is not an error again.
+    Broken,
+}
+
+/// The names of a file.
+#[derive(Debug, Default)]
+pub(crate) struct Scope {
+    names: BTreeMap<String, Entry>,
+    /// What `use` asks for: the name, and the file if that could be read.
+    imports: Vec<(Name, Option<FileId>)>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    symbol: Symbol,
+    at: Location,
+    imported: bool,
+    used: bool,
+}
+
+impl Scope {
+    pub(crate) fn import(&mut self, name: Name, from: Option<FileId>) {
+        self.imports.push((name, from));
+    }
+
+    /// What a name stands for; it counts as used from now on.
+    pub(crate) fn find(&mut self, name: &str) -> Option<Symbol> {
+        let entry = self.names.get_mut(name)?;
+        entry.used = true;
+        Some(entry.symbol)
+    }
+
+    /// All names.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.names.keys().map(String::as_str)
+    }
+}
+
+/// Gives every declared model and pipeline its place in the program, then resolves imports. What they are made of is filled in later.
+pub(crate) fn declare(checker: &mut Checker<'_>) {
+    for file in 0..checker.trees.len() {
+        let tree = checker.trees[file].clone();
+        for item in &tree.items {
+            declare_item(checker, FileId(file as u32), item);
+        }
+    }
+    for file in 0..checker.scopes.len() {
+        let imports = std::mem::take(&mut checker.scopes[file].imports);
+        for (name, from) in imports {
+            resolve_import(checker, FileId(file as u32), &name, from);
+        }
+    }
+}
+
+fn declare_item(checker: &mut Checker<'_>, file: FileId, item: &Item) {
+    match item {
+        Item::Model(node) => {
+            let id = ModelId(checker.models.len() as u32);
+            checker.models.push(Model {
+                name: node.name.text.clone(),
+                doc: node.doc.clone(),
+                at: at(file, node.name.span),
+                source: String::new(),
+                sha256: String::new(),
+                licence: None,
+                inputs: Vec::new(),
+                outputs: Vec::new(),
+                sizes: Vec::new(),
+            });
+            insert(checker, file, &node.name, Symbol::Model(id), false);
+        }
+        Item::Pipeline(node) => {
+            let id = PipelineId(checker.pipelines.len() as u32);
+            checker.pipelines.push(Pipeline {
+                name: node.name.text.clone(),
+                doc: node.doc.clone(),
+                at: at(file, node.name.span),
+                params: Vec::new(),
+                result: Type::Unknown,
+                body: Body::Broken,
+            });
+            insert(checker, file, &node.name, Symbol::Pipeline(id), false);
+        }
+        Item::Broken(header) | Item::Unsupported(header) => {
+            if let Some(name) = &header.name {
+                checker.scopes[file.0 as usize].names.entry(name.text.clone()).or_insert(Entry {
+                    symbol: Symbol::Broken,
+                    at: at(file, name.span),
+                    imported: false,
+                    used: true,
+                });
+            }
+        }
+        Item::Edition(_) | Item::Use(_) | Item::Test(_) | Item::Hook(_) => {}
+    }
+}
+
+fn insert(checker: &mut Checker<'_>, file: FileId, name: &Name, symbol: Symbol, imported: bool) {
+    let place = at(file, name.span);
+    let names = &mut checker.scopes[file.0 as usize].names;
+    match names.get(&name.text) {
+        Some(first) if first.symbol != Symbol::Broken => {
+            let first = first.at;
+            checker.report(
+                Diagnostic::new(Code::E0102, format!("`{}` is defined twice", name.text))
+                    .label(place, "defined again here")
+                    .label(first, "first defined here")
+                    .help("give one of them another name"),
+            );
+        }
+        _ => {
+            names.insert(name.text.clone(), Entry { symbol, at: place, imported, used: false });
+        }
+    }
+}
+
+fn resolve_import(checker: &mut Checker<'_>, file: FileId, name: &Name, from: Option<FileId>) {
+    let symbol = match from {
+        None => Some(Symbol::Broken),
+        // Only what the other file declares itself; it does not pass on what it imports.
+        Some(from) => {
+            let entry = checker.scopes[from.0 as usize].names.get_mut(&name.text).filter(|entry| !entry.imported);
+            entry.map(|entry| {
+                entry.used = true;
+                entry.symbol
+            })
+        }
+    };
+    match (symbol, from) {
+        (Some(symbol), _) => insert(checker, file, name, symbol, true),
+        (None, Some(from)) => {
+            let module = checker.files[from.0 as usize].path.clone();
+            let known = checker.scopes[from.0 as usize].names.iter().filter(|(_, entry)| !entry.imported).map(|(name, _)| name.as_str());
+            let message = format!("`{module}` has no `{}`", name.text);
+            let diagnostic = unknown_name(Code::E0104, message, &name.text, at(file, name.span), known);
+            checker.report(diagnostic);
+            insert(checker, file, name, Symbol::Broken, true);
+        }
+        (None, None) => {}
+    }
+}
+
+/// Warns of imports that nothing uses. Declarations are what other files and applications use, so they are never unused.
+pub(crate) fn report_unused(checker: &mut Checker<'_>) {
+    let mut unused: Vec<(String, Location)> = Vec::new();
+    for scope in &checker.scopes {
+        let entries = scope.names.iter().filter(|(_, entry)| entry.imported && !entry.used && entry.symbol != Symbol::Broken);
+        unused.extend(entries.map(|(name, entry)| (name.clone(), entry.at)));
+    }
+    for (name, place) in unused {
+        let removed = with_comma(checker, place);
+        checker.report(
+            Diagnostic::new(Code::E0109, format!("`{name}` is imported but never used"))
+                .label(place, "not used in this file")
+                .help("remove it")
+                .fix(removed, ""),
+        );
+    }
+}
+
+/// The place of a name in a list, together with the comma after it.
+fn with_comma(checker: &Checker<'_>, place: Location) -> Location {
+    let source = checker.files.get(place.file.0 as usize).map_or("", |file| file.text.as_str());
+    let rest = source.get(place.span.end as usize..).unwrap_or("");
+    let comma = rest.len() - rest.trim_start().strip_prefix(',').map_or(rest, str::trim_start).len();
+    Location { span: Span { end: place.span.end + comma as u32, ..place.span }, ..place }
+}

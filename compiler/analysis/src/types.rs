@@ -1,0 +1,157 @@
+//! Types of the language, and how they are written in messages.
+
+use mlp_bundle::DType;
+use mlp_syntax::units::Dimension;
+use std::fmt;
+
+/// Index of a set of labels in [`Program::labels`](crate::Program::labels).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LabelsId(pub u32);
+
+/// The type of a value.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Type {
+    /// `f32[N, 3]`
+    Tensor(TensorType),
+    /// `image<rgb>`: a photo of any size.
+    Image,
+    /// `label<Objects.logits>`
+    Label(Labels),
+    /// `ranking<label<Objects.logits>, 5>`: the best labels with their scores.
+    Ranking {
+        /// The labels.
+        labels: Labels,
+        /// How many.
+        count: Dim,
+    },
+    /// `{ top: ..., scores: ... }`
+    Record(Vec<(String, Type)>),
+    /// `number`: a number without a unit, known when compiling.
+    Number,
+    /// `time`, `bytes`, `rate`, `ratio`: a number with a unit, known when compiling.
+    Quantity(Dimension),
+    /// `string`, known when compiling.
+    Text,
+    /// `size`: a width and a height, known when compiling.
+    Size,
+    /// `center | none`: one of these words, known when compiling.
+    Choice(Vec<String>),
+    /// What an error left; fits everything, so that one error is reported once.
+    Unknown,
+}
+
+/// The type of a tensor.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TensorType {
+    /// The element type.
+    pub dtype: DType,
+    /// The dimensions, outermost first.
+    pub dims: Vec<Dim>,
+    /// What the positions along the last dimension stand for.
+    pub labels: Labels,
+}
+
+/// What positions stand for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Labels {
+    /// Nothing is known.
+    None,
+    /// A set of labels.
+    Of(LabelsId),
+    /// Whatever the argument's positions stand for; only in the signature and body of a pipeline with `@labels(L)`.
+    Variable(String),
+}
+
+/// The size of a dimension.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Dim {
+    /// A constant.
+    Const(u64),
+    /// A symbol of the signature: `N`.
+    Symbol(String),
+    /// Any number of dimensions: `..S`.
+    Rest(String),
+    /// A number parameter of the signature.
+    Param(String),
+    /// The width of a size parameter of the signature: `size.width`.
+    Width(String),
+    /// The height of a size parameter of the signature: `size.height`.
+    Height(String),
+}
+
+impl Type {
+    /// True where values of the type are known when compiling.
+    pub fn is_constant(&self) -> bool {
+        matches!(self, Type::Number | Type::Quantity(_) | Type::Text | Type::Size | Type::Choice(_))
+    }
+
+    /// True where a compiled pipeline can take a value of this type: a photo, or a tensor of constant shape.
+    pub fn is_input(&self) -> bool {
+        match self {
+            Type::Image => true,
+            Type::Tensor(tensor) => {
+                tensor.dims.iter().all(|dim| matches!(dim, Dim::Const(_))) && !matches!(tensor.labels, Labels::Variable(_))
+            }
+            _ => false,
+        }
+    }
+
+    /// `a value of type X` is too long for most messages; this is `X` in backquotes, with labels named by `names`.
+    pub(crate) fn quoted(&self, names: &[String]) -> String {
+        format!("`{}`", Named { ty: self, names })
+    }
+}
+
+/// A type with the names of the sets of labels.
+struct Named<'a> {
+    ty: &'a Type,
+    names: &'a [String],
+}
+
+impl Named<'_> {
+    fn labels(&self, labels: &Labels) -> String {
+        match labels {
+            Labels::None => "?".to_owned(),
+            Labels::Of(id) => self.names.get(id.0 as usize).cloned().unwrap_or_else(|| "?".to_owned()),
+            Labels::Variable(name) => name.clone(),
+        }
+    }
+}
+
+impl fmt::Display for Named<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.ty {
+            Type::Tensor(tensor) => write!(f, "{}[{}]", tensor.dtype, dims(&tensor.dims)),
+            Type::Image => f.write_str("image<rgb>"),
+            Type::Label(labels) => write!(f, "label<{}>", self.labels(labels)),
+            Type::Ranking { labels, count } => write!(f, "ranking<label<{}>, {count}>", self.labels(labels)),
+            Type::Record(fields) => {
+                let one = |(name, ty): &(String, Type)| format!("{name}: {}", Named { ty, names: self.names });
+                write!(f, "{{ {} }}", fields.iter().map(one).collect::<Vec<_>>().join(", "))
+            }
+            Type::Number => f.write_str("number"),
+            Type::Quantity(dimension) => f.write_str(dimension.name()),
+            Type::Text => f.write_str("string"),
+            Type::Size => f.write_str("size"),
+            Type::Choice(options) => f.write_str(&options.join(" | ")),
+            Type::Unknown => f.write_str("unknown"),
+        }
+    }
+}
+
+/// `N, 3, 224`
+pub(crate) fn dims(dims: &[Dim]) -> String {
+    dims.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+impl fmt::Display for Dim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Dim::Const(size) => write!(f, "{size}"),
+            Dim::Symbol(name) | Dim::Param(name) => f.write_str(name),
+            Dim::Rest(name) => write!(f, "..{name}"),
+            Dim::Width(name) => write!(f, "{name}.width"),
+            Dim::Height(name) => write!(f, "{name}.height"),
+        }
+    }
+}
