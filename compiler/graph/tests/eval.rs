@@ -269,12 +269,13 @@ fn pools_in_both_layouts() {
         (PoolKind::MeanWithPadding, vec![0.25, 0.25, 3.5, 2.0, 3.25, 1.75, 9.5, 5.0]),
     ];
     for (kind, expected) in cases {
-        let first = one(pool(kind, Layout::ChannelsFirst), &[x.clone()]);
+        let first = one(pool(kind, Layout::ChannelsFirst), std::slice::from_ref(&x));
         assert_eq!(first.as_f32().unwrap(), expected, "{kind:?}");
-        let last = one(pool(kind, Layout::ChannelsLast), &[one(Op::Transpose { perm: TO_LAST.to_vec() }, &[x.clone()])]);
+        let last = one(pool(kind, Layout::ChannelsLast), &[one(Op::Transpose { perm: TO_LAST.to_vec() }, std::slice::from_ref(&x))]);
         assert_eq!(one(Op::Transpose { perm: TO_FIRST.to_vec() }, &[last]), first, "{kind:?}");
     }
-    let indices = |column_major| one(Op::MaxPoolIndices { spatial: windows.clone(), column_major }, &[x.clone()]).as_i64().unwrap();
+    let indices =
+        |column_major| one(Op::MaxPoolIndices { spatial: windows.clone(), column_major }, std::slice::from_ref(&x)).as_i64().unwrap();
     assert_eq!(indices(false), [1, 1, 5, 5, 7, 7, 11, 11]);
     assert_eq!(indices(true), [3, 3, 5, 5, 9, 9, 11, 11]);
 }

@@ -105,7 +105,7 @@ fn extend(graph: &mut Graph, made: &[ValueId], choices: &mut Choices) -> Option<
 fn shuffle(graph: &mut Graph, x: ValueId, dims: &[u64], choices: &mut Choices) -> Option<ValueId> {
     match choices.below(4) {
         0 => graph.transpose(x, [&[0, 2, 3, 1], &[0, 3, 1, 2], &[0, 1, 3, 2], &[1, 0, 2, 3]][choices.below(4)], origin()).ok(),
-        1 if dims[1] % 2 == 0 => {
+        1 if dims[1].is_multiple_of(2) => {
             let split = graph.reshape(x, Shape::fixed(&[dims[0], 2, dims[1] / 2, dims[2], dims[3]]), origin()).ok()?;
             let turned = graph.transpose(split, &[0, 2, 1, 3, 4], origin()).ok()?;
             graph.reshape(turned, Shape::fixed(dims), origin()).ok()
@@ -149,7 +149,7 @@ proptest! {
         let mut optimized = graph.clone();
         passes::optimize(&mut optimized).unwrap();
         let input = Tensor::noise(DType::F32, &graph.dims(graph.inputs[0].value).unwrap(), 11).unwrap();
-        let (before, after) = (eval::run(&graph, &[input.clone()]).unwrap(), eval::run(&optimized, &[input]).unwrap());
+        let (before, after) = (eval::run(&graph, std::slice::from_ref(&input)).unwrap(), eval::run(&optimized, &[input]).unwrap());
         for (before, after) in before.iter().zip(&after) {
             prop_assert!(close(before, after), "{}\n{}\n{before:?}\n{after:?}", text::brief(&graph), text::brief(&optimized));
         }

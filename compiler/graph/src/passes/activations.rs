@@ -15,9 +15,7 @@ pub(super) fn run(graph: &mut Graph) -> Result<(), InferError> {
     let uses = count_uses(graph);
     rewrite(graph, |graph, id| {
         let Some((outer, inner, outer_bound)) = bounded(graph, &graph.ops[id]) else { return Ok(None) };
-        let Some((inner, x, inner_bound)) =
-            graph.defining(inner).and_then(|node| bounded(graph, node)).map(|(op, x, bound)| (op, x, bound))
-        else {
+        let Some((inner, x, inner_bound)) = graph.defining(inner).and_then(|node| bounded(graph, node)) else {
             return Ok(None);
         };
         let origin = graph.origins[id].clone();
