@@ -1,0 +1,14 @@
+/**
+ * Runs pipelines that mlpc compiled, on WebGPU or WebAssembly. Importing this touches nothing of the page, so servers may import it too.
+ *
+ * @packageDocumentation
+ */
+export { openBundle, type Bundle } from './bundle.js';
+export type { Progress } from './download.js';
+export type { Backend } from './engine.js';
+export { MlpError, type MlpErrorCode } from './errors.js';
+export type { ImageInput, Pixels } from './image.js';
+export type { DType, Field, FileEntry, Manifest, PipelineManifest, PipelineSource, ValueType, WasmModules } from './manifest.js';
+export { definePipeline, type LoadOptions, type Pipeline, type Run, type RunOptions } from './pipeline.js';
+export type { RunMeta } from './session.js';
+export type { Ranked } from './values.js';

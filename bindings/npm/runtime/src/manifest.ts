@@ -1,0 +1,87 @@
+import { MlpError } from './errors.js';
+
+/** The bundle format that this runtime reads. */
+export const FORMAT_VERSION = 1;
+
+/** The element types of tensors. */
+export type DType = 'bool' | 'u8' | 'i8' | 'u16' | 'i16' | 'u32' | 'i32' | 'u64' | 'i64' | 'f16' | 'bf16' | 'f32' | 'f64';
+
+/** The type of a value, with the ports that carry it. */
+export type ValueType =
+  | { kind: 'tensor'; dtype: DType; shape: readonly number[]; port: string }
+  | { kind: 'image'; max_height: number; max_width: number; port: string; height: string; width: string }
+  | { kind: 'label'; labels: string; port: string }
+  | { kind: 'ranking'; labels: string; count: number; indices: string; scores: string };
+
+/** A named value of a pipeline's signature. */
+export interface Field {
+  readonly name: string;
+  readonly type: ValueType;
+}
+
+/** A file's digest and size. */
+export interface FileEntry {
+  readonly sha256: string;
+  readonly bytes: number;
+}
+
+/** The WebAssembly modules of a pipeline. */
+export interface WasmModules {
+  readonly simd128: string;
+  readonly relaxed: string;
+  readonly memory_pages: number;
+  readonly weights_offset: number;
+  readonly arena_offset: number;
+  readonly ports: Readonly<Record<string, number>>;
+}
+
+/** What of a pipeline's manifest a browser needs. */
+export interface PipelineManifest {
+  readonly name: string;
+  readonly inputs: readonly Field[];
+  readonly outputs: readonly Field[];
+  readonly record: boolean;
+  readonly symbols?: readonly { name: string; min: number; max: number }[];
+  readonly input_ports: readonly string[];
+  readonly output_ports: readonly string[];
+  readonly weights: string;
+  readonly wasm: WasmModules;
+  readonly gpu?: string;
+}
+
+/** One pipeline of a bundle and where its files are; the generated module makes it. */
+export interface PipelineSource {
+  readonly format: number;
+  readonly pipeline: PipelineManifest;
+  /** Digests and sizes by file name. */
+  readonly files: Readonly<Record<string, FileEntry>>;
+  /** Addresses by file name. A function, so that importing the module does nothing. */
+  readonly urls: () => Readonly<Record<string, URL | string>>;
+}
+
+/** The `manifest.json` of a bundle, as far as a browser reads it. */
+export interface Manifest {
+  readonly format: number;
+  readonly name: string;
+  readonly pipelines: readonly PipelineManifest[];
+  readonly files: Readonly<Record<string, FileEntry>>;
+}
+
+/** Refuses a bundle of another format before anything of it is looked at. */
+export function checkFormat(format: unknown): void {
+  if (format !== FORMAT_VERSION) {
+    throw new MlpError('FORMAT', `this bundle has format ${String(format)} and @mlp/runtime reads format ${FORMAT_VERSION}: build it again with the mlpc of the same release`);
+  }
+}
+
+/** The entry of `name`, which every file that is fetched must have. */
+export function entryOf(source: PipelineSource, name: string): FileEntry {
+  const entry = Object.hasOwn(source.files, name) ? source.files[name] : undefined;
+  if (!entry) throw new MlpError('FORMAT', `the bundle names the file ${name} and has no entry for it`);
+  return entry;
+}
+
+/** Elements of a tensor of that shape. */
+export function count(shape: readonly number[]): number {
+  return shape.reduce((product, size) => product * size, 1);
+}

@@ -1,0 +1,144 @@
+import type { Progress } from './download.js';
+import type { Backend } from './engine.js';
+import { abortable } from './errors.js';
+import type { PipelineSource } from './manifest.js';
+import { Session, type RunMeta } from './session.js';
+
+/** How a pipeline is loaded. Calls with the same choice share one loaded pipeline. */
+export interface LoadOptions {
+  /** Backends in order of preference; the first that works is used. WebGPU, then WebAssembly, where nothing else is said. */
+  readonly prefer?: readonly Backend[] | undefined;
+  /**
+   * False keeps WebAssembly to fixed-width SIMD, whose floating-point results are the same bits on every device. Relaxed SIMD is faster where
+   * a browser has it, and is used by default.
+   */
+  readonly relaxedSimd?: boolean | undefined;
+  /** Called with the overall progress of loading, from now on. */
+  readonly onProgress?: ((progress: Progress) => void) | undefined;
+  /** Stops waiting. What is being loaded goes on, for others and for the next run. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** How one run is made. */
+export type RunOptions = LoadOptions;
+
+/** One answer, and how it came about. */
+export interface Run<Output> {
+  readonly output: Output;
+  readonly meta: RunMeta;
+}
+
+/** A compiled pipeline. Nothing is downloaded before `load` or a run. */
+export interface Pipeline<Input, Output> {
+  readonly name: string;
+  /** Computes one answer, and loads the pipeline first where it is not. */
+  run(input: Input, options?: RunOptions): Promise<Output>;
+  /** The same, with the backend and the time it took. */
+  runWithMeta(input: Input, options?: RunOptions): Promise<Run<Output>>;
+  /** Downloads, verifies and compiles, so that the next run starts at once. Says which backend was taken. */
+  load(options?: LoadOptions): Promise<Backend>;
+  /** True where the next run with that choice need not wait for a download. */
+  isLoaded(options?: LoadOptions): boolean;
+  /** Keeps what is loaded until the returned function is called; a while after the last such call everything is freed. */
+  retain(): () => void;
+  /** Frees everything now. The pipeline can be used again, and loads again. */
+  dispose(): void;
+}
+
+/** Milliseconds that a pipeline stays loaded after its last user left: a page that remounts a component does not load it twice. */
+const LINGER = 10_000;
+
+/** Makes a pipeline of what the compiler wrote. Generated modules call it. */
+export function definePipeline<Input, Output>(source: PipelineSource, options?: { fetch?: typeof globalThis.fetch }): Pipeline<Input, Output> {
+  return new LazyPipeline<Input, Output>(source, options?.fetch);
+}
+
+interface Entry {
+  readonly session: Session;
+  loaded: boolean;
+}
+
+class LazyPipeline<Input, Output> implements Pipeline<Input, Output> {
+  readonly #sessions = new Map<string, Entry>();
+  #users = 0;
+  #farewell: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(
+    private readonly source: PipelineSource,
+    private readonly fetch: typeof globalThis.fetch | undefined,
+  ) {}
+
+  get name(): string {
+    return this.source.pipeline.name;
+  }
+
+  async run(input: Input, options?: RunOptions): Promise<Output> {
+    return (await this.runWithMeta(input, options)).output;
+  }
+
+  async runWithMeta(input: Input, options: RunOptions = {}): Promise<Run<Output>> {
+    const { session } = this.#open(options);
+    return this.#watching(session, options, session.run(input, options.signal) as Promise<Run<Output>>);
+  }
+
+  async load(options: LoadOptions = {}): Promise<Backend> {
+    const { session } = this.#open(options);
+    return (await this.#watching(session, options, abortable(session.ready, options.signal))).engine.backend;
+  }
+
+  isLoaded(options: LoadOptions = {}): boolean {
+    return this.#sessions.get(key(options))?.loaded ?? false;
+  }
+
+  retain(): () => void {
+    this.#users++;
+    clearTimeout(this.#farewell);
+    let released = false;
+    return () => {
+      if (released) return;
+      released = true;
+      if (--this.#users === 0) this.#farewell = setTimeout(() => this.dispose(), LINGER);
+    };
+  }
+
+  dispose(): void {
+    clearTimeout(this.#farewell);
+    for (const { session } of this.#sessions.values()) session.dispose();
+    this.#sessions.clear();
+  }
+
+  /** The session of that choice. One that failed to load is forgotten, so that the next call tries again. */
+  #open(options: LoadOptions): Entry {
+    const name = key(options);
+    const known = this.#sessions.get(name);
+    if (known) return known;
+    const session = new Session(this.source, {
+      prefer: options.prefer ?? DEFAULT_PREFERENCE,
+      relaxedSimd: options.relaxedSimd ?? true,
+      fetch: this.fetch ?? globalThis.fetch.bind(globalThis),
+    });
+    const entry: Entry = { session, loaded: false };
+    this.#sessions.set(name, entry);
+    session.ready.then(
+      () => (entry.loaded = true),
+      () => this.#sessions.get(name) === entry && this.#sessions.delete(name),
+    );
+    return entry;
+  }
+
+  async #watching<T>(session: Session, { onProgress }: LoadOptions, work: Promise<T>): Promise<T> {
+    const stop = onProgress && session.onProgress(onProgress);
+    try {
+      return await work;
+    } finally {
+      stop?.();
+    }
+  }
+}
+
+/** What is tried where nobody says otherwise. */
+export const DEFAULT_PREFERENCE: readonly Backend[] = ['webgpu', 'wasm'];
+
+function key({ prefer = DEFAULT_PREFERENCE, relaxedSimd = true }: LoadOptions): string {
+  return `${prefer.join()} ${relaxedSimd}`;
+}

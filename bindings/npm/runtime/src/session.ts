@@ -1,0 +1,150 @@
+import { Downloads, type Progress } from './download.js';
+import { abortable, MlpError, throwIfAborted, typed } from './errors.js';
+import type { Backend, Engine } from './engine.js';
+import { checkFormat, type PipelineSource } from './manifest.js';
+import { decode, encode, labelFiles, lines, outputBytes, type Arguments } from './values.js';
+import { hasRelaxedSimd, openWasm, wasmFile } from './wasm.js';
+import { hasWebGpu, openWebGpu } from './webgpu.js';
+
+/** How a run went. */
+export interface RunMeta {
+  readonly backend: Backend;
+  /** What of the backend was used: `simd128`, `relaxed`, or the GPU's own description. */
+  readonly variant: string;
+  /** Milliseconds from the first byte of the input written to the last byte of the output read; decoding an image is not in it. */
+  readonly milliseconds: number;
+}
+
+/** What decides how a pipeline is loaded. */
+export interface Settings {
+  readonly prefer: readonly Backend[];
+  /** False keeps to `simd128`, whose floating-point results are the same bits on every device. */
+  readonly relaxedSimd: boolean;
+  readonly fetch: typeof globalThis.fetch;
+}
+
+interface Loaded {
+  readonly engine: Engine;
+  readonly labels: ReadonlyMap<string, readonly string[]>;
+}
+
+/** A pipeline that is loaded, or being loaded, for one list of preferred backends. Runs follow one another. */
+export class Session {
+  readonly ready: Promise<Loaded>;
+  readonly sizes: readonly number[];
+  progress: Progress | undefined;
+  #disposal = new AbortController();
+  #listeners = new Set<(progress: Progress) => void>();
+  #queue: Promise<unknown> = Promise.resolve();
+  #current: Promise<Loaded>;
+
+  constructor(
+    private readonly source: PipelineSource,
+    private readonly settings: Settings,
+  ) {
+    checkFormat(source.format);
+    this.sizes = outputBytes(source.pipeline);
+    this.ready = this.#current = this.#load(settings.prefer);
+    this.ready.catch(() => {});
+  }
+
+  /** Calls `listener` with the progress so far and with each step, until the returned function is called. */
+  onProgress(listener: (progress: Progress) => void): () => void {
+    this.#listeners.add(listener);
+    if (this.progress) listener(this.progress);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** Computes one answer, after the runs that were asked for before. An aborted run that has not begun never begins. */
+  async run(input: unknown, signal: AbortSignal | undefined): Promise<{ output: unknown; meta: RunMeta }> {
+    const args = await abortable(encode(this.source.pipeline, input), signal);
+    await abortable(this.#current, signal);
+    const turn = this.#queue.then(() => {
+      throwIfAborted(signal);
+      return this.#compute(args);
+    });
+    this.#queue = turn.catch(() => {});
+    return abortable(turn, signal);
+  }
+
+  /** Frees the GPU's memory and stops a load. */
+  dispose(): void {
+    this.#disposal.abort(new MlpError('DISPOSED', `${this.source.pipeline.name} was disposed of`));
+    this.#listeners.clear();
+    const free = ({ engine }: Loaded) => engine.dispose();
+    this.#current.then(free, () => {});
+  }
+
+  async #compute(args: Arguments): Promise<{ output: unknown; meta: RunMeta }> {
+    const { engine, labels } = await this.#current;
+    if (this.#disposal.signal.aborted) throw this.#disposal.signal.reason;
+    try {
+      const start = performance.now();
+      const outputs = await engine.run(args, this.sizes);
+      const milliseconds = performance.now() - start;
+      return { output: decode(this.source.pipeline, outputs, labels), meta: { backend: engine.backend, variant: engine.variant, milliseconds } };
+    } catch (error) {
+      const rest = this.settings.prefer.slice(this.settings.prefer.indexOf(engine.backend) + 1);
+      if (!(error instanceof MlpError && error.code === 'DEVICE_LOST' && rest.length)) throw error;
+      // The GPU is gone for good, and the input is still here: go on with what else may be used.
+      engine.dispose();
+      this.#current = this.#load(rest);
+      return this.#compute(args);
+    }
+  }
+
+  /** Tries the backends in order. The reasons of those that do not work are told when none does. */
+  async #load(prefer: readonly Backend[]): Promise<Loaded> {
+    const reasons: unknown[] = [];
+    for (const backend of prefer) {
+      try {
+        const loaded = await this.#open(backend);
+        if (this.#disposal.signal.aborted) loaded.engine.dispose();
+        this.#disposal.signal.throwIfAborted();
+        return loaded;
+      } catch (error) {
+        if (this.#disposal.signal.aborted) throw this.#disposal.signal.reason;
+        if (!(error instanceof MlpError && error.code === 'NO_BACKEND')) throw typed(error, 'RUN', `${backend} failed`);
+        reasons.push(`${backend}: ${error.message}`);
+      }
+    }
+    throw new MlpError('NO_BACKEND', `${this.source.pipeline.name} cannot run here: ${reasons.join('; ') || 'no backend was named'}`);
+  }
+
+  async #open(backend: Backend): Promise<Loaded> {
+    const { pipeline } = this.source;
+    if (backend === 'webgpu') {
+      if (!hasWebGpu()) throw new MlpError('NO_BACKEND', 'the browser has no WebGPU');
+      if (!pipeline.gpu) throw new MlpError('NO_BACKEND', 'the bundle has no GPU program for this pipeline');
+    } else if (typeof WebAssembly !== 'object') {
+      throw new MlpError('NO_BACKEND', 'the browser has no WebAssembly');
+    }
+    // An attempt that fails must let go of its requests: the next one asks for the same weights.
+    const attempt = new AbortController();
+    const stop = () => attempt.abort(this.#disposal.signal.reason);
+    this.#disposal.signal.addEventListener('abort', stop);
+    const downloads = new Downloads(this.source, this.settings.fetch, attempt.signal, (progress) => {
+      this.progress = progress;
+      for (const listener of this.#listeners) listener(progress);
+    });
+    try {
+      return await this.#fill(backend, downloads);
+    } catch (error) {
+      attempt.abort();
+      throw error;
+    } finally {
+      this.#disposal.signal.removeEventListener('abort', stop);
+    }
+  }
+
+  async #fill(backend: Backend, downloads: Downloads): Promise<Loaded> {
+    const { pipeline } = this.source;
+    const relaxed = this.settings.relaxedSimd && hasRelaxedSimd();
+    const files = labelFiles(pipeline);
+    downloads.expect([backend === 'webgpu' ? pipeline.gpu! : wasmFile(downloads, relaxed), pipeline.weights, ...files]);
+    const labels = Promise.all(files.map(async (file) => [file, lines(await downloads.text(file))] as const));
+    const opened = backend === 'webgpu' ? openWebGpu(downloads) : openWasm(downloads, relaxed);
+    const [engine, texts] = await Promise.all([opened, labels]);
+    return { engine, labels: new Map(texts) };
+  }
+}

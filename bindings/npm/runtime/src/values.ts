@@ -1,0 +1,135 @@
+import { MlpError } from './errors.js';
+import { readImage, type ImageInput } from './image.js';
+import { count, type DType, type Field, type PipelineManifest } from './manifest.js';
+
+/** A label and how sure the pipeline is of it. */
+export interface Ranked<Label extends string = string> {
+  readonly label: Label;
+  /** The label's line in its file, from 0. */
+  readonly index: number;
+  readonly score: number;
+}
+
+/** The arrays that carry tensors. 16-bit floats travel as their bits, truth values as bytes. */
+const ARRAYS = {
+  bool: Uint8Array,
+  u8: Uint8Array,
+  i8: Int8Array,
+  u16: Uint16Array,
+  i16: Int16Array,
+  u32: Uint32Array,
+  i32: Int32Array,
+  u64: BigUint64Array,
+  i64: BigInt64Array,
+  f16: Uint16Array,
+  bf16: Uint16Array,
+  f32: Float32Array,
+  f64: Float64Array,
+} satisfies Record<DType, unknown>;
+
+/** The bytes of one run's inputs, in the order of the plan's ports, and its symbols. */
+export interface Arguments {
+  readonly inputs: readonly Uint8Array[];
+  readonly symbols: readonly number[];
+}
+
+/** Turns a pipeline's input into bytes and symbols, and says which field is wrong where one is. */
+export async function encode(pipeline: PipelineManifest, input: unknown): Promise<Arguments> {
+  if (typeof input !== 'object' || input === null) {
+    throw new MlpError('INPUT', `${pipeline.name} takes { ${pipeline.inputs.map((field) => field.name).join(', ')} }, and got ${input === null ? 'null' : typeof input}`);
+  }
+  const ports = new Map<string, Uint8Array>();
+  const symbols = new Map<string, number>();
+  for (const { name, type } of pipeline.inputs) {
+    const value: unknown = (input as Record<string, unknown>)[name];
+    if (value === undefined || value === null) throw new MlpError('INPUT', `${pipeline.name} needs the input ${name}`);
+    if (type.kind === 'tensor') {
+      ports.set(type.port, tensor(name, type.dtype, type.shape, value));
+    } else if (type.kind === 'image') {
+      const pixels = await readImage(value as ImageInput, name, type.max_height, type.max_width);
+      ports.set(type.port, bytesOf(pixels.data));
+      symbols.set(type.height, pixels.height).set(type.width, pixels.width);
+    } else {
+      throw new MlpError('FORMAT', `${pipeline.name} takes a ${type.kind}, which this runtime cannot write`);
+    }
+  }
+  return {
+    inputs: pipeline.input_ports.map((port) => known(ports.get(port), port)),
+    symbols: (pipeline.symbols ?? []).map((symbol) => {
+      const value = known(symbols.get(symbol.name), symbol.name);
+      if (value >= symbol.min && value <= symbol.max) return value;
+      throw new MlpError('INPUT', `${symbol.name} is ${value}, and ${pipeline.name} takes ${symbol.min} to ${symbol.max}`);
+    }),
+  };
+}
+
+function tensor(name: string, dtype: DType, shape: readonly number[], value: unknown): Uint8Array {
+  const type = ARRAYS[dtype];
+  const length = count(shape);
+  const given = (value as ArrayLike<unknown>).length;
+  if (given !== length) {
+    throw new MlpError('INPUT', `${name} takes ${length} numbers (${dtype}[${shape.join(', ')}]), and got ${given ?? typeof value}`);
+  }
+  try {
+    return bytesOf(value instanceof type ? value : (type as typeof Float32Array).from(value as ArrayLike<number>));
+  } catch (error) {
+    throw new MlpError('INPUT', `${name} takes a ${type.name} or what it can be made from`, { cause: error });
+  }
+}
+
+/** The bytes of each output port, in the plan's order. */
+export function outputBytes(pipeline: PipelineManifest): readonly number[] {
+  const sizes = new Map<string, number>();
+  for (const { type } of pipeline.outputs) {
+    if (type.kind === 'tensor') sizes.set(type.port, count(type.shape) * ARRAYS[type.dtype].BYTES_PER_ELEMENT);
+    else if (type.kind === 'label') sizes.set(type.port, 4);
+    else if (type.kind === 'ranking') sizes.set(type.indices, 4 * type.count).set(type.scores, 4 * type.count);
+    else throw new MlpError('FORMAT', `${pipeline.name} gives an image, which this runtime cannot read`);
+  }
+  return pipeline.output_ports.map((port) => known(sizes.get(port), port));
+}
+
+/** Names of the label files that the outputs need. */
+export function labelFiles(pipeline: PipelineManifest): string[] {
+  return [...new Set(pipeline.outputs.flatMap(({ type }) => ('labels' in type ? [type.labels] : [])))];
+}
+
+/** Makes a pipeline's answer from the bytes of its output ports. */
+export function decode(pipeline: PipelineManifest, outputs: readonly Uint8Array<ArrayBuffer>[], labels: ReadonlyMap<string, readonly string[]>): unknown {
+  const port = (name: string) => known(outputs[pipeline.output_ports.indexOf(name)], name).buffer;
+  const label = (file: string, index: number) => {
+    const text = labels.get(file)?.[index];
+    if (text === undefined) throw new MlpError('RUN', `${pipeline.name} answered with label ${index}, and ${file} has no such line`);
+    return text;
+  };
+  const value = ({ type }: Field): unknown => {
+    switch (type.kind) {
+      case 'tensor':
+        return new ARRAYS[type.dtype](port(type.port));
+      case 'label':
+        return label(type.labels, new Int32Array(port(type.port))[0]!);
+      case 'ranking': {
+        const scores = new Float32Array(port(type.scores));
+        return Array.from(new Int32Array(port(type.indices)), (index, rank): Ranked => ({ label: label(type.labels, index), index, score: scores[rank]! }));
+      }
+      default:
+        throw new MlpError('FORMAT', `${pipeline.name} gives an image, which this runtime cannot read`);
+    }
+  };
+  if (pipeline.record) return Object.fromEntries(pipeline.outputs.map((field) => [field.name, value(field)]));
+  return value(known(pipeline.outputs[0], 'value'));
+}
+
+/** The lines of a label file. */
+export function lines(text: string): readonly string[] {
+  return text.replace(/\r?\n$/, '').split(/\r?\n/);
+}
+
+function bytesOf(view: ArrayBufferView): Uint8Array {
+  return new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
+}
+
+function known<T>(value: T | undefined, name: string): T {
+  if (value === undefined) throw new MlpError('FORMAT', `the bundle does not say what ${name} is`);
+  return value;
+}

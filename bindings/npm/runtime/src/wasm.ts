@@ -1,0 +1,70 @@
+import type { Downloads } from './download.js';
+import { MlpError, typed } from './errors.js';
+import type { Engine } from './engine.js';
+import { entryOf } from './manifest.js';
+
+const PAGE = 65536;
+
+/** A function that takes and gives a vector through `i8x16.relaxed_swizzle`: it validates where relaxed SIMD is there. */
+const RELAXED_PROBE = new Uint8Array([
+  0, 97, 115, 109, 1, 0, 0, 0, 1, 6, 1, 96, 1, 123, 1, 123, 3, 2, 1, 0, 10, 11, 1, 9, 0, 32, 0, 32, 0, 253, 128, 2, 11,
+]);
+
+/** True where this WebAssembly engine knows relaxed SIMD. */
+export function hasRelaxedSimd(): boolean {
+  return typeof WebAssembly === 'object' && WebAssembly.validate(RELAXED_PROBE);
+}
+
+/** The name of the module that this device runs best. */
+export function wasmFile(downloads: Downloads, relaxed: boolean): string {
+  const { wasm } = downloads.source.pipeline;
+  return relaxed ? wasm.relaxed : wasm.simd128;
+}
+
+/** Instantiates the pipeline's own module and streams its weights to where the module expects them. */
+export async function openWasm(downloads: Downloads, relaxed: boolean): Promise<Engine> {
+  const { pipeline } = downloads.source;
+  const { wasm } = pipeline;
+  const variant = relaxed ? 'relaxed' : 'simd128';
+  const [bytes, weights] = await Promise.all([downloads.bytes(wasmFile(downloads, relaxed)), downloads.open(pipeline.weights)]);
+  let instance: WebAssembly.Instance;
+  try {
+    // The module imports nothing: it can compute, and reach nothing else.
+    ({ instance } = await WebAssembly.instantiate(bytes, {}));
+  } catch (error) {
+    throw typed(error, 'NO_BACKEND', 'this browser cannot run the WebAssembly module (it needs SIMD)');
+  }
+  const { memory, run } = instance.exports;
+  if (!(memory instanceof WebAssembly.Memory) || typeof run !== 'function' || memory.buffer.byteLength !== wasm.memory_pages * PAGE) {
+    throw new MlpError('FORMAT', 'the WebAssembly module does not export the memory and the function that the manifest promises');
+  }
+  await weights(view(memory, wasm.weights_offset, entryOf(downloads.source, pipeline.weights).bytes));
+  downloads.compiling();
+  const place = (port: string) => {
+    const offset = wasm.ports[port];
+    if (offset === undefined) throw new MlpError('FORMAT', `the manifest does not say where ${port} lies in the arena`);
+    return wasm.arena_offset + offset;
+  };
+  const inputs = pipeline.input_ports.map(place);
+  const outputs = pipeline.output_ports.map(place);
+  return {
+    backend: 'wasm',
+    variant,
+    run: async (args, sizes) => {
+      args.inputs.forEach((bytes, i) => view(memory, inputs[i]!, bytes.length).set(bytes));
+      try {
+        (run as (...symbols: number[]) => void)(...args.symbols);
+      } catch (error) {
+        throw typed(error, 'RUN', 'the WebAssembly module stopped');
+      }
+      return outputs.map((offset, i) => view(memory, offset, sizes[i]!).slice());
+    },
+    // Memory goes when nothing holds the instance any more.
+    dispose: () => {},
+  };
+}
+
+function view(memory: WebAssembly.Memory, offset: number, bytes: number): Uint8Array<ArrayBuffer> {
+  if (offset < 0 || offset + bytes > memory.buffer.byteLength) throw new MlpError('FORMAT', 'the manifest places a buffer outside of the memory');
+  return new Uint8Array(memory.buffer as ArrayBuffer, offset, bytes);
+}

@@ -1,0 +1,161 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { definePipeline, MlpError, openBundle, type MlpErrorCode, type Progress } from '@mlp/runtime';
+import { files, photo, PIPELINE, server, sourceOf, type Input, type Output } from './fixture.js';
+
+const wasm = { prefer: ['wasm'] } as const;
+
+async function open(options: { weight?: number; change?: (contents: Record<string, Uint8Array>) => void } = {}) {
+  const contents = await files(options.weight);
+  const source = sourceOf(contents);
+  options.change?.(contents);
+  const asked: string[] = [];
+  return { pipeline: definePipeline<Input, Output>(source, { fetch: server(contents, asked) }), asked, source };
+}
+
+function fails(code: MlpErrorCode, message: RegExp) {
+  return (error: unknown) => error instanceof MlpError && error.code === code && (assert.match(error.message, message), true);
+}
+
+test('a photo and a tensor go in, a ranking and a tensor come out', async () => {
+  const { pipeline } = await open({ weight: 2 });
+  const { output, meta } = await pipeline.runWithMeta({ photo: photo(100), offsets: [30, 10] }, wasm);
+  assert.deepEqual(output, {
+    top: [
+      { label: 'dark', index: 1, score: 185 },
+      { label: 'bright', index: 0, score: 70 },
+    ],
+    mean: new Float32Array([70]),
+  });
+  assert.equal(meta.backend, 'wasm');
+  assert.ok(meta.milliseconds >= 0);
+});
+
+test('answers do not share memory, and weights and labels are downloaded once', async () => {
+  const { pipeline, asked } = await open();
+  const first = await pipeline.run({ photo: photo(200), offsets: new Float32Array(2) }, wasm);
+  const second = await pipeline.run({ photo: photo(10, 64, 64), offsets: [1, 2] }, wasm);
+  assert.deepEqual([first.mean[0], second.mean[0]], [200, 13]);
+  assert.deepEqual([first.top[0]?.label, second.top[0]?.label], ['bright', 'dark']);
+  assert.deepEqual(asked.sort(), [asked.includes('relaxed.wasm') ? 'relaxed.wasm' : 'simd128.wasm', 'labels.txt', 'weights.bin'].sort());
+});
+
+test('relaxed SIMD can be declined', async () => {
+  const { pipeline, asked } = await open();
+  const { meta } = await pipeline.runWithMeta({ photo: photo(1), offsets: [0, 0] }, { ...wasm, relaxedSimd: false });
+  assert.equal(meta.variant, 'simd128');
+  assert.ok(asked.includes('simd128.wasm') && !asked.includes('relaxed.wasm'));
+});
+
+test('a single value is given without a record', async () => {
+  const contents = await files();
+  const one = { ...PIPELINE, record: false, outputs: [{ name: 'value', type: { kind: 'label', labels: 'labels.txt', port: 'top.indices' } as const }], output_ports: ['top.indices'] };
+  const pipeline = definePipeline<Input, string>(sourceOf(contents, one), { fetch: server(contents) });
+  assert.equal(await pipeline.run({ photo: photo(9), offsets: [0, 0] }, wasm), 'dark');
+});
+
+test('progress is one figure over all files and ends where everything is there', async () => {
+  const { pipeline, source } = await open();
+  const steps: Progress[] = [];
+  assert.equal(await pipeline.load({ ...wasm, onProgress: (step) => steps.push(step) }), 'wasm');
+  const total = ['simd128.wasm', 'weights.bin', 'labels.txt'].reduce((sum, name) => sum + source.files[name]!.bytes, 0);
+  assert.ok(steps.length > 4, 'files arrive in pieces');
+  assert.ok(steps.every((step, i) => step.total === total && (i === 0 || step.loaded >= steps[i - 1]!.loaded)));
+  assert.equal(steps.at(-1)!.loaded, total);
+  assert.ok(steps.some((step) => step.phase === 'compile'));
+  assert.ok(pipeline.isLoaded(wasm) && !pipeline.isLoaded());
+});
+
+test('inputs of the wrong type are refused by name', async () => {
+  const { pipeline } = await open();
+  const run = (input: unknown) => pipeline.run(input as Input, wasm);
+  await assert.rejects(run(null), fails('INPUT', /takes \{ photo, offsets \}/));
+  await assert.rejects(run({ photo: photo(1) }), fails('INPUT', /needs the input offsets/));
+  await assert.rejects(run({ photo: photo(1), offsets: [1, 2, 3] }), fails('INPUT', /offsets takes 2 numbers \(f32\[2\]\), and got 3/));
+  await assert.rejects(run({ photo: { width: 2, height: 2, data: new Uint8Array(12) }, offsets: [0, 0] }), fails('INPUT', /photo is not an image/));
+  await assert.rejects(run({ photo: { width: 1000, height: 1, data: new Uint8Array(4000) }, offsets: [0, 0] }), fails('INPUT', /too narrow/));
+});
+
+test('a photo beyond the bounds is shrunk by a whole factor, rounded half up', async () => {
+  const { pipeline } = await open();
+  // 130 columns exceed 64 by a factor of three: 43 blocks and a column left over, which is dropped.
+  const data = new Uint8Array(130 * 6 * 4).map((_, i) => (i % 4 === 0 ? ((i / 4) % 130 === 129 ? 255 : [0, 0, 1, 1, 0, 1][Math.floor(i / 520)]!) : 0));
+  const { mean } = await pipeline.run({ photo: { width: 130, height: 6, data }, offsets: [0, 0] }, wasm);
+  assert.equal(mean[0], 0.5, 'rows of blocks are 1/3, which is 0, and 2/3, which is 1');
+});
+
+test('a changed file is refused before it is used', async () => {
+  const tampered = await open({ change: (contents) => (contents['weights.bin'] = contents['weights.bin']!.map((byte, i) => (i === 5 ? 1 : byte))) });
+  await assert.rejects(tampered.pipeline.load(wasm), fails('INTEGRITY', /weights.bin is not the file that was compiled/));
+  const long = await open({ change: (contents) => (contents['labels.txt'] = new TextEncoder().encode('bright\ndark\nmore\n')) });
+  await assert.rejects(long.pipeline.load(wasm), fails('INTEGRITY', /labels.txt is longer/));
+  const short = await open({ change: (contents) => (contents['weights.bin'] = new Uint8Array(5)) });
+  await assert.rejects(short.pipeline.load(wasm), fails('INTEGRITY', /weights.bin has 5 bytes instead of 128/));
+});
+
+test('a failed load says why, and the next one tries again', async () => {
+  let weights: Uint8Array | undefined;
+  let all: Record<string, Uint8Array> = {};
+  const { pipeline } = await open({
+    change: (contents) => {
+      all = contents;
+      weights = contents['weights.bin'];
+      delete contents['weights.bin'];
+    },
+  });
+  await assert.rejects(pipeline.load(wasm), fails('NETWORK', /weights.bin could not be downloaded: the server answered 404/));
+  all['weights.bin'] = weights!;
+  assert.equal(await pipeline.load(wasm), 'wasm');
+});
+
+test('a bundle of another format is refused', async () => {
+  const contents = await files();
+  const pipeline = definePipeline<Input, Output>({ ...sourceOf(contents), format: 2 }, { fetch: server(contents) });
+  await assert.rejects(pipeline.load(wasm), fails('FORMAT', /format 2 and @mlp\/runtime reads format 1/));
+});
+
+test('where no backend works, every reason is told', async () => {
+  const { pipeline, asked } = await open();
+  await assert.rejects(pipeline.load({ prefer: ['webgpu'] }), fails('NO_BACKEND', /webgpu: the browser has no WebGPU/));
+  assert.deepEqual(asked, [], 'nothing is downloaded for a backend that is not there');
+  assert.equal(await pipeline.load(), 'wasm', 'the next in the list is taken');
+});
+
+test('an aborted run stops waiting, and the load goes on for others', async () => {
+  const { pipeline, asked } = await open();
+  const stop = new AbortController();
+  const first = pipeline.run({ photo: photo(1), offsets: [0, 0] }, { ...wasm, signal: stop.signal });
+  const second = pipeline.run({ photo: photo(2), offsets: [0, 0] }, wasm);
+  stop.abort(new Error('changed my mind'));
+  await assert.rejects(first, (error: unknown) => error instanceof MlpError && error.code === 'ABORTED' && (error.cause as Error).message === 'changed my mind');
+  assert.equal((await second).mean[0], 2);
+  assert.equal(asked.filter((name) => name === 'weights.bin').length, 1);
+  await assert.rejects(pipeline.run({ photo: photo(1), offsets: [0, 0] }, { ...wasm, signal: stop.signal }), fails('ABORTED', /aborted/));
+});
+
+test('a trap is an error of the run, and the next run works', async () => {
+  const { pipeline } = await open();
+  await assert.rejects(pipeline.run({ photo: photo(77), offsets: [0, 0] }, wasm), fails('RUN', /stopped/));
+  assert.equal((await pipeline.run({ photo: photo(78), offsets: [0, 0] }, wasm)).mean[0], 78);
+});
+
+test('disposal stops a load and a later run loads again', async () => {
+  const { pipeline } = await open();
+  const load = pipeline.load(wasm);
+  pipeline.dispose();
+  await assert.rejects(load, fails('DISPOSED', /Brightness was disposed of/));
+  assert.equal((await pipeline.run({ photo: photo(5), offsets: [0, 0] }, wasm)).mean[0], 5);
+});
+
+test('a bundle opens by its manifest', async () => {
+  const contents = await files();
+  const { files: entries } = sourceOf(contents);
+  const manifest = { format: 1, name: 'test', pipelines: [PIPELINE], files: entries };
+  const bundle = { ...contents, 'manifest.json': new TextEncoder().encode(JSON.stringify(manifest)) };
+  const serve = server(bundle);
+  const fetch: typeof globalThis.fetch = (url, init) => serve(String(url).split('/').at(-1)!, init);
+  const { pipeline } = await openBundle('https://example.test/bundle/manifest.json', { fetch });
+  const output = (await pipeline().run({ photo: photo(40), offsets: [0, 0] }, wasm)) as Output;
+  assert.equal(output.mean[0], 40);
+  assert.throws(() => pipeline('Other'), fails('FORMAT', /no pipeline Other \(it has Brightness\)/));
+});
