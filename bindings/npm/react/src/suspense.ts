@@ -66,8 +66,8 @@ interface Node<Output> {
 function tracked<T>(promise: Tracked<T>): Tracked<T> {
   promise.status = 'pending';
   promise.then(
-    (value) => Object.assign(promise, { status: 'fulfilled', value }),
-    (reason: unknown) => Object.assign(promise, { status: 'rejected', reason }),
+    (value) => void Object.assign(promise, { status: 'fulfilled', value }),
+    (reason: unknown) => void Object.assign(promise, { status: 'rejected', reason }),
   );
   return promise;
 }
