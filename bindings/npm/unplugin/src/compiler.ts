@@ -1,0 +1,76 @@
+import { spawn } from 'node:child_process';
+
+/** What the compiler says about a place in a source. */
+export interface Diagnostic {
+  readonly code?: string;
+  readonly severity: string;
+  readonly message: string;
+  readonly file?: string;
+  /** From 1. */
+  readonly line?: number;
+  /** From 1. */
+  readonly column?: number;
+  readonly help?: string;
+}
+
+/** What one build of the compiler gave. */
+export interface Built {
+  readonly bundle: string;
+  /** Every file that the bundle was made from: a change of one makes it stale. */
+  readonly dependencies: readonly string[];
+  readonly diagnostics: readonly Diagnostic[];
+}
+
+/** The compiler refused the source, or could not be run. */
+export class CompileError extends Error {
+  override readonly name = 'CompileError';
+
+  constructor(
+    message: string,
+    readonly diagnostics: readonly Diagnostic[] = [],
+    readonly dependencies: readonly string[] = [],
+  ) {
+    super(message);
+  }
+}
+
+/** Builds `file` into the folder `out`. */
+export async function compile(mlpc: string, file: string, out: string): Promise<Built> {
+  const { status, stdout, stderr } = await run(mlpc, ['build', file, '-o', out, '--json']);
+  const report = parse(stdout);
+  const errors = report?.diagnostics?.filter(({ severity }) => severity === 'error') ?? [];
+  if (status === 0 && report?.bundle && !errors.length) {
+    return { bundle: report.bundle, dependencies: report.dependencies ?? [file], diagnostics: report.diagnostics ?? [] };
+  }
+  const message = errors.map(describe).join('\n\n') || stderr.trim() || `${mlpc} stopped with ${status} and said nothing`;
+  throw new CompileError(message, errors, report?.dependencies ?? [file]);
+}
+
+/** A diagnostic in words. */
+export function describe({ code, message, help }: Diagnostic): string {
+  return `${code ? `${code}: ` : ''}${message}${help ? `\n  help: ${help}` : ''}`;
+}
+
+/** The report is the last line that is printed; a crash leaves none. */
+function parse(stdout: string): Partial<Built> | undefined {
+  const last = stdout.trimEnd().split('\n').at(-1) ?? '';
+  try {
+    return JSON.parse(last) as Partial<Built>;
+  } catch {
+    return undefined;
+  }
+}
+
+function run(command: string, args: readonly string[]): Promise<{ status: number | string; stdout: string; stderr: string }> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+    const text = { stdout: '', stderr: '' };
+    child.stdout.setEncoding('utf8').on('data', (part: string) => (text.stdout += part));
+    child.stderr.setEncoding('utf8').on('data', (part: string) => (text.stderr += part));
+    child.on('error', (error: NodeJS.ErrnoException) => {
+      const missing = `the compiler ${command} was not found: install it with \`cargo install --path compiler/cli\` in a checkout of mlp, or say where it is with the plugin's option mlpc or the environment variable MLPC`;
+      reject(new CompileError(error.code === 'ENOENT' ? missing : `the compiler ${command} could not be started: ${error.message}`));
+    });
+    child.on('close', (status, signal) => resolve({ status: status ?? String(signal), ...text }));
+  });
+}
