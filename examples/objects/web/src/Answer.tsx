@@ -36,11 +36,11 @@ function Waiting({ status }: { status: RunState<never>['status'] }) {
   return <p className="waiting">{status === 'running' ? 'Looking…' : status === 'error' ? '' : 'Ready. The five likeliest answers show here.'}</p>;
 }
 
-function Loading({ progress: { phase, loaded, total } }: { progress: Progress }) {
+function Loading({ progress: { loaded, total } }: { progress: Progress }) {
   const megabytes = (bytes: number) => (bytes / 1e6).toFixed(1);
   return (
     <div className="loading">
-      <label htmlFor="progress">{phase === 'download' ? 'Downloading the network' : 'Getting ready'}</label>
+      <label htmlFor="progress">{loaded < total || !total ? 'Downloading the network' : 'Getting ready'}</label>
       <span>
         {megabytes(loaded)} of {megabytes(total)} MB
       </span>
