@@ -15,7 +15,7 @@ import { BLANK, serve } from '../browser/server.mjs';
 const USAGE = `Usage: node tests/bench/browser.mjs [MODEL.onnx ...] [options]
 
   --runs N        inferences of each, 30
-  --dims N=V      a size for a symbolic dimension, N=1; may be given more than once
+  --dim N=V       a size for a symbolic dimension, N=1; may be given more than once
   --backend NAME  wasm, wasm-relaxed or webgpu; may be given more than once; the two of WebAssembly where it is left out
   --json          one object a line
   --mlpc FILE     the compiler; else the variable MLPC, target/release/mlpc, or the one on the path
@@ -76,7 +76,7 @@ async function main() {
     allowPositionals: true,
     options: {
       runs: { type: 'string', default: '30' },
-      dims: { type: 'string', multiple: true, default: ['N=1'] },
+      dim: { type: 'string', multiple: true, default: ['N=1'] },
       backend: { type: 'string', multiple: true, default: ['wasm', 'wasm-relaxed'] },
       json: { type: 'boolean', default: false },
       mlpc: { type: 'string' },
@@ -101,13 +101,13 @@ async function main() {
     for (const path of models) {
       const name = basename(path, '.onnx');
       const bundle = join(folder, name);
-      await mlpc(['build', path, '-o', bundle, ...values.dims.flatMap((dim) => ['--dims', dim])], { path: values.mlpc });
+      await mlpc(['build', path, '-o', bundle, ...values.dim.flatMap((dim) => ['--dim', dim])], { path: values.mlpc });
       const page = await browser.context.newPage();
       await page.goto(server.url);
       const job = {
         bundle: `${server.url}/bundles/${name}/manifest.json`,
         model: `/models/${basename(path)}/model.onnx`,
-        dims: Object.fromEntries(values.dims.map((dim) => dim.split('=')).map(([symbol, value]) => [symbol, Number(value)])),
+        dims: Object.fromEntries(values.dim.map((dim) => dim.split('=')).map(([symbol, value]) => [symbol, Number(value)])),
         backends: values.backend.map((backend) => [backend, OPTIONS[backend]]),
         runs: Number(values.runs),
       };

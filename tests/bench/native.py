@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Times onnxruntime and `mlpc bench` on the same models, one thread each, turn by turn.
 
-Usage: tests/bench/native.py [MODEL.onnx ...] [--rounds N] [--runs N] [--json] [--mlpc FILE]
+Usage: tests/bench/native.py [MODEL.onnx ...] [--rounds N] [--seconds S] [--json] [--mlpc FILE]
 
 Needs `pip install onnxruntime numpy` and a release build of mlpc. Without models it takes EfficientNet-Lite0: the int8 one of the objects
 example, and the others where the development models are.
@@ -41,8 +41,8 @@ def main() -> int:
         peer = Peer(onnxruntime, numpy, model)
         theirs, ours = [], []
         for _ in range(arguments.rounds):
-            theirs.append(peer.median(arguments.runs))
-            ours.append(bench(compiler, model, arguments.runs))
+            theirs.append(peer.median(arguments.seconds))
+            ours.append(bench(compiler, model, arguments.seconds))
         row = {
             "name": model.stem,
             "onnxruntime_ms": statistics.median(theirs),
@@ -65,7 +65,7 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Times onnxruntime and mlpc bench, one thread each, turn by turn.")
     parser.add_argument("models", nargs="*", type=pathlib.Path)
     parser.add_argument("--rounds", type=int, default=3, help="turns of each, whose median counts")
-    parser.add_argument("--runs", type=int, default=30, help="inferences a turn")
+    parser.add_argument("--seconds", type=float, default=2, help="the length of a turn")
     parser.add_argument("--json", action="store_true", help="one object a line")
     parser.add_argument("--mlpc", help="the compiler; else the variable MLPC, target/release/mlpc, or the one on the path")
     return parser.parse_args()
@@ -99,19 +99,20 @@ class Peer:
             shape = [size if isinstance(size, int) else 1 for size in port.shape]
             self.feeds[port.name] = random.uniform(-1, 1, shape).astype(ELEMENTS[port.type])
 
-    def median(self, runs: int) -> float:
+    def median(self, seconds: float) -> float:
         for _ in range(3):
             self.session.run(None, self.feeds)
         times = []
-        for _ in range(runs):
+        end = time.perf_counter() + seconds
+        while time.perf_counter() < end:
             start = time.perf_counter()
             self.session.run(None, self.feeds)
             times.append(1000 * (time.perf_counter() - start))
         return statistics.median(times)
 
 
-def bench(compiler: str, model: pathlib.Path, runs: int) -> dict:
-    command = [compiler, "bench", str(model), "--backend", "native", "--threads", "1", "--runs", str(runs), "--json"]
+def bench(compiler: str, model: pathlib.Path, seconds: float) -> dict:
+    command = [compiler, "bench", str(model), "--backend", "native", "--threads", "1", "--seconds", str(seconds), "--json"]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         sys.exit(f"{' '.join(command)} failed:\n{done.stderr or done.stdout}")

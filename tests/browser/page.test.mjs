@@ -69,7 +69,7 @@ function answer(page) {
 /** The native answer. */
 async function native(photo) {
   const { stdout } = await mlpc(['run', `${EXAMPLE}objects.mlp`, '--input', `photo=${EXAMPLE}${photo}`, '--json']);
-  return JSON.parse(stdout).outputs.top;
+  return JSON.parse(stdout).output.top;
 }
 
 for (const backend of ['wasm', 'webgpu']) {

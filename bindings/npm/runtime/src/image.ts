@@ -62,23 +62,24 @@ function canvas(width: number, height: number): OffscreenCanvas {
 
 /**
  * Shrinks pixels that exceed the bounds by the least whole factor for which both sides fit. Each pixel is the mean of a block, rounded half up;
- * partial blocks at the right and lower edges are dropped. Every host of a bundle does exactly this.
+ * partial blocks at the right and lower edges are dropped, and a side shorter than the factor keeps one pixel. Every host of a bundle does exactly this.
  */
 export function shrink(pixels: Pixels, maxHeight: number, maxWidth: number): Pixels {
-  const factor = leastFactor(pixels.height, pixels.width, maxHeight, maxWidth);
+  const side = (pixels: number, factor: number) => Math.max(1, Math.floor(pixels / factor));
+  let factor = 1;
+  while (side(pixels.height, factor) > maxHeight || side(pixels.width, factor) > maxWidth) factor++;
   if (factor === 1) return pixels;
-  const width = Math.floor(pixels.width / factor);
-  const height = Math.floor(pixels.height / factor);
-  if (!width || !height) throw new MlpError('INPUT', `an image of ${pixels.width}x${pixels.height} pixels is too narrow to be shrunk to ${maxWidth}x${maxHeight}`);
-  const area = factor * factor;
+  const [width, height] = [side(pixels.width, factor), side(pixels.height, factor)];
+  const [columns, rows] = [Math.min(factor, pixels.width), Math.min(factor, pixels.height)];
+  const area = columns * rows;
   const data = new Uint8Array(width * height * 4);
-  const sums = new Uint32Array(width * 4);
+  const sums = new Float64Array(width * 4);
   for (let y = 0; y < height; y++) {
     sums.fill(0);
-    for (let row = y * factor; row < (y + 1) * factor; row++) {
+    for (let row = y * factor; row < y * factor + rows; row++) {
       let from = row * pixels.width * 4;
       for (let x = 0; x < sums.length; x += 4) {
-        for (let column = 0; column < factor; column++, from += 4) {
+        for (let column = 0; column < columns; column++, from += 4) {
           sums[x]! += pixels.data[from]!;
           sums[x + 1]! += pixels.data[from + 1]!;
           sums[x + 2]! += pixels.data[from + 2]!;
@@ -90,11 +91,4 @@ export function shrink(pixels: Pixels, maxHeight: number, maxWidth: number): Pix
     for (let i = 0; i < sums.length; i++) data[to + i] = Math.floor((2 * sums[i]! + area) / (2 * area));
   }
   return { width, height, data };
-}
-
-function leastFactor(height: number, width: number, maxHeight: number, maxWidth: number): number {
-  let factor = Math.max(1, Math.ceil(height / maxHeight), Math.ceil(width / maxWidth));
-  // The quotient that is kept is rounded down, so a smaller factor may do: 1025 / 512 asks for 3 blocks, and 2 give 512 pixels.
-  while (factor > 1 && Math.floor(height / (factor - 1)) <= maxHeight && Math.floor(width / (factor - 1)) <= maxWidth) factor--;
-  return factor;
 }

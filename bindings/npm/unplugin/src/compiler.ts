@@ -1,16 +1,14 @@
 import { spawn } from 'node:child_process';
+import { resolve } from 'node:path';
 
 /** What the compiler says about a place in a source. */
 export interface Diagnostic {
   readonly code?: string;
   readonly severity: string;
   readonly message: string;
-  readonly file?: string;
-  /** From 1. */
-  readonly line?: number;
-  /** From 1. */
-  readonly column?: number;
-  readonly help?: string;
+  /** Places in sources, the one that matters first; lines and columns count from 1. */
+  readonly labels?: readonly { readonly file: string; readonly line: number; readonly column: number; readonly text?: string }[];
+  readonly help?: string | null;
 }
 
 /** What one build of the compiler gave. */
@@ -40,15 +38,21 @@ export async function compile(mlpc: string, file: string, out: string): Promise<
   const report = parse(stdout);
   const errors = report?.diagnostics?.filter(({ severity }) => severity === 'error') ?? [];
   if (status === 0 && report?.bundle && !errors.length) {
-    return { bundle: report.bundle, dependencies: report.dependencies ?? [file], diagnostics: report.diagnostics ?? [] };
+    return { bundle: report.bundle, dependencies: absolute(report.dependencies), diagnostics: report.diagnostics ?? [] };
   }
   const message = errors.map(describe).join('\n\n') || stderr.trim() || `${mlpc} stopped with ${status} and said nothing`;
-  throw new CompileError(message, errors, report?.dependencies ?? [file]);
+  throw new CompileError(message, errors, absolute(report?.dependencies));
+
+  /** The source is always one of them, and the compiler may name the others from where it runs. */
+  function absolute(dependencies: readonly string[] = []): string[] {
+    return [...new Set([file, ...dependencies.map((dependency) => resolve(dependency))])];
+  }
 }
 
 /** A diagnostic in words. */
-export function describe({ code, message, help }: Diagnostic): string {
-  return `${code ? `${code}: ` : ''}${message}${help ? `\n  help: ${help}` : ''}`;
+export function describe({ code, message, labels, help }: Diagnostic): string {
+  const places = labels?.map(({ line, column, text }) => `\n  ${line}:${column} ${text ?? ''}`.trimEnd()) ?? [];
+  return `${code ? `${code}: ` : ''}${message}${places.join('')}${help ? `\n  help: ${help}` : ''}`;
 }
 
 /** The report is the last line that is printed; a crash leaves none. */
@@ -62,7 +66,7 @@ function parse(stdout: string): Partial<Built> | undefined {
 }
 
 function run(command: string, args: readonly string[]): Promise<{ status: number | string; stdout: string; stderr: string }> {
-  return new Promise((resolve, reject) => {
+  return new Promise((done, reject) => {
     const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'] });
     const text = { stdout: '', stderr: '' };
     child.stdout.setEncoding('utf8').on('data', (part: string) => (text.stdout += part));
@@ -71,6 +75,6 @@ function run(command: string, args: readonly string[]): Promise<{ status: number
       const missing = `the compiler ${command} was not found: install it with \`cargo install --path compiler/cli\` in a checkout of mlp, or say where it is with the plugin's option mlpc or the environment variable MLPC`;
       reject(new CompileError(error.code === 'ENOENT' ? missing : `the compiler ${command} could not be started: ${error.message}`));
     });
-    child.on('close', (status, signal) => resolve({ status: status ?? String(signal), ...text }));
+    child.on('close', (status, signal) => done({ status: status ?? String(signal), ...text }));
   });
 }

@@ -4,7 +4,7 @@
  *
  * @packageDocumentation
  */
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { createUnplugin, type UnpluginFactory, type UnpluginInstance } from 'unplugin';
 import { BundleCache, defaultCache, writeTypes } from './cache.js';
 import { compile, CompileError, describe, type Built } from './compiler.js';
@@ -84,9 +84,9 @@ const factory: UnpluginFactory<Options | undefined> = (options = {}) => {
 
 /** An error that overlays and terminals show at its place in the source. */
 function located(file: string, error: CompileError) {
-  const [first] = error.diagnostics;
-  if (first?.line === undefined) return { message: error.message, id: file };
-  return { message: error.message, id: file, loc: { file: first.file ?? file, line: first.line, column: Math.max(0, (first.column ?? 1) - 1) } };
+  const place = error.diagnostics[0]?.labels?.[0];
+  if (!place) return { message: error.message, id: file };
+  return { message: error.message, id: file, loc: { file: resolve(place.file), line: place.line, column: place.column - 1 } };
 }
 
 /** The plugin for every bundler that unplugin knows; `@mlp/unplugin/vite` and `@mlp/unplugin/webpack` are the ones that are tested. */

@@ -10,7 +10,7 @@ const dependencies = [file, join(dirname(file), 'model.onnx')];
 const report = (more) => process.stdout.write(`${JSON.stringify({ dependencies, diagnostics: [], ...more })}\n`);
 
 if (text === 'broken') {
-  report({ diagnostics: [{ code: 'E0203', severity: 'error', message: 'unknown name `Objetcs`', file, line: 3, column: 9, help: 'did you mean `Objects`?' }] });
+  report({ diagnostics: [{ code: 'E0203', severity: 'error', message: 'unknown name `Objetcs`', labels: [{ file, line: 3, column: 9, text: 'no such model' }], help: 'did you mean `Objects`?' }] });
   process.exit(1);
 }
 if (text === 'crash') {

@@ -61,7 +61,7 @@ test('webpack ships them too', async () => {
 
 test('a refused source is an error at its place', async () => {
   await assert.rejects(build(vite(project('broken'))), (error: Error) => {
-    assert.match(error.message, /E0203: unknown name `Objetcs`\s+help: did you mean `Objects`\?/);
+    assert.match(error.message, /E0203: unknown name `Objetcs`\s+3:9 no such model\s+help: did you mean `Objects`\?/);
     assert.match(error.message + JSON.stringify(error), /words\.mlp:3|"line":3/);
     return true;
   });
