@@ -1,1 +1,9 @@
-//! Reads ONNX models into the tensor graph.
+//! Reads ONNX models into the tensor graph, and the recordings that models are checked against.
+//!
+//! Everything read here is untrusted: whatever the bytes say, the answer is a graph or an error that names the place and the remedy.
+
+pub mod error;
+pub mod onnx;
+
+
+pub use error::ImportError;

@@ -1,0 +1,88 @@
+//! Why a model could not be read, as data.
+
+use std::fmt;
+
+/// A node of a model: where an error arose.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The node's name; empty where it has none.
+    pub node: String,
+    /// The operator, with its domain where that is not ONNX's own.
+    pub op: String,
+    /// The position in the list of nodes.
+    pub index: usize,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.node.is_empty() {
+            write!(f, "node {} ({})", self.index, self.op)
+        } else {
+            write!(f, "node {} `{}` ({})", self.index, self.node, self.op)
+        }
+    }
+}
+
+/// Why a model could not be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ImportError {
+    /// The bytes are no ONNX model, or a damaged one.
+    #[error("not a readable ONNX model: {detail}")]
+    Malformed {
+        /// What is wrong, and what to do about it.
+        detail: String,
+    },
+    /// The model's graph as a whole breaks a rule.
+    #[error("invalid ONNX graph: {detail}; {remedy}")]
+    Graph {
+        /// What is wrong.
+        detail: String,
+        /// What to do about it.
+        remedy: String,
+    },
+    /// An operator, or a use of one, that cannot be compiled.
+    #[error("node {index} {}({op}) is not supported: {detail}", quoted(.node))]
+    Unsupported {
+        /// The node's name; empty where it has none.
+        node: String,
+        /// The operator, with its domain where that is not ONNX's own.
+        op: String,
+        /// The position in the list of nodes.
+        index: usize,
+        /// What exactly is not supported, and what is.
+        detail: String,
+    },
+    /// A node that breaks the rules of its operator.
+    #[error("{place} is invalid: {detail}; {remedy}")]
+    Node {
+        /// Which node.
+        place: Place,
+        /// What is wrong.
+        detail: String,
+        /// What to do about it.
+        remedy: String,
+    },
+    /// A tensor stored in the model cannot be read.
+    #[error("tensor `{name}` cannot be read: {detail}")]
+    Tensor {
+        /// Its name.
+        name: String,
+        /// What is wrong, and what to do about it.
+        detail: String,
+    },
+    /// A symbolic dimension of an input has no size.
+    #[error("axis {axis} of input `{input}` has the symbolic size `{symbol}`, which is not bound: give it a size, as in `{symbol}` = 1")]
+    UnboundDim {
+        /// The symbol; `<input>.<axis>` where the model names none.
+        symbol: String,
+        /// The input.
+        input: String,
+        /// The axis.
+        axis: usize,
+    },
+}
+
+/// A node's name as the start of a message.
+fn quoted(node: &str) -> String {
+    if node.is_empty() { String::new() } else { format!("`{node}` ") }
+}

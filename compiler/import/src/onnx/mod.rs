@@ -1,0 +1,19 @@
+//! ONNX: protobuf in, tensor graph out.
+//!
+//! [`import()`] walks the nodes of a model in an order of execution and hands each to its operator's importer (a row of the table in `ops`). Importers work on
+//! values whose shapes are known: all symbolic dimensions of inputs are bound by [`ImportOptions::dims`], and what a node computes
+//! from constants alone is folded on the way where it is small, so that shapes, axes and the like are at hand when an operator needs them.
+
+mod attributes;
+mod builder;
+mod graph;
+mod node;
+mod ops;
+mod order;
+mod signature;
+pub(crate) mod tensor;
+mod window;
+
+pub use graph::{ImportOptions, import};
+pub use ops::supported_operators;
+pub use signature::{DimSignature, ModelSignature, PortSignature, signature};

@@ -1,0 +1,190 @@
+//! Activations, as the maps they are made of.
+
+use super::Row;
+use crate::onnx::node::{Imported, NodeImport, One, invalid};
+use mlp_graph::ValueId;
+use mlp_graph::op::{BinaryOp, CompareOp, UnaryOp};
+
+pub(super) const TABLE: &[Row] = &[
+    ("", "Relu", relu),
+    ("", "LeakyRelu", leaky_relu),
+    ("", "PRelu", prelu),
+    ("", "ThresholdedRelu", thresholded_relu),
+    ("", "Sigmoid", |node| with_input(node, sigmoid)),
+    ("", "HardSigmoid", hard_sigmoid),
+    ("", "HardSwish", hard_swish),
+    ("", "Swish", swish),
+    ("", "Elu", elu),
+    ("", "Celu", celu),
+    ("", "Selu", selu),
+    ("", "Softplus", |node| with_input(node, softplus)),
+    ("", "Softsign", softsign),
+    ("", "Mish", mish),
+    ("", "Gelu", gelu),
+];
+
+fn with_input(node: &mut NodeImport<'_>, map: fn(&mut NodeImport<'_>, ValueId) -> One) -> Imported {
+    let x = node.input(0)?;
+    Ok(vec![map(node, x)?])
+}
+
+/// `op(x, number)`.
+fn with_number(node: &mut NodeImport<'_>, op: BinaryOp, x: ValueId, number: f64) -> One {
+    let number = node.scalar(node.dtype(x), number);
+    node.binary(op, x, number)
+}
+
+/// `x > 0 ? x : otherwise`, a NaN taking `otherwise`.
+fn where_positive(node: &mut NodeImport<'_>, x: ValueId, yes: ValueId, no: ValueId) -> One {
+    let zero = node.scalar(node.dtype(x), 0.0);
+    let positive = node.compare(CompareOp::Lt, zero, x)?;
+    node.select(positive, yes, no)
+}
+
+fn relu(node: &mut NodeImport<'_>) -> Imported {
+    let x = node.input(0)?;
+    Ok(vec![with_number(node, BinaryOp::Max, x, 0.0)?])
+}
+
+fn leaky_relu(node: &mut NodeImport<'_>) -> Imported {
+    let x = node.input(0)?;
+    let alpha = node.attributes.float("alpha")?.unwrap_or(0.01);
+    let scaled = with_number(node, BinaryOp::Mul, x, f64::from(alpha))?;
+    Ok(vec![where_positive(node, x, x, scaled)?])
+}
+
+fn prelu(node: &mut NodeImport<'_>) -> Imported {
+    let (x, slope) = (node.input(0)?, node.input(1)?);
+    let scaled = node.binary(BinaryOp::Mul, x, slope)?;
+    Ok(vec![where_positive(node, x, x, scaled)?])
+}
+
+fn thresholded_relu(node: &mut NodeImport<'_>) -> Imported {
+    let x = node.input(0)?;
+    let alpha = node.attributes.float("alpha")?.unwrap_or(1.0);
+    let alpha = node.scalar(node.dtype(x), f64::from(alpha));
+    let zero = node.scalar(node.dtype(x), 0.0);
+    let above = node.compare(CompareOp::Lt, alpha, x)?;
+    Ok(vec![node.select(above, x, zero)?])
+}
+
+/// `1 / (1 + e^-x)`.
+fn sigmoid(node: &mut NodeImport<'_>, x: ValueId) -> One {
+    let negated = node.unary(UnaryOp::Neg, x)?;
+    let exp = node.unary(UnaryOp::Exp, negated)?;
+    let sum = with_number(node, BinaryOp::Add, exp, 1.0)?;
+    let one = node.scalar(node.dtype(x), 1.0);
+    node.binary(BinaryOp::Div, one, sum)
+}
+
+/// `x * slope + offset` in `0..=1`.
+fn ramp(node: &mut NodeImport<'_>, x: ValueId, slope: f64, offset: f64) -> One {
+    let scaled = with_number(node, BinaryOp::Mul, x, slope)?;
+    let moved = with_number(node, BinaryOp::Add, scaled, offset)?;
+    let bounded = with_number(node, BinaryOp::Max, moved, 0.0)?;
+    with_number(node, BinaryOp::Min, bounded, 1.0)
+}
+
+fn hard_sigmoid(node: &mut NodeImport<'_>) -> Imported {
+    let x = node.input(0)?;
+    let alpha = node.attributes.float("alpha")?.unwrap_or(0.2);
+    let beta = node.attributes.float("beta")?.unwrap_or(0.5);
+    Ok(vec![ramp(node, x, f64::from(alpha), f64::from(beta))?])
+}
+
+fn hard_swish(node: &mut NodeImport<'_>) -> Imported {
+    let x = node.input(0)?;
+    let gate = ramp(node, x, 1.0 / 6.0, 0.5)?;
+    Ok(vec![node.binary(BinaryOp::Mul, x, gate)?])
+}
+
+fn swish(node: &mut NodeImport<'_>) -> Imported {
+    let x = node.input(0)?;
+    let alpha = node.attributes.float("alpha")?.unwrap_or(1.0);
+    let scaled = if alpha == 1.0 { x } else { with_number(node, BinaryOp::Mul, x, f64::from(alpha))? };
+    let gate = sigmoid(node, scaled)?;
+    Ok(vec![node.binary(BinaryOp::Mul, x, gate)?])
+}
+
+/// `scale * (e^(x / divisor) - 1)`. The exponent is bounded at 0, so that the branch not taken is finite.
+fn exponential_tail(node: &mut NodeImport<'_>, x: ValueId, scale: f64, divisor: f64) -> One {
+    let bounded = with_number(node, BinaryOp::Min, x, 0.0)?;
+    let divided = if divisor == 1.0 { bounded } else { with_number(node, BinaryOp::Div, bounded, divisor)? };
+    let exp = node.unary(UnaryOp::Exp, divided)?;
+    let less = with_number(node, BinaryOp::Sub, exp, 1.0)?;
+    with_number(node, BinaryOp::Mul, less, scale)
+}
+
+fn elu(node: &mut NodeImport<'_>) -> Imported {
+    let x = node.input(0)?;
+    let alpha = f64::from(node.attributes.float("alpha")?.unwrap_or(1.0));
+    let tail = exponential_tail(node, x, alpha, 1.0)?;
+    Ok(vec![where_positive(node, x, x, tail)?])
+}
+
+fn celu(node: &mut NodeImport<'_>) -> Imported {
+    let x = node.input(0)?;
+    let alpha = f64::from(node.attributes.float("alpha")?.unwrap_or(1.0));
+    if alpha == 0.0 {
+        return invalid("alpha is 0");
+    }
+    let tail = exponential_tail(node, x, alpha, alpha)?;
+    Ok(vec![where_positive(node, x, x, tail)?])
+}
+
+fn selu(node: &mut NodeImport<'_>) -> Imported {
+    let x = node.input(0)?;
+    let alpha = f64::from(node.attributes.float("alpha")?.unwrap_or(1.673_263_2));
+    let gamma = f64::from(node.attributes.float("gamma")?.unwrap_or(1.050_701));
+    let tail = exponential_tail(node, x, alpha * gamma, 1.0)?;
+    let scaled = with_number(node, BinaryOp::Mul, x, gamma)?;
+    Ok(vec![where_positive(node, x, scaled, tail)?])
+}
+
+/// `ln(1 + e^x)`, as `max(x, 0) + ln(1 + e^-|x|)`, which does not overflow.
+fn softplus(node: &mut NodeImport<'_>, x: ValueId) -> One {
+    let size = node.unary(UnaryOp::Abs, x)?;
+    let negated = node.unary(UnaryOp::Neg, size)?;
+    let exp = node.unary(UnaryOp::Exp, negated)?;
+    let sum = with_number(node, BinaryOp::Add, exp, 1.0)?;
+    let log = node.unary(UnaryOp::Log, sum)?;
+    let positive = with_number(node, BinaryOp::Max, x, 0.0)?;
+    node.binary(BinaryOp::Add, positive, log)
+}
+
+fn softsign(node: &mut NodeImport<'_>) -> Imported {
+    let x = node.input(0)?;
+    let size = node.unary(UnaryOp::Abs, x)?;
+    let sum = with_number(node, BinaryOp::Add, size, 1.0)?;
+    Ok(vec![node.binary(BinaryOp::Div, x, sum)?])
+}
+
+fn mish(node: &mut NodeImport<'_>) -> Imported {
+    let x = node.input(0)?;
+    let soft = softplus(node, x)?;
+    let gate = node.unary(UnaryOp::Tanh, soft)?;
+    Ok(vec![node.binary(BinaryOp::Mul, x, gate)?])
+}
+
+/// `x / 2 * (1 + erf(x / sqrt 2))`, or its approximation by `tanh`.
+fn gelu(node: &mut NodeImport<'_>) -> Imported {
+    let x = node.input(0)?;
+    let gate = match node.attributes.string("approximate")?.unwrap_or("none") {
+        "none" => {
+            let scaled = with_number(node, BinaryOp::Mul, x, std::f64::consts::FRAC_1_SQRT_2)?;
+            node.unary(UnaryOp::Erf, scaled)?
+        }
+        "tanh" => {
+            let square = node.binary(BinaryOp::Mul, x, x)?;
+            let scaled = with_number(node, BinaryOp::Mul, square, 0.044715)?;
+            let factor = with_number(node, BinaryOp::Add, scaled, 1.0)?;
+            let product = node.binary(BinaryOp::Mul, x, factor)?;
+            let inner = with_number(node, BinaryOp::Mul, product, std::f64::consts::FRAC_2_SQRT_PI * std::f64::consts::FRAC_1_SQRT_2)?;
+            node.unary(UnaryOp::Tanh, inner)?
+        }
+        other => return invalid(format!("approximate is `{other}`")),
+    };
+    let sum = with_number(node, BinaryOp::Add, gate, 1.0)?;
+    let half = with_number(node, BinaryOp::Mul, x, 0.5)?;
+    Ok(vec![node.binary(BinaryOp::Mul, half, sum)?])
+}

@@ -1,0 +1,127 @@
+//! Constants, and shapes read as data, which are constants here.
+
+use super::Row;
+use crate::onnx::node::{Imported, NodeImport, invalid, unsupported};
+use crate::onnx::tensor::from_integers;
+use mlp_graph::{DType, Tensor};
+
+pub(super) const TABLE: &[Row] = &[
+    ("", "Constant", constant),
+    ("", "ConstantOfShape", constant_of_shape),
+    ("", "Shape", shape),
+    ("", "Size", size),
+    ("", "Range", range),
+    ("", "EyeLike", eye_like),
+];
+
+fn constant(node: &mut NodeImport<'_>) -> Imported {
+    let attributes = &node.attributes;
+    let tensor = if let Some(tensor) = attributes.tensor("value")? {
+        tensor
+    } else if let Some(value) = attributes.float("value_float")? {
+        Tensor::scalar_of(DType::F32, f64::from(value))
+    } else if let Some(value) = attributes.int("value_int")? {
+        Tensor::new(DType::I64, vec![], value.to_le_bytes().to_vec()).map_err(|error| error.to_string())?
+    } else if let Some(values) = attributes.floats("value_floats")? {
+        let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        Tensor::new(DType::F32, vec![values.len() as u64], bytes).map_err(|error| error.to_string())?
+    } else if let Some(values) = attributes.ints("value_ints")? {
+        from_integers(values)?
+    } else {
+        return unsupported("only dense numeric values are supported");
+    };
+    Ok(vec![node.constant(tensor)])
+}
+
+/// A constant, or where the model creates too much of them, one element stretched.
+fn constant_of_shape(node: &mut NodeImport<'_>) -> Imported {
+    let shape = node.input(0)?;
+    let dims = sizes(&node.known_integers(shape, "the shape")?)?;
+    let value = node.attributes.tensor("value")?.unwrap_or_else(|| Tensor::scalar_of(DType::F32, 0.0));
+    if value.len() != 1 {
+        return invalid(format!("attribute `value` should hold one element, but holds {}", value.len()));
+    }
+    let total = dims.iter().try_fold(value.dtype().size() as u64, |product, &dim| product.checked_mul(dim));
+    if let Some(total) = total
+        && node.builder.may_create(total)
+    {
+        let bytes = value.bytes().iter().copied().cycle().take(total as usize).collect();
+        let tensor = Tensor::new(value.dtype(), dims, bytes).map_err(|error| error.to_string())?;
+        return Ok(vec![node.constant(tensor)]);
+    }
+    let scalar = Tensor::new(value.dtype(), vec![], value.bytes().to_vec()).map_err(|error| error.to_string())?;
+    let scalar = node.constant(scalar);
+    Ok(vec![node.broadcast(scalar, &dims)?])
+}
+
+/// Sizes from integers, none negative.
+pub(super) fn sizes(values: &[i64]) -> Result<Vec<u64>, String> {
+    values.iter().map(|&value| u64::try_from(value).map_err(|_| format!("the shape {values:?} has a negative size"))).collect()
+}
+
+/// All sizes of a value, or those from `start` to `end` (operator set 15).
+fn shape(node: &mut NodeImport<'_>) -> Imported {
+    let dims = node.dims(node.input(0)?);
+    let rank = dims.len() as i64;
+    let position = |value: i64| (if value < 0 { value.saturating_add(rank) } else { value }).clamp(0, rank) as usize;
+    let start = position(node.attributes.int("start")?.unwrap_or(0));
+    let end = position(node.attributes.int("end")?.unwrap_or(rank));
+    let part: Vec<i64> = dims.get(start..end).unwrap_or_default().iter().map(|&dim| dim as i64).collect();
+    Ok(vec![node.constant(from_integers(&part)?)])
+}
+
+fn size(node: &mut NodeImport<'_>) -> Imported {
+    let count: u64 = node.dims(node.input(0)?).iter().product();
+    let tensor = Tensor::new(DType::I64, vec![], (count as i64).to_le_bytes().to_vec()).map_err(|error| error.to_string())?;
+    Ok(vec![node.constant(tensor)])
+}
+
+/// Numbers from `start` up to but without `limit`, in steps of `delta`.
+fn range(node: &mut NodeImport<'_>) -> Imported {
+    let (start, limit, delta) = (node.input(0)?, node.input(1)?, node.input(2)?);
+    let dtype = node.dtype(start);
+    let mut bounds = [0f64; 3];
+    for (bound, (input, what)) in bounds.iter_mut().zip([(start, "start"), (limit, "limit"), (delta, "delta")]) {
+        *bound = match node.known_float(input) {
+            Some(number) => number,
+            None => node.known_integer(input, what)? as f64,
+        };
+    }
+    let [start, limit, delta] = bounds;
+    let count = ((limit - start) / delta).ceil().max(0.0);
+    if !count.is_finite() || !node.builder.may_create((count as u64).saturating_mul(8)) {
+        return invalid(format!("a range from {start} to {limit} in steps of {delta} is too long"));
+    }
+    let mut bytes = Vec::with_capacity(count as usize * dtype.size());
+    for step in 0..count as u64 {
+        bytes.extend_from_slice(Tensor::scalar_of(dtype, start + step as f64 * delta).bytes());
+    }
+    let tensor = Tensor::new(dtype, vec![count as u64], bytes).map_err(|error| error.to_string())?;
+    Ok(vec![node.constant(tensor)])
+}
+
+/// Ones on a diagonal, zeros elsewhere.
+fn eye_like(node: &mut NodeImport<'_>) -> Imported {
+    let x = node.input(0)?;
+    let dtype = match node.attributes.int("dtype")? {
+        Some(code) => crate::onnx::tensor::dtype_of(i32::try_from(code).unwrap_or(0))?,
+        None => node.dtype(x),
+    };
+    let offset = node.attributes.int("k")?.unwrap_or(0);
+    let dims = node.dims(x);
+    let &[rows, columns] = dims.as_slice() else { return invalid(format!("the input has shape {dims:?}, but must be a matrix")) };
+    let total = rows.saturating_mul(columns).saturating_mul(dtype.size() as u64);
+    if !node.builder.may_create(total) {
+        return unsupported(format!("a matrix of shape {dims:?} is too large to be made when compiling"));
+    }
+    let (one, zero) = (Tensor::scalar_of(dtype, 1.0), Tensor::scalar_of(dtype, 0.0));
+    let mut bytes = Vec::with_capacity(total as usize);
+    for row in 0..rows as i64 {
+        for column in 0..columns as i64 {
+            let on = column.checked_sub(row) == Some(offset);
+            bytes.extend_from_slice(if on { one.bytes() } else { zero.bytes() });
+        }
+    }
+    let tensor = Tensor::new(dtype, dims, bytes).map_err(|error| error.to_string())?;
+    Ok(vec![node.constant(tensor)])
+}

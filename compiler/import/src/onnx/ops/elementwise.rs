@@ -1,0 +1,160 @@
+//! Maps of one, two or many operands that are one operation of the graph or a few.
+
+use super::Row;
+use crate::onnx::node::{Imported, NodeImport, One, invalid, unsupported};
+use mlp_graph::op::{BinaryOp, UnaryOp};
+use mlp_graph::DType;
+
+pub(super) const TABLE: &[Row] = &[
+    ("", "Neg", |node| unary(node, UnaryOp::Neg)),
+    ("", "Abs", abs),
+    ("", "Sqrt", |node| unary(node, UnaryOp::Sqrt)),
+    ("", "Exp", |node| unary(node, UnaryOp::Exp)),
+    ("", "Log", |node| unary(node, UnaryOp::Log)),
+    ("", "Tanh", |node| unary(node, UnaryOp::Tanh)),
+    ("", "Erf", |node| unary(node, UnaryOp::Erf)),
+    ("", "Sin", |node| unary(node, UnaryOp::Sin)),
+    ("", "Cos", |node| unary(node, UnaryOp::Cos)),
+    ("", "Floor", |node| unary(node, UnaryOp::Floor)),
+    ("", "Ceil", |node| unary(node, UnaryOp::Ceil)),
+    ("", "Round", |node| unary(node, UnaryOp::RoundEven)),
+    ("", "Reciprocal", reciprocal),
+    ("", "Add", |node| binary(node, BinaryOp::Add)),
+    ("", "Sub", |node| binary(node, BinaryOp::Sub)),
+    ("", "Mul", |node| binary(node, BinaryOp::Mul)),
+    ("", "Div", |node| binary(node, BinaryOp::Div)),
+    ("", "Pow", pow),
+    ("", "Mod", modulo),
+    ("", "BitwiseAnd", |node| binary(node, BinaryOp::And)),
+    ("", "BitwiseOr", |node| binary(node, BinaryOp::Or)),
+    ("", "BitwiseXor", |node| binary(node, BinaryOp::Xor)),
+    ("", "BitwiseNot", |node| unary(node, UnaryOp::Not)),
+    ("", "BitShift", shift),
+    ("", "Sum", |node| variadic(node, BinaryOp::Add)),
+    ("", "Max", |node| variadic(node, BinaryOp::Max)),
+    ("", "Min", |node| variadic(node, BinaryOp::Min)),
+    ("", "Mean", mean),
+    ("", "Clip", clip),
+    ("", "Cast", cast),
+    ("", "CastLike", cast_like),
+];
+
+fn unary(node: &mut NodeImport<'_>, op: UnaryOp) -> Imported {
+    let x = node.input(0)?;
+    Ok(vec![node.unary(op, x)?])
+}
+
+/// Of an unsigned integer, itself.
+fn abs(node: &mut NodeImport<'_>) -> Imported {
+    let x = node.input(0)?;
+    let dtype = node.dtype(x);
+    if dtype.is_int() && !dtype.is_signed_int() {
+        return Ok(vec![x]);
+    }
+    unary(node, UnaryOp::Abs)
+}
+
+fn reciprocal(node: &mut NodeImport<'_>) -> Imported {
+    let x = node.input(0)?;
+    let one = node.scalar(node.dtype(x), 1.0);
+    Ok(vec![node.binary(BinaryOp::Div, one, x)?])
+}
+
+fn binary(node: &mut NodeImport<'_>, op: BinaryOp) -> Imported {
+    let (x, y) = (node.input(0)?, node.input(1)?);
+    Ok(vec![node.binary(op, x, y)?])
+}
+
+/// The exponent may have another type; integer powers are computed in `F64`, which is exact up to 2^53.
+fn pow(node: &mut NodeImport<'_>) -> Imported {
+    let (x, y) = (node.input(0)?, node.input(1)?);
+    let dtype = node.dtype(x);
+    if node.known_float(y) == Some(2.0) && dtype.is_float() && node.dims(y).len() <= node.dims(x).len() {
+        return Ok(vec![node.binary(BinaryOp::Mul, x, x)?]);
+    }
+    let computed = if dtype.is_float() { dtype } else { DType::F64 };
+    let (base, exponent) = (node.cast(computed, x)?, node.cast(computed, y)?);
+    let power = node.binary(BinaryOp::Pow, base, exponent)?;
+    Ok(vec![node.cast(dtype, power)?])
+}
+
+/// `fmod` has the sign of the dividend, as the graph's remainder; integers without it that of the divisor.
+fn modulo(node: &mut NodeImport<'_>) -> Imported {
+    let fmod = node.attributes.int("fmod")?.unwrap_or(0) != 0;
+    let (x, y) = (node.input(0)?, node.input(1)?);
+    let dtype = node.dtype(x);
+    let remainder = node.binary(BinaryOp::Rem, x, y)?;
+    if fmod || (dtype.is_int() && !dtype.is_signed_int()) {
+        return Ok(vec![remainder]);
+    }
+    if dtype.is_float() {
+        return invalid("floats need fmod = 1");
+    }
+    // (r + y) % y has the divisor's sign, and so has every remainder that already did.
+    let shifted = node.binary(BinaryOp::Add, remainder, y)?;
+    Ok(vec![node.binary(BinaryOp::Rem, shifted, y)?])
+}
+
+fn shift(node: &mut NodeImport<'_>) -> Imported {
+    match node.attributes.string("direction")? {
+        Some("LEFT") => binary(node, BinaryOp::Shl),
+        Some("RIGHT") => binary(node, BinaryOp::Shr),
+        other => invalid(format!("direction is {other:?}")),
+    }
+}
+
+/// All operands combined from the left.
+fn combine(node: &mut NodeImport<'_>, op: BinaryOp) -> One {
+    let inputs = node.all_inputs()?;
+    let mut result = inputs[0];
+    for &next in &inputs[1..] {
+        result = node.binary(op, result, next)?;
+    }
+    Ok(result)
+}
+
+fn variadic(node: &mut NodeImport<'_>, op: BinaryOp) -> Imported {
+    Ok(vec![combine(node, op)?])
+}
+
+fn mean(node: &mut NodeImport<'_>) -> Imported {
+    let count = node.inputs.len();
+    let sum = combine(node, BinaryOp::Add)?;
+    let count = node.scalar(node.dtype(sum), count as f64);
+    Ok(vec![node.binary(BinaryOp::Div, sum, count)?])
+}
+
+/// Bounds are attributes up to operator set 10, and inputs from then on.
+fn clip(node: &mut NodeImport<'_>) -> Imported {
+    let x = node.input(0)?;
+    let dtype = node.dtype(x);
+    let (low, high) = if node.opset < 11 {
+        let (low, high) = (node.attributes.float("min")?, node.attributes.float("max")?);
+        (low.map(|low| node.scalar(dtype, f64::from(low))), high.map(|high| node.scalar(dtype, f64::from(high))))
+    } else {
+        let (low, high) = (node.optional(1), node.optional(2));
+        (low.map(|low| node.as_scalar(low, "min")).transpose()?, high.map(|high| node.as_scalar(high, "max")).transpose()?)
+    };
+    let bounded = low.map_or(Ok(x), |low| node.binary(BinaryOp::Max, x, low))?;
+    Ok(vec![high.map_or(Ok(bounded), |high| node.binary(BinaryOp::Min, bounded, high))?])
+}
+
+fn cast(node: &mut NodeImport<'_>) -> Imported {
+    let x = node.input(0)?;
+    // These say how values round to and saturate in 8-bit floats, which no value here has.
+    let (_, _) = (node.attributes.int("saturate")?, node.attributes.string("round_mode")?);
+    let Some(code) = node.attributes.int("to")? else { return invalid("attribute `to` is missing") };
+    let code = i32::try_from(code).map_err(|_| format!("attribute `to` is {code}"))?;
+    match crate::onnx::tensor::dtype_of(code) {
+        Ok(dtype) => Ok(vec![node.cast(dtype, x)?]),
+        Err(detail) => unsupported(detail),
+    }
+}
+
+fn cast_like(node: &mut NodeImport<'_>) -> Imported {
+    let (x, like) = (node.input(0)?, node.input(1)?);
+    let (_, _) = (node.attributes.int("saturate")?, node.attributes.string("round_mode")?);
+    let dtype = node.dtype(like);
+    Ok(vec![node.cast(dtype, x)?])
+}
+

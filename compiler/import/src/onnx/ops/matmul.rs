@@ -1,0 +1,72 @@
+//! Matrix products.
+
+use super::Row;
+use crate::onnx::node::{Imported, NodeImport, One, invalid};
+use mlp_graph::op::BinaryOp;
+use mlp_graph::{DType, Op, ValueId};
+
+pub(super) const TABLE: &[Row] = &[("", "MatMul", matmul), ("", "Gemm", gemm), ("", "MatMulInteger", matmul_integer)];
+
+fn matmul(node: &mut NodeImport<'_>) -> Imported {
+    let (x, y) = (node.input(0)?, node.input(1)?);
+    Ok(vec![node.emit(Op::MatMul, &[x, y])?])
+}
+
+/// `alpha * A x B + beta * C`, `A` and `B` possibly transposed.
+fn gemm(node: &mut NodeImport<'_>) -> Imported {
+    let (a, b, c) = (node.input(0)?, node.input(1)?, node.optional(2));
+    let alpha = node.attributes.float("alpha")?.unwrap_or(1.0);
+    let beta = node.attributes.float("beta")?.unwrap_or(1.0);
+    let product = product(node, a, b)?;
+    let scaled = scale(node, product, alpha)?;
+    let Some(c) = c else { return Ok(vec![scaled]) };
+    let c = scale(node, c, beta)?;
+    Ok(vec![node.binary(BinaryOp::Add, scaled, c)?])
+}
+
+/// The matrix product that `transA` and `transB` ask for.
+pub(super) fn product(node: &mut NodeImport<'_>, a: ValueId, b: ValueId) -> One {
+    for matrix in [a, b] {
+        if node.rank(matrix) != 2 {
+            return invalid(format!("an operand has shape {:?}, but must be a matrix", node.dims(matrix)));
+        }
+    }
+    let (turn_a, turn_b) = (node.attributes.int("transA")?.unwrap_or(0) != 0, node.attributes.int("transB")?.unwrap_or(0) != 0);
+    let a = if turn_a { node.transpose(&[1, 0], a)? } else { a };
+    let b = if turn_b { node.transpose(&[1, 0], b)? } else { b };
+    node.emit(Op::MatMul, &[a, b])
+}
+
+pub(super) fn scale(node: &mut NodeImport<'_>, x: ValueId, factor: f32) -> One {
+    if factor == 1.0 {
+        return Ok(x);
+    }
+    let dtype = node.dtype(x);
+    if !dtype.is_float() && factor.fract() != 0.0 {
+        return invalid(format!("integers cannot be scaled by {factor}"));
+    }
+    let factor = node.scalar(dtype, f64::from(factor));
+    node.binary(BinaryOp::Mul, x, factor)
+}
+
+/// `(A - a_zero) x (B - b_zero)` in `I32`; the zero points are one number, or one a row of `A` and a column of `B`.
+fn matmul_integer(node: &mut NodeImport<'_>) -> Imported {
+    let (a, b) = (node.input(0)?, node.input(1)?);
+    let (a_zero, b_zero) = (node.optional(2), node.optional(3));
+    let a = less_zero(node, a, a_zero, true)?;
+    let b = less_zero(node, b, b_zero, false)?;
+    Ok(vec![node.emit(Op::MatMul, &[a, b])?])
+}
+
+fn less_zero(node: &mut NodeImport<'_>, x: ValueId, zero: Option<ValueId>, rows: bool) -> One {
+    let x = node.cast(DType::I32, x)?;
+    let Some(zero) = zero else { return Ok(x) };
+    let zero = node.cast(DType::I32, zero)?;
+    let dims = node.dims(zero);
+    let zero = match dims.as_slice() {
+        [1] => node.as_scalar(zero, "the zero point")?,
+        &[count] if rows => node.reshape(zero, &[count, 1])?,
+        _ => zero,
+    };
+    node.binary(BinaryOp::Sub, x, zero)
+}

@@ -1,0 +1,59 @@
+//! The operators: one file a family, each with the rows of its part of the table.
+
+mod activation;
+mod classic;
+mod compare;
+mod constant;
+mod conv;
+mod elementwise;
+mod matmul;
+mod movement;
+mod normalization;
+mod pool;
+mod quantization;
+mod quantized_microsoft;
+mod reduce;
+mod reshape;
+mod select;
+mod softmax;
+
+use super::node::{Imported, NodeImport};
+
+/// What turns a node into operations of the graph.
+pub(crate) type Importer = fn(&mut NodeImport<'_>) -> Imported;
+
+/// One row of the table: domain, operator, importer.
+type Row = (&'static str, &'static str, Importer);
+
+const TABLES: [&[Row]; 16] = [
+    activation::TABLE,
+    classic::TABLE,
+    compare::TABLE,
+    constant::TABLE,
+    conv::TABLE,
+    elementwise::TABLE,
+    matmul::TABLE,
+    movement::TABLE,
+    normalization::TABLE,
+    pool::TABLE,
+    quantization::TABLE,
+    quantized_microsoft::TABLE,
+    reduce::TABLE,
+    reshape::TABLE,
+    select::TABLE,
+    softmax::TABLE,
+];
+
+/// The importer of an operator; the empty domain is ONNX's own.
+pub(crate) fn importer(domain: &str, op: &str) -> Option<Importer> {
+    TABLES.iter().flat_map(|table| table.iter()).find(|row| row.0 == domain && row.1 == op).map(|row| row.2)
+}
+
+/// Every operator that can be imported, as `Operator` or `domain::Operator`, sorted.
+pub fn supported_operators() -> Vec<String> {
+    let rows = TABLES.iter().flat_map(|table| table.iter());
+    let mut names: Vec<String> =
+        rows.map(|(domain, op, _)| if domain.is_empty() { (*op).to_owned() } else { format!("{domain}::{op}") }).collect();
+    names.sort();
+    names
+}

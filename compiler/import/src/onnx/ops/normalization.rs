@@ -1,0 +1,187 @@
+//! Normalizations. Batch normalization for inference is one operation; the others are made of reductions and maps.
+
+use super::Row;
+use crate::onnx::node::{Imported, NodeImport, One, invalid, unsupported};
+use mlp_graph::op::{BinaryOp, ReduceKind, UnaryOp};
+use mlp_graph::{DType, Op, ValueId};
+
+pub(super) const TABLE: &[Row] = &[
+    ("", "BatchNormalization", batch),
+    ("", "InstanceNormalization", instance),
+    ("", "LayerNormalization", layer),
+    ("", "RMSNormalization", root_mean_square),
+    ("", "MeanVarianceNormalization", mean_variance),
+    ("", "LpNormalization", lp),
+];
+
+/// `op(x, number)`.
+fn with_number(node: &mut NodeImport<'_>, op: BinaryOp, x: ValueId, number: f64) -> One {
+    let number = node.scalar(node.dtype(x), number);
+    node.binary(op, x, number)
+}
+
+fn batch(node: &mut NodeImport<'_>) -> Imported {
+    let x = node.input(0)?;
+    let epsilon = node.attributes.float("epsilon")?.unwrap_or(1e-5);
+    let momentum = f64::from(node.attributes.float("momentum")?.unwrap_or(0.9));
+    if node.attributes.int("spatial")?.unwrap_or(1) != 1 {
+        return unsupported("spatial = 0 normalizes each position apart; export the model with a newer operator set");
+    }
+    let training = node.attributes.int("training_mode")?.unwrap_or(0) != 0;
+    if node.opset < 14 && (1..5).any(|output| node.wants(output)) {
+        return unsupported("outputs past the first belong to training; export the model for inference");
+    }
+    // Statistics and parameters may be wider than the data.
+    let dtype = node.dtype(x);
+    let mut parameters = Vec::new();
+    for input in 1..5 {
+        let parameter = node.input(input)?;
+        parameters.push(parameter);
+    }
+    let wide = if dtype == DType::F16 || dtype == DType::BF16 { DType::F32 } else { dtype };
+    let input = node.cast(wide, x)?;
+    for parameter in &mut parameters {
+        *parameter = node.cast(wide, *parameter)?;
+    }
+    let op = Op::BatchNorm { epsilon: epsilon.to_bits() };
+    if !training {
+        let y = node.emit(op, &[input, parameters[0], parameters[1], parameters[2], parameters[3]])?;
+        return Ok(vec![node.cast(dtype, y)?]);
+    }
+    let axes: Vec<usize> = (0..node.rank(x)).filter(|&axis| axis != 1).collect();
+    let mean = node.reduce(ReduceKind::Mean, &axes, true, input)?;
+    let difference = node.binary(BinaryOp::Sub, input, mean)?;
+    let square = node.binary(BinaryOp::Mul, difference, difference)?;
+    let channels = node.dims(parameters[0]);
+    let variance = node.reduce(ReduceKind::Mean, &axes, false, square)?;
+    let mean = node.reshape(mean, &channels)?;
+    let y = node.emit(op, &[input, parameters[0], parameters[1], mean, variance])?;
+    let mut results = vec![node.cast(dtype, y)?];
+    for (output, (old, new)) in [(parameters[2], mean), (parameters[3], variance)].into_iter().enumerate() {
+        let kept = with_number(node, BinaryOp::Mul, old, momentum)?;
+        let added = with_number(node, BinaryOp::Mul, new, 1.0 - momentum)?;
+        let running = node.binary(BinaryOp::Add, kept, added)?;
+        let stored = node.dtype(node.input(3 + output)?);
+        results.push(node.cast(stored, running)?);
+    }
+    Ok(results)
+}
+
+/// What normalizing over axes yields: the normalized values, the means, and the reciprocal deviations.
+struct Normalized {
+    value: ValueId,
+    mean: ValueId,
+    reciprocal: ValueId,
+}
+
+/// `(x - mean) / sqrt(variance + epsilon)` over axes.
+fn normalize(node: &mut NodeImport<'_>, x: ValueId, axes: &[usize], epsilon: f64) -> Result<Normalized, crate::onnx::node::Problem> {
+    let mean = node.reduce(ReduceKind::Mean, axes, true, x)?;
+    let difference = node.binary(BinaryOp::Sub, x, mean)?;
+    let square = node.binary(BinaryOp::Mul, difference, difference)?;
+    let variance = node.reduce(ReduceKind::Mean, axes, true, square)?;
+    let safe = with_number(node, BinaryOp::Add, variance, epsilon)?;
+    let deviation = node.unary(UnaryOp::Sqrt, safe)?;
+    let one = node.scalar(node.dtype(x), 1.0);
+    let reciprocal = node.binary(BinaryOp::Div, one, deviation)?;
+    let value = node.binary(BinaryOp::Mul, difference, reciprocal)?;
+    Ok(Normalized { value, mean, reciprocal })
+}
+
+fn instance(node: &mut NodeImport<'_>) -> Imported {
+    let (x, scale, bias) = (node.input(0)?, node.input(1)?, node.input(2)?);
+    let epsilon = f64::from(node.attributes.float("epsilon")?.unwrap_or(1e-5));
+    let rank = node.rank(x);
+    if rank < 3 {
+        return invalid(format!("the input must have spatial axes, but has rank {rank}"));
+    }
+    let axes: Vec<usize> = (2..rank).collect();
+    let normalized = normalize(node, x, &axes, epsilon)?.value;
+    let mut shape = node.dims(scale);
+    shape.resize(rank - 1, 1);
+    let (scale, bias) = (node.reshape(scale, &shape)?, node.reshape(bias, &shape)?);
+    let scaled = node.binary(BinaryOp::Mul, normalized, scale)?;
+    Ok(vec![node.binary(BinaryOp::Add, scaled, bias)?])
+}
+
+/// The element type that sums over axes are computed in: `stash_type` 1 asks for `F32` at least.
+fn stash(node: &NodeImport<'_>, dtype: DType) -> Result<DType, crate::onnx::node::Problem> {
+    match node.attributes.int("stash_type")?.unwrap_or(1) {
+        1 if matches!(dtype, DType::F16 | DType::BF16) => Ok(DType::F32),
+        1 => Ok(dtype),
+        other => unsupported(format!("stash_type {other}; only 1 (FLOAT) is supported")),
+    }
+}
+
+fn layer(node: &mut NodeImport<'_>) -> Imported {
+    let (x, scale, bias) = (node.input(0)?, node.input(1)?, node.optional(2));
+    let epsilon = f64::from(node.attributes.float("epsilon")?.unwrap_or(1e-5));
+    let rank = node.rank(x);
+    let first = node.axis(node.attributes.int("axis")?.unwrap_or(-1), rank)?;
+    let dtype = node.dtype(x);
+    let wide = stash(node, dtype)?;
+    let input = node.cast(wide, x)?;
+    let axes: Vec<usize> = (first..rank).collect();
+    let Normalized { value, mean, reciprocal } = normalize(node, input, &axes, epsilon)?;
+    let value = node.cast(dtype, value)?;
+    let mut y = node.binary(BinaryOp::Mul, value, scale)?;
+    if let Some(bias) = bias {
+        y = node.binary(BinaryOp::Add, y, bias)?;
+    }
+    Ok(vec![y, mean, reciprocal])
+}
+
+fn root_mean_square(node: &mut NodeImport<'_>) -> Imported {
+    let (x, scale) = (node.input(0)?, node.input(1)?);
+    let epsilon = f64::from(node.attributes.float("epsilon")?.unwrap_or(1e-5));
+    let rank = node.rank(x);
+    let first = node.axis(node.attributes.int("axis")?.unwrap_or(-1), rank)?;
+    let dtype = node.dtype(x);
+    let wide = stash(node, dtype)?;
+    let input = node.cast(wide, x)?;
+    let axes: Vec<usize> = (first..rank).collect();
+    let square = node.binary(BinaryOp::Mul, input, input)?;
+    let mean = node.reduce(ReduceKind::Mean, &axes, true, square)?;
+    let safe = with_number(node, BinaryOp::Add, mean, epsilon)?;
+    let root = node.unary(UnaryOp::Sqrt, safe)?;
+    let value = node.binary(BinaryOp::Div, input, root)?;
+    let value = node.cast(dtype, value)?;
+    Ok(vec![node.binary(BinaryOp::Mul, value, scale)?])
+}
+
+/// As ONNX defines it: the deviation, not the variance, gets 1e-9 added.
+fn mean_variance(node: &mut NodeImport<'_>) -> Imported {
+    let x = node.input(0)?;
+    let rank = node.rank(x);
+    let axes = node.axes(node.attributes.ints("axes")?.unwrap_or(&[0, 2, 3]), rank)?;
+    let mean = node.reduce(ReduceKind::Mean, &axes, true, x)?;
+    let difference = node.binary(BinaryOp::Sub, x, mean)?;
+    let square = node.binary(BinaryOp::Mul, difference, difference)?;
+    let variance = node.reduce(ReduceKind::Mean, &axes, true, square)?;
+    let deviation = node.unary(UnaryOp::Sqrt, variance)?;
+    let safe = with_number(node, BinaryOp::Add, deviation, 1e-9)?;
+    Ok(vec![node.binary(BinaryOp::Div, difference, safe)?])
+}
+
+/// Division by the norm along an axis; where that is 0 the result is 0.
+fn lp(node: &mut NodeImport<'_>) -> Imported {
+    let x = node.input(0)?;
+    let axis = node.axis(node.attributes.int("axis")?.unwrap_or(-1), node.rank(x))?;
+    let norm = match node.attributes.int("p")?.unwrap_or(2) {
+        1 => {
+            let size = node.unary(UnaryOp::Abs, x)?;
+            node.reduce(ReduceKind::Sum, &[axis], true, size)?
+        }
+        2 => {
+            let square = node.binary(BinaryOp::Mul, x, x)?;
+            let sum = node.reduce(ReduceKind::Sum, &[axis], true, square)?;
+            node.unary(UnaryOp::Sqrt, sum)?
+        }
+        other => return unsupported(format!("p = {other}; 1 and 2 are supported")),
+    };
+    let zero = node.scalar(node.dtype(x), 0.0);
+    let one = node.scalar(node.dtype(x), 1.0);
+    let nothing = node.compare(mlp_graph::op::CompareOp::Eq, norm, zero)?;
+    let divisor = node.select(nothing, one, norm)?;
+    Ok(vec![node.binary(BinaryOp::Div, x, divisor)?])
+}

@@ -1,0 +1,64 @@
+//! Pools over windows and over whole images.
+
+use super::Row;
+use crate::onnx::node::{Imported, NodeImport, invalid, unsupported};
+use crate::onnx::window::window;
+use mlp_graph::op::{Layout, PoolKind, ReduceKind};
+use mlp_graph::{Op, ValueId};
+
+pub(super) const TABLE: &[Row] = &[
+    ("", "MaxPool", max_pool),
+    ("", "AveragePool", average_pool),
+    ("", "GlobalAveragePool", |node| global(node, ReduceKind::Mean)),
+    ("", "GlobalMaxPool", |node| global(node, ReduceKind::Max)),
+];
+
+fn spatial_sizes(node: &NodeImport<'_>, x: ValueId) -> Result<Vec<u64>, String> {
+    let dims = node.dims(x);
+    if dims.len() < 3 { Err(format!("a pool needs a batch, channels and spatial axes, but the input has shape {dims:?}")) } else { Ok(dims[2..].to_vec()) }
+}
+
+fn max_pool(node: &mut NodeImport<'_>) -> Imported {
+    let x = node.input(0)?;
+    let spatial = window(node, &spatial_sizes(node, x)?, None)?.spatial;
+    let column_major = node.attributes.int("storage_order")?.unwrap_or(0) != 0;
+    let pool = Op::Pool { kind: PoolKind::Max, spatial: spatial.clone(), layout: Layout::ChannelsFirst };
+    let mut results = vec![node.emit(pool, &[x])?];
+    if node.wants(1) {
+        results.push(node.emit(Op::MaxPoolIndices { spatial, column_major }, &[x])?);
+    }
+    Ok(results)
+}
+
+/// Where padding counts, what `ceil_mode` adds still does not: then the padding is made real first.
+fn average_pool(node: &mut NodeImport<'_>) -> Imported {
+    let mut x = node.input(0)?;
+    let window = window(node, &spatial_sizes(node, x)?, None)?;
+    let mut spatial = window.spatial;
+    let counts = node.attributes.int("count_include_pad")?.unwrap_or(0) != 0;
+    let kind = if counts { PoolKind::MeanWithPadding } else { PoolKind::Mean };
+    if counts && window.ceil_extra.iter().any(|&extra| extra > 0) {
+        let before: Vec<u64> = [0, 0].into_iter().chain(spatial.pads_begin.iter().copied()).collect();
+        let real = spatial.pads_end.iter().zip(&window.ceil_extra).map(|(&end, &extra)| end - extra);
+        let after: Vec<u64> = [0, 0].into_iter().chain(real).collect();
+        let zero = node.scalar(node.dtype(x), 0.0);
+        x = node.emit(Op::Pad { before, after }, &[x, zero])?;
+        spatial.pads_begin.fill(0);
+        spatial.pads_end = window.ceil_extra;
+        return Ok(vec![node.emit(Op::Pool { kind: PoolKind::Mean, spatial, layout: Layout::ChannelsFirst }, &[x])?]);
+    }
+    Ok(vec![node.emit(Op::Pool { kind, spatial, layout: Layout::ChannelsFirst }, &[x])?])
+}
+
+fn global(node: &mut NodeImport<'_>, kind: ReduceKind) -> Imported {
+    let x = node.input(0)?;
+    let rank = node.rank(x);
+    if rank < 2 {
+        return invalid(format!("a pool needs a batch and channels, but the input has rank {rank}"));
+    }
+    if kind == ReduceKind::Mean && !node.dtype(x).is_float() {
+        return unsupported(format!("an average of {} values", node.dtype(x)));
+    }
+    let axes: Vec<usize> = (2..rank).collect();
+    Ok(vec![node.reduce(kind, &axes, true, x)?])
+}

@@ -1,0 +1,158 @@
+//! Reductions over axes.
+
+use super::Row;
+use crate::onnx::node::{Imported, NodeImport, Problem, invalid};
+use mlp_graph::op::{BinaryOp, ReduceKind, UnaryOp};
+use mlp_graph::{DType, Op, ValueId};
+
+pub(super) const TABLE: &[Row] = &[
+    ("", "ReduceSum", |node| plain(node, ReduceKind::Sum, 13)),
+    ("", "ReduceMean", mean),
+    ("", "ReduceProd", |node| plain(node, ReduceKind::Prod, 18)),
+    ("", "ReduceMax", |node| plain(node, ReduceKind::Max, 18)),
+    ("", "ReduceMin", |node| plain(node, ReduceKind::Min, 18)),
+    ("", "ReduceL1", l1),
+    ("", "ReduceL2", l2),
+    ("", "ReduceSumSquare", sum_square),
+    ("", "ReduceLogSum", log_sum),
+    ("", "ReduceLogSumExp", log_sum_exp),
+    ("", "ArgMax", |node| arg(node, true)),
+    ("", "ArgMin", |node| arg(node, false)),
+    ("", "TopK", top_k),
+];
+
+/// Over which axes a node reduces, and whether they stay.
+struct Over {
+    axes: Vec<usize>,
+    keep: bool,
+}
+
+/// Axes are an attribute before operator set `input_since`, and input 1 from then on. None means all, unless the node says that none means none.
+fn over(node: &NodeImport<'_>, input_since: i64) -> Result<Over, Problem> {
+    let rank = node.rank(node.input(0)?);
+    let keep = node.attributes.int("keepdims")?.unwrap_or(1) != 0;
+    let (axes, none_means_none) = if node.opset < input_since {
+        (node.attributes.ints("axes")?.map(<[i64]>::to_vec), false)
+    } else {
+        let axes = node.optional(1).map(|axes| node.known_integers(axes, "the list of axes")).transpose()?;
+        (axes, node.attributes.int("noop_with_empty_axes")?.unwrap_or(0) != 0)
+    };
+    let axes = match axes {
+        Some(axes) if !axes.is_empty() => node.axes(&axes, rank)?,
+        _ if none_means_none => Vec::new(),
+        _ => (0..rank).collect(),
+    };
+    Ok(Over { axes, keep })
+}
+
+fn plain(node: &mut NodeImport<'_>, kind: ReduceKind, input_since: i64) -> Imported {
+    let over = over(node, input_since)?;
+    let x = node.input(0)?;
+    if node.dtype(x) == DType::Bool {
+        // Of truth values the greatest is their or, the least their and: those of the numbers 0 and 1.
+        let numbers = node.cast(DType::I32, x)?;
+        let reduced = node.reduce(kind, &over.axes, over.keep, numbers)?;
+        return Ok(vec![node.cast(DType::Bool, reduced)?]);
+    }
+    Ok(vec![node.reduce(kind, &over.axes, over.keep, x)?])
+}
+
+/// Integers are averaged in `F64` and truncated.
+fn mean(node: &mut NodeImport<'_>) -> Imported {
+    let over = over(node, 18)?;
+    let x = node.input(0)?;
+    let dtype = node.dtype(x);
+    let numbers = if dtype.is_float() { x } else { node.cast(DType::F64, x)? };
+    let mean = node.reduce(ReduceKind::Mean, &over.axes, over.keep, numbers)?;
+    Ok(vec![node.cast(dtype, mean)?])
+}
+
+fn l1(node: &mut NodeImport<'_>) -> Imported {
+    let over = over(node, 18)?;
+    let x = node.input(0)?;
+    let dtype = node.dtype(x);
+    let sizes = if dtype.is_float() || dtype.is_signed_int() { node.unary(UnaryOp::Abs, x)? } else { x };
+    Ok(vec![node.reduce(ReduceKind::Sum, &over.axes, over.keep, sizes)?])
+}
+
+fn squares(node: &mut NodeImport<'_>) -> Result<ValueId, Problem> {
+    let over = over(node, 18)?;
+    let x = node.input(0)?;
+    let square = node.binary(BinaryOp::Mul, x, x)?;
+    node.reduce(ReduceKind::Sum, &over.axes, over.keep, square)
+}
+
+/// A float function of a sum, for integers by way of `F64`.
+fn in_floats(node: &mut NodeImport<'_>, op: UnaryOp, x: ValueId) -> Result<ValueId, Problem> {
+    let dtype = node.dtype(x);
+    let number = if dtype.is_float() { x } else { node.cast(DType::F64, x)? };
+    let result = node.unary(op, number)?;
+    node.cast(dtype, result)
+}
+
+fn l2(node: &mut NodeImport<'_>) -> Imported {
+    let sum = squares(node)?;
+    Ok(vec![in_floats(node, UnaryOp::Sqrt, sum)?])
+}
+
+fn sum_square(node: &mut NodeImport<'_>) -> Imported {
+    Ok(vec![squares(node)?])
+}
+
+fn log_sum(node: &mut NodeImport<'_>) -> Imported {
+    let over = over(node, 18)?;
+    let x = node.input(0)?;
+    let sum = node.reduce(ReduceKind::Sum, &over.axes, over.keep, x)?;
+    Ok(vec![in_floats(node, UnaryOp::Log, sum)?])
+}
+
+/// `max + ln(sum(e^(x - max)))`, the maximum counting as 0 where it is not finite.
+fn log_sum_exp(node: &mut NodeImport<'_>) -> Imported {
+    let over = over(node, 18)?;
+    let x = node.input(0)?;
+    if !node.dtype(x).is_float() {
+        return invalid("integers have no ReduceLogSumExp");
+    }
+    let dims = node.dims(x);
+    if over.axes.iter().any(|&axis| dims[axis] == 0) {
+        let sum = node.reduce(ReduceKind::Sum, &over.axes, over.keep, x)?;
+        return Ok(vec![node.unary(UnaryOp::Log, sum)?]);
+    }
+    let greatest = node.reduce(ReduceKind::Max, &over.axes, true, x)?;
+    let zero = node.scalar(node.dtype(x), 0.0);
+    let nothing = node.binary(BinaryOp::Sub, greatest, greatest)?;
+    let finite = node.compare(mlp_graph::op::CompareOp::Eq, nothing, zero)?;
+    let base = node.select(finite, greatest, zero)?;
+    let less = node.binary(BinaryOp::Sub, x, base)?;
+    let exp = node.unary(UnaryOp::Exp, less)?;
+    let sum = node.reduce(ReduceKind::Sum, &over.axes, true, exp)?;
+    let log = node.unary(UnaryOp::Log, sum)?;
+    let result = node.binary(BinaryOp::Add, log, base)?;
+    if over.keep {
+        return Ok(vec![result]);
+    }
+    let kept: Vec<u64> = dims.iter().enumerate().filter(|(axis, _)| !over.axes.contains(axis)).map(|(_, &dim)| dim).collect();
+    Ok(vec![node.reshape(result, &kept)?])
+}
+
+fn arg(node: &mut NodeImport<'_>, max: bool) -> Imported {
+    let x = node.input(0)?;
+    let axis = node.axis(node.attributes.int("axis")?.unwrap_or(0), node.rank(x))? as u32;
+    let keep = node.attributes.int("keepdims")?.unwrap_or(1) != 0;
+    let last = node.attributes.int("select_last_index")?.unwrap_or(0) != 0;
+    Ok(vec![node.emit(Op::ArgReduce { max, axis, keep, last }, &[x])?])
+}
+
+/// `k` is an attribute up to operator set 9. What need not be sorted may be.
+fn top_k(node: &mut NodeImport<'_>) -> Imported {
+    let x = node.input(0)?;
+    let axis = node.axis(node.attributes.int("axis")?.unwrap_or(-1), node.rank(x))? as u32;
+    let largest = node.attributes.int("largest")?.unwrap_or(1) != 0;
+    node.attributes.int("sorted")?;
+    let k = match node.optional(1) {
+        Some(k) => node.known_integer(k, "k")?,
+        None => node.attributes.int("k")?.ok_or("k is missing")?,
+    };
+    let k = u64::try_from(k).map_err(|_| format!("k is {k}"))?;
+    node.builder.emit(Op::TopK { k, axis, largest }, &[x], None)
+}

@@ -1,0 +1,152 @@
+//! Operators that keep the elements and change the shape around them.
+
+use super::Row;
+use super::constant::sizes;
+use crate::onnx::node::{Imported, NodeImport, Problem, invalid};
+
+pub(super) const TABLE: &[Row] = &[
+    ("", "Reshape", reshape),
+    ("", "Flatten", flatten),
+    ("", "Squeeze", squeeze),
+    ("", "Unsqueeze", unsqueeze),
+    ("", "Expand", expand),
+    ("", "Tile", tile),
+    ("", "DepthToSpace", depth_to_space),
+    ("", "SpaceToDepth", space_to_depth),
+];
+
+/// A size of 0 keeps the input's (unless `allowzero`), and one size of -1 takes what is left.
+fn reshape(node: &mut NodeImport<'_>) -> Imported {
+    let (x, shape) = (node.input(0)?, node.input(1)?);
+    let asked = node.known_integers(shape, "the shape")?;
+    let allow_zero = node.attributes.int("allowzero")?.unwrap_or(0) != 0;
+    let from = node.dims(x);
+    let mut dims = Vec::with_capacity(asked.len());
+    let mut open = None;
+    for (axis, &size) in asked.iter().enumerate() {
+        dims.push(match size {
+            -1 if open.replace(axis).is_some() => return invalid(format!("the shape {asked:?} holds -1 twice")),
+            -1 => 1,
+            0 if !allow_zero => *from.get(axis).ok_or_else(|| format!("the shape {asked:?} keeps axis {axis}, but the input has shape {from:?}"))?,
+            size => u64::try_from(size).map_err(|_| format!("the shape {asked:?} holds {size}"))?,
+        });
+    }
+    if let Some(axis) = open {
+        let total: u64 = from.iter().product();
+        let others = dims.iter().try_fold(1u64, |product, &dim| product.checked_mul(dim)).unwrap_or(0);
+        if others == 0 || total % others != 0 {
+            return invalid(format!("{from:?} cannot be given the shape {asked:?}"));
+        }
+        dims[axis] = total / others;
+    }
+    Ok(vec![node.reshape(x, &dims)?])
+}
+
+/// Two axes: what lies before `axis`, and the rest.
+fn flatten(node: &mut NodeImport<'_>) -> Imported {
+    let x = node.input(0)?;
+    let dims = node.dims(x);
+    let axis = node.attributes.int("axis")?.unwrap_or(1);
+    let at = if axis < 0 { axis.saturating_add(dims.len() as i64) } else { axis };
+    let at = usize::try_from(at).ok().filter(|&at| at <= dims.len()).ok_or_else(|| format!("axis {axis} is outside {dims:?}"))?;
+    let (rows, columns) = dims.split_at(at);
+    Ok(vec![node.reshape(x, &[rows.iter().product(), columns.iter().product()])?])
+}
+
+/// Axes are an attribute up to operator set 12, and input 1 from then on.
+fn axes(node: &NodeImport<'_>) -> Result<Option<Vec<i64>>, Problem> {
+    if node.opset < 13 {
+        return Ok(node.attributes.ints("axes")?.map(<[i64]>::to_vec));
+    }
+    node.optional(1).map(|axes| node.known_integers(axes, "the list of axes")).transpose()
+}
+
+fn squeeze(node: &mut NodeImport<'_>) -> Imported {
+    let x = node.input(0)?;
+    let dims = node.dims(x);
+    let dropped = match axes(node)? {
+        Some(axes) => node.axes(&axes, dims.len())?,
+        None => (0..dims.len()).filter(|&axis| dims[axis] == 1).collect(),
+    };
+    if let Some(axis) = dropped.iter().find(|&&axis| dims[axis] != 1) {
+        return invalid(format!("axis {axis} of {dims:?} cannot be dropped, since its size is not 1"));
+    }
+    let kept: Vec<u64> = dims.iter().enumerate().filter(|(axis, _)| !dropped.contains(axis)).map(|(_, &dim)| dim).collect();
+    Ok(vec![node.reshape(x, &kept)?])
+}
+
+fn unsqueeze(node: &mut NodeImport<'_>) -> Imported {
+    let x = node.input(0)?;
+    let dims = node.dims(x);
+    let Some(axes) = axes(node)? else { return invalid("the list of axes is missing") };
+    let added = node.axes(&axes, dims.len() + axes.len())?;
+    let mut old = dims.iter().copied();
+    let new: Vec<u64> = (0..dims.len() + axes.len()).map(|axis| if added.contains(&axis) { 1 } else { old.next().unwrap_or(1) }).collect();
+    Ok(vec![node.reshape(x, &new)?])
+}
+
+/// Stretches to what the input's shape and the asked one broadcast to.
+fn expand(node: &mut NodeImport<'_>) -> Imported {
+    let (x, shape) = (node.input(0)?, node.input(1)?);
+    let asked = sizes(&node.known_integers(shape, "the shape")?)?;
+    let dims = node.dims(x);
+    let rank = dims.len().max(asked.len());
+    let at = |shape: &[u64], axis: usize| (axis + shape.len()).checked_sub(rank).map_or(1, |axis| shape[axis]);
+    let stretched: Vec<u64> = (0..rank).map(|axis| if at(&dims, axis) == 1 { at(&asked, axis) } else { at(&dims, axis) }).collect();
+    Ok(vec![node.broadcast(x, &stretched)?])
+}
+
+/// Each axis gains one before it that is stretched to the number of repeats, and is merged with it.
+fn tile(node: &mut NodeImport<'_>) -> Imported {
+    let (x, repeats) = (node.input(0)?, node.input(1)?);
+    let repeats = sizes(&node.known_integers(repeats, "the list of repeats")?)?;
+    let dims = node.dims(x);
+    if repeats.len() != dims.len() {
+        return invalid(format!("{} repeats are given for shape {dims:?}", repeats.len()));
+    }
+    let split: Vec<u64> = dims.iter().flat_map(|&dim| [1, dim]).collect();
+    let stretched: Vec<u64> = dims.iter().zip(&repeats).flat_map(|(&dim, &count)| [count, dim]).collect();
+    let merged = dims.iter().zip(&repeats).map(|(&dim, &count)| dim.checked_mul(count)).collect::<Option<Vec<_>>>().ok_or("the result's size overflows")?;
+    let x = node.reshape(x, &split)?;
+    let x = node.broadcast(x, &stretched)?;
+    Ok(vec![node.reshape(x, &merged)?])
+}
+
+/// The block size, and the sizes of an NCHW input.
+fn block(node: &NodeImport<'_>) -> Result<(u64, [u64; 4]), Problem> {
+    let dims = node.dims(node.input(0)?);
+    let size = node.attributes.int("blocksize")?.unwrap_or(0);
+    let dims = <[u64; 4]>::try_from(dims).map_err(|dims| format!("the input has shape {dims:?}, but must have rank 4"))?;
+    match u64::try_from(size) {
+        Ok(size) if (1..1 << 16).contains(&size) => Ok((size, dims)),
+        _ => invalid(format!("blocksize is {size}")),
+    }
+}
+
+fn depth_to_space(node: &mut NodeImport<'_>) -> Imported {
+    let x = node.input(0)?;
+    let (block, [n, c, h, w]) = block(node)?;
+    if c % (block * block) != 0 {
+        return invalid(format!("{c} channels cannot be split into blocks of {block} x {block}"));
+    }
+    let depth = c / (block * block);
+    let (split, perm) = match node.attributes.string("mode")?.unwrap_or("DCR") {
+        "DCR" => ([n, block, block, depth, h, w], [0, 3, 4, 1, 5, 2]),
+        "CRD" => ([n, depth, block, block, h, w], [0, 1, 4, 2, 5, 3]),
+        other => return invalid(format!("mode is `{other}`")),
+    };
+    let x = node.reshape(x, &split)?;
+    let x = node.transpose(&perm, x)?;
+    Ok(vec![node.reshape(x, &[n, depth, h * block, w * block])?])
+}
+
+fn space_to_depth(node: &mut NodeImport<'_>) -> Imported {
+    let x = node.input(0)?;
+    let (block, [n, c, h, w]) = block(node)?;
+    if h % block != 0 || w % block != 0 {
+        return invalid(format!("an image of {h} x {w} cannot be split into blocks of {block} x {block}"));
+    }
+    let x = node.reshape(x, &[n, c, h / block, block, w / block, block])?;
+    let x = node.transpose(&[0, 3, 5, 1, 2, 4], x)?;
+    Ok(vec![node.reshape(x, &[n, c * block * block, h / block, w / block])?])
+}

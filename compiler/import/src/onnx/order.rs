@@ -1,0 +1,123 @@
+//! Names resolved, dead nodes left out, and the rest in an order of execution.
+
+use crate::error::ImportError;
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, BinaryHeap, HashMap};
+use tract_onnx::pb::GraphProto;
+
+/// The live nodes of a graph by position, every producer before its consumers; in the file's own order where that is one.
+pub(super) fn execution_order(graph: &GraphProto) -> Result<Vec<usize>, ImportError> {
+    let given = given_names(graph)?;
+    let producers = producers(graph, &given)?;
+    let live = live_nodes(graph, &given, &producers)?;
+    let mut waiting: HashMap<usize, usize> = HashMap::new();
+    let mut consumers: HashMap<usize, Vec<usize>> = HashMap::new();
+    let mut ready = BinaryHeap::new();
+    for &index in &live {
+        let needs: BTreeSet<usize> = graph.node[index].input.iter().filter_map(|name| producers.get(name.as_str()).copied()).collect();
+        if needs.is_empty() {
+            ready.push(Reverse(index));
+        }
+        waiting.insert(index, needs.len());
+        for need in needs {
+            consumers.entry(need).or_default().push(index);
+        }
+    }
+    let mut order = Vec::with_capacity(live.len());
+    while let Some(Reverse(index)) = ready.pop() {
+        order.push(index);
+        for &consumer in consumers.get(&index).map_or(&[][..], Vec::as_slice) {
+            if let Some(count) = waiting.get_mut(&consumer) {
+                *count -= 1;
+                if *count == 0 {
+                    ready.push(Reverse(consumer));
+                }
+            }
+        }
+    }
+    if order.len() < live.len() {
+        let stuck = live.iter().find(|index| waiting.get(index).is_some_and(|&count| count > 0)).copied().unwrap_or_default();
+        let node = &graph.node[stuck];
+        return Err(ImportError::Graph {
+            detail: format!("node {stuck} `{}` ({}) takes part in a cycle or needs the result of one", node.name, node.op_type),
+            remedy: "a model's nodes must form no cycle; export it again".into(),
+        });
+    }
+    Ok(order)
+}
+
+/// The names that need no node: inputs and stored tensors.
+fn given_names(graph: &GraphProto) -> Result<BTreeSet<&str>, ImportError> {
+    let mut given = BTreeSet::new();
+    for tensor in &graph.initializer {
+        if !given.insert(tensor.name.as_str()) {
+            return Err(twice(&tensor.name));
+        }
+    }
+    // Old files repeat stored tensors among the inputs; two inputs of one name are an error all the same.
+    let mut inputs = BTreeSet::new();
+    for input in &graph.input {
+        if !inputs.insert(input.name.as_str()) {
+            return Err(twice(&input.name));
+        }
+    }
+    given.extend(inputs);
+    Ok(given)
+}
+
+/// Which node computes each name.
+fn producers<'a>(graph: &'a GraphProto, given: &BTreeSet<&str>) -> Result<HashMap<&'a str, usize>, ImportError> {
+    let mut producers = HashMap::new();
+    for (index, node) in graph.node.iter().enumerate() {
+        for name in node.output.iter().filter(|name| !name.is_empty()) {
+            if given.contains(name.as_str()) || producers.insert(name.as_str(), index).is_some() {
+                return Err(twice(name));
+            }
+        }
+    }
+    Ok(producers)
+}
+
+/// The nodes that the outputs need, ascending.
+fn live_nodes(graph: &GraphProto, given: &BTreeSet<&str>, producers: &HashMap<&str, usize>) -> Result<BTreeSet<usize>, ImportError> {
+    let mut live = BTreeSet::new();
+    let mut pending = Vec::new();
+    for output in &graph.output {
+        match producers.get(output.name.as_str()) {
+            Some(&index) => pending.push(index),
+            None if given.contains(output.name.as_str()) => {}
+            None => {
+                return Err(ImportError::Graph {
+                    detail: format!("output `{}` is computed by no node", output.name),
+                    remedy: "export the model again with that output, or without naming it".into(),
+                });
+            }
+        }
+    }
+    while let Some(index) = pending.pop() {
+        if !live.insert(index) {
+            continue;
+        }
+        let node = &graph.node[index];
+        for name in node.input.iter().filter(|name| !name.is_empty()) {
+            match producers.get(name.as_str()) {
+                Some(&producer) => pending.push(producer),
+                None if given.contains(name.as_str()) => {}
+                None => {
+                    return Err(ImportError::Graph {
+                        detail: format!("node {index} `{}` ({}) reads `{name}`, which nothing defines", node.name, node.op_type),
+                        remedy: "it must be an input, a stored tensor or another node's output; export the model again".into(),
+                    });
+                }
+            }
+        }
+    }
+    Ok(live)
+}
+
+fn twice(name: &str) -> ImportError {
+    ImportError::Graph {
+        detail: format!("the name `{name}` is defined twice"),
+        remedy: "every name must be defined once; export the model again".into(),
+    }
+}
