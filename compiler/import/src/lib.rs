@@ -4,6 +4,6 @@
 
 pub mod error;
 pub mod onnx;
-
+pub mod testdata;
 
 pub use error::ImportError;

@@ -1,10 +1,10 @@
 //! The attributes of a node, read by name and kind, each at most once; what nobody read is reported.
 
+use super::proto::{AttributeProto, AttributeType, NodeProto};
 use super::tensor;
 use mlp_graph::Tensor;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
-use tract_onnx::pb::{AttributeProto, NodeProto, attribute_proto::AttributeType};
 
 /// Attributes that old exporters write and that change nothing.
 const IGNORED: [&str; 2] = ["consumed_inputs", "is_test"];
@@ -28,7 +28,7 @@ impl<'a> Attributes<'a> {
             return Err(format!("attribute `{name}` refers to an attribute of a function, but this is the main graph"));
         }
         if attribute.r#type != kind as i32 {
-            return Err(format!("attribute `{name}` should be {}", kind.as_str_name()));
+            return Err(format!("attribute `{name}` should be of the kind {kind:?}"));
         }
         Ok(Some(attribute))
     }

@@ -87,14 +87,8 @@ impl Builder {
             return Ok(None);
         }
         self.folded += elements;
-        let mut graph = Graph::new("fold");
-        let inputs: Vec<ValueId> = operand_types.into_iter().map(|ty| graph.add_input("", ty)).collect();
-        for result in graph.push(op.clone(), inputs, types.to_vec(), self.origin.clone()) {
-            graph.add_output("", result);
-        }
-        let tensors: Vec<Tensor> = operands.iter().filter_map(|&operand| self.known(operand).cloned()).collect();
-        let _ = (graph, tensors);
-        Ok(None)
+        let tensors: Vec<&Tensor> = operands.iter().filter_map(|&operand| self.known(operand)).collect();
+        Ok(Some(mlp_graph::eval::evaluate(op, &tensors, types)?))
     }
 }
 
@@ -119,13 +113,17 @@ fn is_cheap(op: &Op) -> bool {
     )
 }
 
+/// Whether a value of these sizes can be addressed at all. Sizes of 0 do not hide others that are absurd.
+pub(crate) fn addressable(dtype: DType, dims: &[u64]) -> bool {
+    let bytes = dims.iter().filter(|&&dim| dim > 0).try_fold(dtype.size() as u64, |product, &dim| product.checked_mul(dim));
+    bytes.is_some_and(|bytes| bytes <= VALUE_BYTES)
+}
+
 /// The number of elements of a type; an error where its value could not be addressed.
 fn bounded(ty: &Type) -> Result<u64, Problem> {
     let dims = ty.shape.constants().unwrap_or_default();
-    // Sizes of 0 must not hide others that are absurd.
-    let bytes = dims.iter().filter(|&&dim| dim > 0).try_fold(ty.dtype.size() as u64, |product, &dim| product.checked_mul(dim));
-    match bytes {
-        Some(bytes) if bytes <= VALUE_BYTES => Ok(dims.iter().product()),
-        _ => Err(Problem::Invalid(format!("a value of type {ty} would take more than {} GiB", VALUE_BYTES >> 30))),
+    if !addressable(ty.dtype, &dims) {
+        return Err(Problem::Invalid(format!("a value of type {ty} would take more than {} GiB", VALUE_BYTES >> 30)));
     }
+    Ok(dims.iter().product())
 }

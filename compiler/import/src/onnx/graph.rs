@@ -1,9 +1,10 @@
 //! A whole model: inputs bound, stored tensors read, nodes imported in order, outputs named.
 
 use super::attributes::Attributes;
-use super::builder::Builder;
+use super::builder::{Builder, addressable};
 use super::node::{NodeImport, Problem};
 use super::order::execution_order;
+use super::proto::{GraphProto, ModelProto, NodeProto};
 use super::signature::{DimSignature, PortSignature, inputs};
 use super::{ops, tensor};
 use crate::error::{ImportError, Place};
@@ -11,7 +12,6 @@ use mlp_graph::ir::Type;
 use mlp_graph::{Graph, Origin, Shape, ValueId};
 use prost::Message;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use tract_onnx::pb::{GraphProto, ModelProto, NodeProto};
 
 /// How a model is imported.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -71,7 +71,9 @@ fn opsets(model: &ModelProto) -> Result<HashMap<&str, i64>, ImportError> {
                 OPSETS.end()
             ),
         }),
-        None if opsets.is_empty() => Err(ImportError::Malformed { detail: "it names no operator set; the file is damaged or not ONNX".into() }),
+        None if opsets.is_empty() => {
+            Err(ImportError::Malformed { detail: "it names no operator set; the file is damaged or not ONNX".into() })
+        }
         _ => Ok(opsets),
     }
 }
@@ -80,14 +82,17 @@ fn canonical(domain: &str) -> &str {
     if domain == "ai.onnx" { "" } else { domain }
 }
 
-fn bind_inputs<'a>(graph: &'a GraphProto, options: &ImportOptions, builder: &mut Builder) -> Result<HashMap<&'a str, ValueId>, ImportError> {
+fn bind_inputs<'a>(
+    graph: &'a GraphProto,
+    options: &ImportOptions,
+    builder: &mut Builder,
+) -> Result<HashMap<&'a str, ValueId>, ImportError> {
     let mut values = HashMap::new();
     let names: HashMap<&str, &'a str> = graph.input.iter().map(|input| (input.name.as_str(), input.name.as_str())).collect();
     for port in inputs(graph)? {
         let dims = bound(&port, options)?;
         let (Some(dtype), Some(&name)) = (port.dtype, names.get(port.name.as_str())) else { continue };
-        let fits = dims.iter().filter(|&&dim| dim > 0).try_fold(dtype.size() as u64, |product, &dim| product.checked_mul(dim));
-        if fits.is_none_or(|bytes| bytes > 1 << 32) {
+        if !addressable(dtype, &dims) {
             return Err(ImportError::Graph {
                 detail: format!("input `{name}` of shape {dims:?} takes more than 4 GiB"),
                 remedy: "bind its symbolic dimensions to smaller sizes".into(),

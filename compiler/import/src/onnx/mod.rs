@@ -10,6 +10,7 @@ mod graph;
 mod node;
 mod ops;
 mod order;
+pub mod proto;
 mod signature;
 pub(crate) mod tensor;
 mod window;

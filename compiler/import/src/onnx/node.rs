@@ -2,7 +2,6 @@
 
 use super::attributes::Attributes;
 use super::builder::Builder;
-use super::tensor;
 use mlp_graph::infer::InferError;
 use mlp_graph::ir::Type;
 use mlp_graph::op::{BinaryOp, CompareOp, ReduceKind, UnaryOp};
@@ -98,9 +97,11 @@ impl NodeImport<'_> {
     /// The integers in a value that must be known while compiling.
     pub(crate) fn known_integers(&self, value: ValueId, what: &str) -> Result<Vec<i64>, Problem> {
         let Some(tensor) = self.builder.known(value) else {
-            return unsupported(format!("{what} is computed while the model runs; only one that is known when compiling is supported (simplify the model, or bind more dimensions)"));
+            return unsupported(format!(
+                "{what} is computed while the model runs; only one that is known when compiling is supported (simplify the model, or bind more dimensions)"
+            ));
         };
-        tensor::integers(tensor).ok_or_else(|| Problem::Invalid(format!("{what} should hold integers, but holds {}", tensor.dtype())))
+        tensor.to_i64().ok_or_else(|| Problem::Invalid(format!("{what} should hold integers, but holds {}", tensor.dtype())))
     }
 
     /// The one integer in a value that must be known while compiling.
@@ -113,8 +114,8 @@ impl NodeImport<'_> {
 
     /// The one number in a value, where it is known while compiling and a float.
     pub(crate) fn known_float(&self, value: ValueId) -> Option<f64> {
-        match tensor::floats(self.builder.known(value)?)?.as_slice() {
-            &[one] => Some(one),
+        match self.builder.known(value)? {
+            tensor if tensor.dtype().is_float() && tensor.len() == 1 => tensor.to_f64().first().copied(),
             _ => None,
         }
     }
@@ -196,6 +197,12 @@ impl NodeImport<'_> {
             return Ok(x);
         }
         self.shaped(Op::Slice { starts, steps }, x, counts)
+    }
+
+    /// A rank 1 constant of `I64`.
+    pub(crate) fn integers(&mut self, values: &[i64]) -> One {
+        let tensor = Tensor::from_i64(&[values.len() as u64], values).map_err(|error| error.to_string())?;
+        Ok(self.builder.constant(tensor))
     }
 
     pub(crate) fn constant(&mut self, tensor: Tensor) -> ValueId {

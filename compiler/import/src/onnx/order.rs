@@ -1,9 +1,9 @@
 //! Names resolved, dead nodes left out, and the rest in an order of execution.
 
+use super::proto::GraphProto;
 use crate::error::ImportError;
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap, HashMap};
-use tract_onnx::pb::GraphProto;
 
 /// The live nodes of a graph by position, every producer before its consumers; in the file's own order where that is one.
 pub(super) fn execution_order(graph: &GraphProto) -> Result<Vec<usize>, ImportError> {

@@ -1,11 +1,11 @@
 //! What a model takes and returns, read without importing it.
 
 use super::graph::decode;
+use super::proto::{Dimension, DimensionValue, GraphProto, TensorTypeProto, ValueInfoProto};
 use super::tensor::dtype_of;
 use crate::error::ImportError;
 use mlp_bundle::DType;
 use std::collections::BTreeSet;
-use tract_onnx::pb::{GraphProto, ValueInfoProto, tensor_shape_proto::Dimension, tensor_shape_proto::dimension, type_proto};
 
 /// The size of one dimension, as a model declares it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,17 +75,15 @@ fn output(info: &ValueInfoProto) -> Result<PortSignature, ImportError> {
     Ok(PortSignature { name: info.name.clone(), dtype, dims })
 }
 
-fn tensor_type(info: &ValueInfoProto) -> Option<&type_proto::Tensor> {
-    match info.r#type.as_ref()?.value.as_ref()? {
-        type_proto::Value::TensorType(tensor) => Some(tensor),
-    }
+fn tensor_type(info: &ValueInfoProto) -> Option<&TensorTypeProto> {
+    info.r#type.as_ref()?.tensor_type.as_ref()
 }
 
 /// Exporters write an unknown size as nothing at all, an empty name, `?` or a negative number.
 fn size(dim: &Dimension) -> DimSignature {
     match &dim.value {
-        Some(dimension::Value::DimValue(value)) => u64::try_from(*value).map_or(DimSignature::Unknown, DimSignature::Const),
-        Some(dimension::Value::DimParam(name)) if !name.is_empty() && name != "?" => DimSignature::Symbol(name.clone()),
+        Some(DimensionValue::DimValue(value)) => u64::try_from(*value).map_or(DimSignature::Unknown, DimSignature::Const),
+        Some(DimensionValue::DimParam(name)) if !name.is_empty() && name != "?" => DimSignature::Symbol(name.clone()),
         _ => DimSignature::Unknown,
     }
 }

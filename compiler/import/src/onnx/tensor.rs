@@ -1,9 +1,9 @@
 //! `TensorProto` to tensor, with every declared size checked against the data before anything is allocated.
 
-use half::{bf16, f16};
+use super::builder::addressable;
+use super::proto::TensorProto;
 use mlp_bundle::DType;
 use mlp_graph::Tensor;
-use tract_onnx::pb::{TensorProto, tensor_proto::DataLocation};
 
 /// The element type of an ONNX data type code, if tensors can have it.
 pub(crate) fn dtype_of(code: i32) -> Result<DType, String> {
@@ -50,8 +50,10 @@ fn dtype_name(code: i32) -> String {
 /// The tensor that a message holds.
 pub(crate) fn read(proto: &TensorProto) -> Result<Tensor, String> {
     let dtype = dtype_of(proto.data_type)?;
-    if proto.data_location == Some(DataLocation::External as i32) || !proto.external_data.is_empty() {
-        return Err("its data lies in another file; save the model with its weights inside (onnx.save(..., save_as_external_data=False))".into());
+    if proto.data_location != 0 || !proto.external_data.is_empty() {
+        return Err(
+            "its data lies in another file; save the model with its weights inside (onnx.save(..., save_as_external_data=False))".into()
+        );
     }
     if proto.segment.is_some() {
         return Err("its data is split into segments, which no tool writes; save the model again".into());
@@ -59,6 +61,9 @@ pub(crate) fn read(proto: &TensorProto) -> Result<Tensor, String> {
     let mut shape = Vec::with_capacity(proto.dims.len());
     for &dim in &proto.dims {
         shape.push(u64::try_from(dim).map_err(|_| format!("it has the negative size {dim}"))?);
+    }
+    if !addressable(dtype, &shape) {
+        return Err(format!("its shape {shape:?} is larger than 4 GiB"));
     }
     let count = shape.iter().try_fold(1u64, |product, &dim| product.checked_mul(dim)).ok_or("its size overflows")?;
     let mut bytes = if proto.raw_data.is_empty() { typed_bytes(proto, dtype, count)? } else { proto.raw_data.clone() };
@@ -87,44 +92,4 @@ fn typed_bytes(proto: &TensorProto, dtype: DType, count: u64) -> Result<Vec<u8>,
         DType::Bool | DType::U8 | DType::I8 => pack("int32_data", ints, count, |value| [value as u8]),
         DType::U16 | DType::I16 | DType::F16 | DType::BF16 => pack("int32_data", ints, count, |value| (value as u16).to_le_bytes()),
     }
-}
-
-/// The elements of an integer or boolean tensor as `i64` (`u64` past the range saturates).
-pub(crate) fn integers(tensor: &Tensor) -> Option<Vec<i64>> {
-    fn each<const N: usize>(bytes: &[u8], read: impl Fn([u8; N]) -> i64) -> Vec<i64> {
-        bytes.as_chunks::<N>().0.iter().map(|&chunk| read(chunk)).collect()
-    }
-    let bytes = tensor.bytes();
-    Some(match tensor.dtype() {
-        DType::Bool | DType::U8 => each(bytes, |b: [u8; 1]| i64::from(b[0])),
-        DType::I8 => each(bytes, |b| i64::from(i8::from_le_bytes(b))),
-        DType::U16 => each(bytes, |b| i64::from(u16::from_le_bytes(b))),
-        DType::I16 => each(bytes, |b| i64::from(i16::from_le_bytes(b))),
-        DType::U32 => each(bytes, |b| i64::from(u32::from_le_bytes(b))),
-        DType::I32 => each(bytes, |b| i64::from(i32::from_le_bytes(b))),
-        DType::U64 => each(bytes, |b| i64::try_from(u64::from_le_bytes(b)).unwrap_or(i64::MAX)),
-        DType::I64 => each(bytes, i64::from_le_bytes),
-        DType::F16 | DType::BF16 | DType::F32 | DType::F64 => return None,
-    })
-}
-
-/// The elements of a float tensor as `f64`; exact.
-pub(crate) fn floats(tensor: &Tensor) -> Option<Vec<f64>> {
-    fn each<const N: usize>(bytes: &[u8], read: impl Fn([u8; N]) -> f64) -> Vec<f64> {
-        bytes.as_chunks::<N>().0.iter().map(|&chunk| read(chunk)).collect()
-    }
-    let bytes = tensor.bytes();
-    Some(match tensor.dtype() {
-        DType::F16 => each(bytes, |b| f16::from_le_bytes(b).to_f64()),
-        DType::BF16 => each(bytes, |b| bf16::from_le_bytes(b).to_f64()),
-        DType::F32 => each(bytes, |b| f64::from(f32::from_le_bytes(b))),
-        DType::F64 => each(bytes, f64::from_le_bytes),
-        _ => return None,
-    })
-}
-
-/// A rank 1 `I64` tensor.
-pub(crate) fn from_integers(values: &[i64]) -> Result<Tensor, String> {
-    let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-    Tensor::new(DType::I64, vec![values.len() as u64], bytes).map_err(|error| error.to_string())
 }

@@ -28,8 +28,7 @@ fn features(node: &mut NodeImport<'_>, name: &str, x: ValueId) -> Result<Option<
         return invalid(format!("attribute `{name}` has {} numbers for {last} features", numbers.len()));
     }
     let shape = if numbers.len() == 1 { vec![] } else { vec![last] };
-    let bytes = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
-    let tensor = Tensor::new(DType::F32, shape, bytes).map_err(|error| error.to_string())?;
+    let tensor = Tensor::from_f32(&shape, numbers).map_err(|error| error.to_string())?;
     Ok(Some(node.constant(tensor)))
 }
 

@@ -1,8 +1,8 @@
 //! Constants, and shapes read as data, which are constants here.
 
 use super::Row;
+use crate::onnx::builder::addressable;
 use crate::onnx::node::{Imported, NodeImport, invalid, unsupported};
-use crate::onnx::tensor::from_integers;
 use mlp_graph::{DType, Tensor};
 
 pub(super) const TABLE: &[Row] = &[
@@ -21,12 +21,11 @@ fn constant(node: &mut NodeImport<'_>) -> Imported {
     } else if let Some(value) = attributes.float("value_float")? {
         Tensor::scalar_of(DType::F32, f64::from(value))
     } else if let Some(value) = attributes.int("value_int")? {
-        Tensor::new(DType::I64, vec![], value.to_le_bytes().to_vec()).map_err(|error| error.to_string())?
+        Tensor::scalar(value)
     } else if let Some(values) = attributes.floats("value_floats")? {
-        let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-        Tensor::new(DType::F32, vec![values.len() as u64], bytes).map_err(|error| error.to_string())?
+        Tensor::from_f32(&[values.len() as u64], values).map_err(|error| error.to_string())?
     } else if let Some(values) = attributes.ints("value_ints")? {
-        from_integers(values)?
+        Tensor::from_i64(&[values.len() as u64], values).map_err(|error| error.to_string())?
     } else {
         return unsupported("only dense numeric values are supported");
     };
@@ -42,6 +41,9 @@ fn constant_of_shape(node: &mut NodeImport<'_>) -> Imported {
         return invalid(format!("attribute `value` should hold one element, but holds {}", value.len()));
     }
     let total = dims.iter().try_fold(value.dtype().size() as u64, |product, &dim| product.checked_mul(dim));
+    if !addressable(value.dtype(), &dims) {
+        return invalid(format!("a value of shape {dims:?} would take more than 4 GiB"));
+    }
     if let Some(total) = total
         && node.builder.may_create(total)
     {
@@ -67,13 +69,12 @@ fn shape(node: &mut NodeImport<'_>) -> Imported {
     let start = position(node.attributes.int("start")?.unwrap_or(0));
     let end = position(node.attributes.int("end")?.unwrap_or(rank));
     let part: Vec<i64> = dims.get(start..end).unwrap_or_default().iter().map(|&dim| dim as i64).collect();
-    Ok(vec![node.constant(from_integers(&part)?)])
+    Ok(vec![node.integers(&part)?])
 }
 
 fn size(node: &mut NodeImport<'_>) -> Imported {
     let count: u64 = node.dims(node.input(0)?).iter().product();
-    let tensor = Tensor::new(DType::I64, vec![], (count as i64).to_le_bytes().to_vec()).map_err(|error| error.to_string())?;
-    Ok(vec![node.constant(tensor)])
+    Ok(vec![node.constant(Tensor::scalar(count as i64))])
 }
 
 /// Numbers from `start` up to but without `limit`, in steps of `delta`.
@@ -111,7 +112,7 @@ fn eye_like(node: &mut NodeImport<'_>) -> Imported {
     let dims = node.dims(x);
     let &[rows, columns] = dims.as_slice() else { return invalid(format!("the input has shape {dims:?}, but must be a matrix")) };
     let total = rows.saturating_mul(columns).saturating_mul(dtype.size() as u64);
-    if !node.builder.may_create(total) {
+    if !addressable(dtype, &dims) || !node.builder.may_create(total) {
         return unsupported(format!("a matrix of shape {dims:?} is too large to be made when compiling"));
     }
     let (one, zero) = (Tensor::scalar_of(dtype, 1.0), Tensor::scalar_of(dtype, 0.0));

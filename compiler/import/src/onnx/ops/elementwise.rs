@@ -2,8 +2,8 @@
 
 use super::Row;
 use crate::onnx::node::{Imported, NodeImport, One, invalid, unsupported};
-use mlp_graph::op::{BinaryOp, UnaryOp};
 use mlp_graph::DType;
+use mlp_graph::op::{BinaryOp, UnaryOp};
 
 pub(super) const TABLE: &[Row] = &[
     ("", "Neg", |node| unary(node, UnaryOp::Neg)),
@@ -157,4 +157,3 @@ fn cast_like(node: &mut NodeImport<'_>) -> Imported {
     let dtype = node.dtype(like);
     Ok(vec![node.cast(dtype, x)?])
 }
-

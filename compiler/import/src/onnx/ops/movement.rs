@@ -2,7 +2,6 @@
 
 use super::Row;
 use crate::onnx::node::{Imported, NodeImport, One, Problem, invalid, unsupported};
-use crate::onnx::tensor::from_integers;
 use mlp_graph::{Op, ValueId};
 
 pub(super) const TABLE: &[Row] = &[
@@ -70,7 +69,8 @@ fn range(start: i64, end: i64, step: i64, size: u64) -> (i64, u64) {
     let size = size as i64;
     let from_end = |bound: i64| if bound < 0 { bound.saturating_add(size) } else { bound };
     let (start, end) = (from_end(start), from_end(end));
-    let (start, end) = if step > 0 { (start.clamp(0, size), end.clamp(0, size)) } else { (start.clamp(-1, size - 1), end.clamp(-1, size - 1)) };
+    let (start, end) =
+        if step > 0 { (start.clamp(0, size), end.clamp(0, size)) } else { (start.clamp(-1, size - 1), end.clamp(-1, size - 1)) };
     let distance = if step > 0 { end - start } else { start - end };
     let count = if distance > 0 { (distance as u64).div_ceil(step.unsigned_abs()) } else { 0 };
     (start.max(0), count)
@@ -207,6 +207,6 @@ fn pad_by_index(node: &mut NodeImport<'_>, x: ValueId, axis: usize, before: u64,
         })
     };
     let indices = (-(before as i64)..size + after as i64).map(position).collect::<Result<Vec<i64>, _>>()?;
-    let indices = node.constant(from_integers(&indices)?);
+    let indices = node.integers(&indices)?;
     node.emit(Op::Gather { axis: axis as u32 }, &[x, indices])
 }

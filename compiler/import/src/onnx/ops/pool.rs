@@ -15,7 +15,11 @@ pub(super) const TABLE: &[Row] = &[
 
 fn spatial_sizes(node: &NodeImport<'_>, x: ValueId) -> Result<Vec<u64>, String> {
     let dims = node.dims(x);
-    if dims.len() < 3 { Err(format!("a pool needs a batch, channels and spatial axes, but the input has shape {dims:?}")) } else { Ok(dims[2..].to_vec()) }
+    if dims.len() < 3 {
+        Err(format!("a pool needs a batch, channels and spatial axes, but the input has shape {dims:?}"))
+    } else {
+        Ok(dims[2..].to_vec())
+    }
 }
 
 fn max_pool(node: &mut NodeImport<'_>) -> Imported {

@@ -27,7 +27,9 @@ fn reshape(node: &mut NodeImport<'_>) -> Imported {
         dims.push(match size {
             -1 if open.replace(axis).is_some() => return invalid(format!("the shape {asked:?} holds -1 twice")),
             -1 => 1,
-            0 if !allow_zero => *from.get(axis).ok_or_else(|| format!("the shape {asked:?} keeps axis {axis}, but the input has shape {from:?}"))?,
+            0 if !allow_zero => {
+                *from.get(axis).ok_or_else(|| format!("the shape {asked:?} keeps axis {axis}, but the input has shape {from:?}"))?
+            }
             size => u64::try_from(size).map_err(|_| format!("the shape {asked:?} holds {size}"))?,
         });
     }
@@ -106,7 +108,12 @@ fn tile(node: &mut NodeImport<'_>) -> Imported {
     }
     let split: Vec<u64> = dims.iter().flat_map(|&dim| [1, dim]).collect();
     let stretched: Vec<u64> = dims.iter().zip(&repeats).flat_map(|(&dim, &count)| [count, dim]).collect();
-    let merged = dims.iter().zip(&repeats).map(|(&dim, &count)| dim.checked_mul(count)).collect::<Option<Vec<_>>>().ok_or("the result's size overflows")?;
+    let merged = dims
+        .iter()
+        .zip(&repeats)
+        .map(|(&dim, &count)| dim.checked_mul(count))
+        .collect::<Option<Vec<_>>>()
+        .ok_or("the result's size overflows")?;
     let x = node.reshape(x, &split)?;
     let x = node.broadcast(x, &stretched)?;
     Ok(vec![node.reshape(x, &merged)?])
