@@ -4,7 +4,7 @@ use mlp_graph::{Graph, Tensor};
 use mlp_import::onnx::{DimSignature, ImportOptions, import, signature};
 
 /// Imports a model whose symbolic dimensions have the sizes that these inputs have.
-pub fn import_for(model: &[u8], inputs: &[Tensor]) -> Result<Graph, String> {
+pub(crate) fn import_for(model: &[u8], inputs: &[Tensor]) -> Result<Graph, String> {
     let signature = signature(model).map_err(|error| error.to_string())?;
     let mut options = ImportOptions::default();
     for (port, tensor) in signature.inputs.iter().zip(inputs) {
@@ -19,7 +19,7 @@ pub fn import_for(model: &[u8], inputs: &[Tensor]) -> Result<Graph, String> {
 }
 
 /// Says where two tensors differ by more than `atol + rtol * |expected|`.
-pub fn difference(actual: &Tensor, expected: &Tensor, rtol: f64, atol: f64) -> Option<String> {
+pub(crate) fn difference(actual: &Tensor, expected: &Tensor, rtol: f64, atol: f64) -> Option<String> {
     if (actual.dtype(), actual.shape()) != (expected.dtype(), expected.shape()) {
         let show = |tensor: &Tensor| format!("{}{:?}", tensor.dtype(), tensor.shape());
         return Some(format!("is {}, but {} is expected", show(actual), show(expected)));
