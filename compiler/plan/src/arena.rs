@@ -38,10 +38,11 @@ pub(crate) fn lower_bound(lives: &[Life]) -> u64 {
 
 /// Places buffers greedily, in several orders, and keeps the smallest arena.
 pub(crate) fn place(lives: &[Life]) -> Arena {
-    let keys: [fn(&Life) -> (u64, u64); 3] = [
-        |life| (u64::MAX - life.bytes, life.first as u64),
-        |life| (u64::MAX - life.bytes * (life.last - life.first + 1) as u64, life.first as u64),
-        |life| (life.first as u64, u64::MAX - life.bytes),
+    // The largest first, the largest over its life first, the first needed first.
+    let keys: [fn(&Life) -> [u64; 2]; 3] = [
+        |life| [u64::MAX - life.bytes, life.first as u64],
+        |life| [u64::MAX - life.bytes * (life.last - life.first + 1) as u64, life.first as u64],
+        |life| [life.first as u64, u64::MAX - life.bytes],
     ];
     let arenas = keys.into_iter().map(|key| {
         let mut order: Vec<usize> = (0..lives.len()).collect();

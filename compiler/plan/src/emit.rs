@@ -139,9 +139,8 @@ impl Planner<'_> {
         let mut draft = Draft::new(&to.shape());
         let coords = draft.coords();
         let element = self.read(&mut draft.scope, value, &coords);
-        if let Some(group) = group {
-            draft.scope.note(group.frame);
-        }
+        let maker = self.graph.definition(value).map(|(op, _)| op);
+        maker.into_iter().chain(group.map(|group| group.frame)).for_each(|op| draft.scope.note(op));
         self.store(&mut draft, to, &coords, element);
         self.push_nest("copy", draft);
     }

@@ -154,15 +154,12 @@ impl<'g> Planner<'g> {
         }
     }
 
-    /// The origins of operations, for a kernel.
-    pub(crate) fn origin_names(&self, ops: &[OpId]) -> Vec<String> {
-        ops.iter().map(|&op| self.graph.origin_name(op)).collect()
-    }
-
     /// Appends a kernel, named after what it is and its place in the order.
     pub(crate) fn push_kernel(&mut self, what: &str, origins: &[OpId], body: Body) {
         let name = format!("{what}_{}", self.kernels.len());
-        let origin = self.origin_names(origins);
+        let mut ops = origins.to_vec();
+        ops.sort_unstable();
+        let origin = ops.into_iter().map(|op| self.graph.origin_name(op)).collect();
         self.kernels.push(Kernel { name, origin, body });
     }
 

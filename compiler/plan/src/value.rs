@@ -100,7 +100,12 @@ impl Planner<'_> {
         let size = self.dims(x)[axis] as i64;
         let rank = self.dims(indices).len();
         let index = self.read(scope, indices, &coords[axis..axis + rank]);
-        let index = self.resolve_index(scope, index, size);
+        let mut index = self.resolve_index(scope, index, size);
+        if self.view(x).is_none() {
+            // What is computed from the index must see it clamped; a load clamps it anyway.
+            let expr = scope.index(&index);
+            index = Scope::dynamic(scope.clamp_i32(expr, 0, size as i32 - 1));
+        }
         let mut moved = coords[..axis].to_vec();
         moved.push(index);
         moved.extend_from_slice(&coords[axis + rank..]);
