@@ -1,1 +1,26 @@
 //! CPU micro-kernels behind one table picked once at load.
+//!
+//! A tile is written once over a small vector trait (`simd::Simd`); each instruction set supplies the one-line primitives and the sizes of its
+//! tiles. [`Kernels::get`] answers the table of an instruction set, [`Contraction`] and [`DepthwiseConv`] drive its tiles over a
+//! whole convolution, a range of work items at a time, so that a caller may spread the items over threads.
+//!
+//! Nothing here allocates while running, knows of plans, or checks pointers: the functions that take pointers are `unsafe` and say what must hold.
+#![allow(unsafe_code)]
+
+mod contraction;
+mod depthwise;
+mod finish;
+mod isa;
+mod simd;
+mod table;
+#[cfg(test)]
+mod tests;
+mod tile;
+mod window;
+
+pub use contraction::{Contraction, ContractionBuffers};
+pub use depthwise::{DepthwiseBuffers, DepthwiseConv};
+pub use finish::{FinishF32, FinishI8, Raw, Requantization, ResidualAdd, requantize};
+pub use isa::Isa;
+pub use table::Kernels;
+pub use window::Window;

@@ -1,0 +1,508 @@
+//! A convolution or matrix product, driven over its tiles.
+//!
+//! Output pixels are cut into blocks whose input fits a cache, output channels into the widths that tiles have. Where output pixel `m` reads input
+//! pixel `m` as it lies, tiles read the input in place. Elsewhere a block's input rows are first copied with their padding (and converted to what
+//! the integer dot product reads): once an element, never once a tap.
+
+use crate::finish::{FinishF32, FinishI8, Raw};
+use crate::simd::DotFormat;
+use crate::table::{Kernels, MAX_COLS};
+use crate::tile::matrix::{FinishInt, Tile};
+use crate::window::Window;
+use std::ops::Range;
+
+/// Bytes of input that a block aims at: half of a small second-level cache.
+const BLOCK_BYTES: usize = 192 * 1024;
+
+/// Pixels that a block has at most, so that work can be spread and the table of pointers stays small.
+const BLOCK_PIXELS: usize = 1024;
+
+/// Element type, and what padding reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Input {
+    F32,
+    Bytes { signed: bool, pad_value: i32 },
+}
+
+/// A run of output channels that one tile spans.
+#[derive(Clone, Copy, Debug)]
+struct Columns {
+    channel: usize,
+    cols: usize,
+    units: usize,
+}
+
+/// A convolution prepared for one instruction set.
+pub struct Contraction {
+    kernels: &'static Kernels,
+    window: Window,
+    input: Input,
+    /// Repacked weights; the plan's own bytes are used where there are none.
+    repacked: Option<Vec<u32>>,
+    /// What each channel's sum begins with, as bits, padded past the widest tile.
+    init: Vec<u32>,
+    /// Byte offsets of the taps from a pixel's pointer.
+    taps: Vec<usize>,
+    steps: usize,
+    panel: usize,
+    /// Bytes of a pixel that tiles read: in the staged copy, or in the input.
+    pixel_bytes: usize,
+    staged: bool,
+    /// Output rows of a block; for a pointwise convolution a row is a pixel.
+    block_rows: usize,
+    blocks_per_image: usize,
+    columns: Vec<Columns>,
+    chunks: usize,
+}
+
+/// Where a contraction reads and works.
+#[derive(Clone, Copy, Debug)]
+pub struct ContractionBuffers {
+    /// The input buffer's first element.
+    pub input: *const u8,
+    /// The packed weights as the plan holds them.
+    pub weights: *const u8,
+    /// [`Contraction::scratch_bytes`] bytes for this thread alone, aligned to 64.
+    pub scratch: *mut u8,
+}
+
+/// A block's pixels as tiles see them.
+struct Block {
+    first_pixel: usize,
+    pixels: usize,
+    pointers: *mut *const u8,
+}
+
+impl Contraction {
+    /// A contraction of `f32`, over weights `[ceil(out_c/16)][kh][kw][in_c][16]`, whose sums begin with `bias` (empty for none).
+    pub fn f32(kernels: &'static Kernels, window: Window, bias: &[f32], threads: usize) -> Contraction {
+        let init = bias.iter().map(|b| b.to_bits()).collect();
+        Contraction::new(kernels, window, Input::F32, init, threads)
+    }
+
+    /// A contraction of bytes, over weights `[ceil(out_c/16)][kh][kw][ceil(in_c/4)][16][4]`, whose sums begin with `bias` (empty for none).
+    ///
+    /// # Panics
+    /// If `weights` is shorter than that.
+    pub fn int8(
+        kernels: &'static Kernels,
+        window: Window,
+        signed: bool,
+        pad_value: i32,
+        weights: &[u8],
+        bias: &[i32],
+        threads: usize,
+    ) -> Contraction {
+        let taps = window.kernel[0] * window.kernel[1];
+        let quads = taps * window.in_c.div_ceil(4);
+        let weights = &weights[..window.out_c.div_ceil(16) * quads * 64];
+        // What the instruction's operand is moved by is taken off again with the sum of the weights.
+        let moved: i32 = match (kernels.dot, signed) {
+            (DotFormat::QuadsU8, true) => 128,
+            (DotFormat::QuadsI8, false) => -128,
+            _ => 0,
+        };
+        let mut init: Vec<u32> = bias.iter().map(|&b| b as u32).collect();
+        init.resize(window.out_c, 0);
+        for (c, first) in init.iter_mut().enumerate() {
+            let panel = &weights[c / 16 * quads * 64..][..quads * 64];
+            let sum: i32 = panel.chunks_exact(64).flat_map(|quad| &quad[c % 16 * 4..][..4]).map(|&w| i32::from(w as i8)).sum();
+            *first = first.wrapping_sub(moved.wrapping_mul(sum) as u32);
+        }
+        let mut made = Contraction::new(kernels, window, Input::Bytes { signed, pad_value }, init, threads);
+        if kernels.dot == DotFormat::PairsI16 {
+            made.repacked = Some(pairs_of_quads(weights));
+        }
+        made
+    }
+
+    fn new(kernels: &'static Kernels, window: Window, input: Input, mut init: Vec<u32>, threads: usize) -> Contraction {
+        let mut window = window;
+        if window.is_pointwise() {
+            // A row a pixel, so that blocks may end anywhere.
+            let pixels = window.pixels();
+            (window.batch, window.in_h, window.in_w, window.out_h, window.out_w) = (1, pixels, 1, pixels, 1);
+        }
+        let staged = match input {
+            Input::F32 => !window.is_pointwise(),
+            Input::Bytes { signed, .. } => {
+                !window.is_pointwise()
+                    || match kernels.dot {
+                        DotFormat::PairsI16 => true,
+                        DotFormat::QuadsU8 => signed,
+                        DotFormat::QuadsI8 => !signed,
+                    }
+            }
+        };
+        init.resize(window.out_c + MAX_COLS, 0);
+        // Integer channels are padded to whole quads, in weights and in the staged copy.
+        let (padded_c, channel_bytes) = match input {
+            Input::F32 => (window.in_c, 4),
+            Input::Bytes { .. } => (window.in_c.next_multiple_of(4), kernels.dot.channel_bytes()),
+        };
+        let [kh, kw] = window.kernel;
+        let tap_bytes = padded_c * channel_bytes;
+        let pixel_bytes = match (staged, input) {
+            (true, _) => tap_bytes,
+            (false, Input::F32) => window.in_pixel * 4,
+            (false, Input::Bytes { .. }) => window.in_pixel,
+        };
+        let row_bytes = staged_columns(&window) * pixel_bytes;
+        // Neighbouring taps of a row lie side by side in the copy: one long tap.
+        let (taps, steps) = if window.dilation[1] == 1 || kw == 1 {
+            ((0..kh).map(|y| y * window.dilation[0] * row_bytes).collect(), kw * tap_bytes / 4)
+        } else {
+            let tap = |y: usize, x: usize| y * window.dilation[0] * row_bytes + x * window.dilation[1] * pixel_bytes;
+            ((0..kh).flat_map(|y| (0..kw).map(move |x| tap(y, x))).collect(), tap_bytes / 4)
+        };
+        let columns = split_columns(window.out_c, kernels.unit);
+        let bytes_per_row = window.stride[0] * row_bytes.max(window.out_w * tap_bytes);
+        let most = (BLOCK_PIXELS / window.out_w).max(1);
+        let mut block_rows = (BLOCK_BYTES / bytes_per_row.max(1)).clamp(1, most).min(window.out_h.max(1));
+        if threads > 1 {
+            block_rows = block_rows.min(window.out_h.div_ceil(threads).max(1)).max(24_usize.div_ceil(window.out_w).min(block_rows));
+        }
+        // Blocks of one size, rather than a small last one.
+        let blocks_per_image = window.out_h.div_ceil(block_rows);
+        let block_rows = window.out_h.div_ceil(blocks_per_image.max(1)).max(1);
+        let blocks = blocks_per_image * window.batch;
+        let chunks = if threads > 1 && blocks > 0 { (2 * threads).div_ceil(blocks).clamp(1, columns.len().max(1)) } else { 1 };
+        Contraction {
+            kernels,
+            window,
+            input,
+            repacked: None,
+            init,
+            panel: kh * kw * tap_bytes / 4 * 64,
+            taps,
+            steps,
+            pixel_bytes,
+            staged,
+            block_rows,
+            blocks_per_image,
+            columns,
+            chunks,
+        }
+    }
+
+    /// Pieces of work, all independent.
+    pub fn items(&self) -> usize {
+        self.blocks_per_image * self.window.batch * self.chunks
+    }
+
+    /// Bytes that [`ContractionBuffers::scratch`] needs.
+    pub fn scratch_bytes(&self) -> usize {
+        let pixels = self.block_rows * self.window.out_w;
+        let pointers = (pixels * size_of::<*const u8>()).next_multiple_of(64);
+        let staged = if self.staged {
+            (self.staged_rows(self.block_rows) * staged_columns(&self.window) * self.pixel_bytes).next_multiple_of(64)
+        } else {
+            0
+        };
+        pointers + staged + pixels * MAX_COLS * 4 + 64
+    }
+
+    /// Multiplications of one run, for estimates.
+    pub fn macs(&self) -> u64 {
+        let w = &self.window;
+        (w.pixels() as u64) * (w.out_c as u64) * (w.in_c as u64) * (w.kernel[0] * w.kernel[1]) as u64
+    }
+
+    fn staged_rows(&self, rows: usize) -> usize {
+        (rows - 1) * self.window.stride[0] + (self.window.kernel[0] - 1) * self.window.dilation[0] + 1
+    }
+
+    /// Runs `items` of a contraction of `f32`.
+    ///
+    /// # Safety
+    /// The buffers are as [`ContractionBuffers`] and the constructor say, with 64 readable bytes past the end of input and weights; `finish` covers the output. No other
+    /// thread runs the same items.
+    pub unsafe fn run_f32(&self, items: Range<usize>, buffers: &ContractionBuffers, finish: &FinishF32) {
+        for item in items {
+            // SAFETY: the caller's promise.
+            unsafe {
+                self.each_tile(
+                    item,
+                    buffers,
+                    |columns, rows, tile| self.kernels.tiles_f32[columns.units - 1][rows - 1](tile, finish),
+                    |_, _| {},
+                );
+            }
+        }
+    }
+
+    /// Runs `items` of a contraction of bytes.
+    ///
+    /// # Safety
+    /// As for [`Contraction::run_f32`].
+    pub unsafe fn run_i8(&self, items: Range<usize>, buffers: &ContractionBuffers, finish: &FinishI8<'_>) {
+        let finish = FinishInt::Bytes(*finish);
+        for item in items {
+            // SAFETY: the caller's promise.
+            unsafe {
+                self.each_tile(
+                    item,
+                    buffers,
+                    |columns, rows, tile| self.kernels.tiles_i8[columns.units - 1][rows - 1](tile, &finish),
+                    |_, _| {},
+                );
+            }
+        }
+    }
+
+    /// Runs `items` and hands the sums (`f32` or `i32`) of each block and width of channels to `then`.
+    ///
+    /// # Safety
+    /// As for [`Contraction::run_f32`].
+    pub unsafe fn run_sums(&self, items: Range<usize>, buffers: &ContractionBuffers, mut then: impl FnMut(Raw)) {
+        let pixels = self.block_rows * self.window.out_w;
+        // SAFETY: the scratch ends with room for the sums of a block.
+        let at = unsafe { buffers.scratch.add(self.scratch_bytes() - 64 - pixels * MAX_COLS * 4) };
+        for item in items {
+            let base = |block_pixel: usize, channel: usize| at.wrapping_sub((block_pixel * MAX_COLS + channel) * 4);
+            let first = self.block_pixel(item);
+            let tile = |columns: &Columns, rows: usize, tile: &Tile| {
+                let base = base(first, columns.channel);
+                // SAFETY: the scratch holds whole vectors of every pixel of the block.
+                unsafe {
+                    match self.input {
+                        Input::F32 => {
+                            let (lo, hi) = (f32::NEG_INFINITY, f32::INFINITY);
+                            let out = base.cast();
+                            let finish = FinishF32 { out, out_pixel: MAX_COLS, residual: core::ptr::null(), residual_pixel: 0, lo, hi };
+                            self.kernels.tiles_f32[columns.units - 1][rows - 1](tile, &finish);
+                        }
+                        Input::Bytes { .. } => {
+                            self.kernels.tiles_i8[columns.units - 1][rows - 1](tile, &FinishInt::Sums(base.cast(), MAX_COLS));
+                        }
+                    }
+                }
+            };
+            let done = |columns: &Columns, block: &Block| {
+                let (pixel, rows) = (block.first_pixel, block.pixels);
+                then(Raw { at, stride: MAX_COLS, pixel, rows, channel: columns.channel, cols: columns.cols });
+            };
+            // SAFETY: the caller's promise.
+            unsafe { self.each_tile(item, buffers, tile, done) };
+        }
+    }
+
+    fn block_pixel(&self, item: usize) -> usize {
+        let block = item / self.chunks;
+        let row = block % self.blocks_per_image * self.block_rows;
+        (block / self.blocks_per_image * self.window.out_h + row) * self.window.out_w
+    }
+
+    /// Calls `run` with each tile of an item, and `done` after the last tile of a width of channels.
+    unsafe fn each_tile(
+        &self,
+        item: usize,
+        buffers: &ContractionBuffers,
+        run: impl Fn(&Columns, usize, &Tile),
+        mut done: impl FnMut(&Columns, &Block),
+    ) {
+        // SAFETY: the caller's promise.
+        let Some(block) = (unsafe { self.prepare(item / self.chunks, buffers) }) else { return };
+        let chunk = item % self.chunks;
+        let share = chunk * self.columns.len() / self.chunks..(chunk + 1) * self.columns.len() / self.chunks;
+        let weights = self.repacked.as_ref().map_or(buffers.weights, |w| w.as_ptr().cast());
+        for columns in &self.columns[share] {
+            let most = self.kernels.tiles_f32[columns.units - 1].len();
+            // Tiles of nearly one size: the latency of a thin last one would show.
+            let tiles = block.pixels.div_ceil(most);
+            for i in 0..tiles {
+                let (from, to) = (i * block.pixels / tiles, (i + 1) * block.pixels / tiles);
+                // SAFETY: every pointer of the block is set; panels and first values of the columns are inside their arrays.
+                let tile = unsafe {
+                    Tile {
+                        rows: block.pointers.add(from).cast_const(),
+                        taps: self.taps.as_ptr(),
+                        tap_count: self.taps.len(),
+                        steps: self.steps,
+                        weights: weights.add(columns.channel / 16 * self.panel),
+                        panel: self.panel,
+                        init: self.init.as_ptr().add(columns.channel).cast(),
+                        pixel: block.first_pixel + from,
+                        channel: columns.channel,
+                        cols: columns.cols,
+                    }
+                };
+                run(columns, to - from, &tile);
+            }
+            done(columns, &block);
+        }
+    }
+
+    /// Fills the table of pixel pointers, and the staged copy where there is one.
+    unsafe fn prepare(&self, block: usize, buffers: &ContractionBuffers) -> Option<Block> {
+        let w = &self.window;
+        let (image, first_row) = (block / self.blocks_per_image, block % self.blocks_per_image * self.block_rows);
+        let rows = w.out_h.checked_sub(first_row)?.min(self.block_rows);
+        let pixels = rows * w.out_w;
+        let first_pixel = (image * w.out_h + first_row) * w.out_w;
+        let pointers = buffers.scratch.cast::<*const u8>();
+        // SAFETY: the scratch begins with a pointer for each pixel of a block; inputs are inside the caller's buffers.
+        unsafe {
+            if self.staged {
+                let area = buffers.scratch.add((self.block_rows * w.out_w * size_of::<*const u8>()).next_multiple_of(64));
+                self.stage(image, first_row, rows, buffers.input, area);
+                let row_bytes = staged_columns(w) * self.pixel_bytes;
+                for y in 0..rows {
+                    let row = area.add(y * w.stride[0] * row_bytes);
+                    for x in 0..w.out_w {
+                        *pointers.add(y * w.out_w + x) = row.add(x * w.stride[1] * self.pixel_bytes);
+                    }
+                }
+            } else {
+                let element = if self.input == Input::F32 { 4 } else { 1 };
+                let input = buffers.input.add(w.in_offset * element);
+                for pixel in 0..pixels {
+                    *pointers.add(pixel) = input.add((first_pixel + pixel) * self.pixel_bytes);
+                }
+            }
+        }
+        Some(Block { first_pixel, pixels, pointers })
+    }
+
+    /// Copies the input rows that output rows `first_row..first_row + rows` read, with padding.
+    unsafe fn stage(&self, image: usize, first_row: usize, rows: usize, input: *const u8, area: *mut u8) {
+        let w = &self.window;
+        let columns = staged_columns(w);
+        let top = (first_row * w.stride[0]) as isize - w.pad[0] as isize;
+        // Columns before the input, in it, and after it.
+        let before = w.pad[1].min(columns);
+        let inside = w.in_w.min(columns - before);
+        for y in 0..self.staged_rows(rows) {
+            let row = top + y as isize;
+            // SAFETY: `y` is a row of the area, `row` one of the input.
+            unsafe {
+                let to = area.add(y * columns * self.pixel_bytes);
+                if row < 0 || row as usize >= w.in_h {
+                    self.pad(to, columns);
+                    continue;
+                }
+                let first = (image * w.in_h + row as usize) * w.in_w * w.in_pixel + w.in_offset;
+                self.pad(to, before);
+                self.copy_pixels(input, first, to.add(before * self.pixel_bytes), inside);
+                self.pad(to.add((before + inside) * self.pixel_bytes), columns - before - inside);
+            }
+        }
+    }
+
+    /// Writes `pixels` pixels of padding.
+    unsafe fn pad(&self, to: *mut u8, pixels: usize) {
+        let bytes = pixels * self.pixel_bytes;
+        // SAFETY: the caller's area.
+        unsafe {
+            match (self.input, self.kernels.dot) {
+                (Input::F32, _) => core::ptr::write_bytes(to, 0, bytes),
+                (Input::Bytes { pad_value, .. }, DotFormat::PairsI16) => {
+                    let value = self.byte_value(pad_value as u8) as i16;
+                    core::slice::from_raw_parts_mut(to.cast::<i16>(), bytes / 2).fill(value);
+                }
+                (Input::Bytes { pad_value, .. }, _) => core::ptr::write_bytes(to, self.byte_value(pad_value as u8) as u8, bytes),
+            }
+        }
+    }
+
+    /// A byte of the input as the dot product reads it.
+    fn byte_value(&self, byte: u8) -> i32 {
+        let signed = matches!(self.input, Input::Bytes { signed: true, .. });
+        match (self.kernels.dot, signed) {
+            (DotFormat::PairsI16, true) => i32::from(byte as i8),
+            (DotFormat::PairsI16, false) => i32::from(byte),
+            (DotFormat::QuadsU8, true) | (DotFormat::QuadsI8, false) => i32::from(byte ^ 0x80),
+            (DotFormat::QuadsU8, false) | (DotFormat::QuadsI8, true) => i32::from(byte),
+        }
+    }
+
+    /// Copies and converts `pixels` pixels from element `first`.
+    unsafe fn copy_pixels(&self, input: *const u8, first: usize, to: *mut u8, pixels: usize) {
+        let w = &self.window;
+        // SAFETY: the caller's input and area. Channels past `in_c` in the area meet weights of zero, so what they hold is of no account, but they are set.
+        unsafe {
+            match self.input {
+                Input::F32 => {
+                    let from = input.cast::<f32>().add(first);
+                    if w.in_pixel == w.in_c {
+                        core::ptr::copy_nonoverlapping(from, to.cast(), pixels * w.in_c);
+                    } else {
+                        for i in 0..pixels {
+                            core::ptr::copy_nonoverlapping(from.add(i * w.in_pixel), to.cast::<f32>().add(i * w.in_c), w.in_c);
+                        }
+                    }
+                }
+                Input::Bytes { signed, .. } => {
+                    let padded = w.in_c.next_multiple_of(4);
+                    let from = input.add(first);
+                    // Dense pixels are one run.
+                    let (runs, from_step, to_step, len) = if w.in_pixel == w.in_c && padded == w.in_c {
+                        (1, 0, 0, pixels * w.in_c)
+                    } else {
+                        (pixels, w.in_pixel, padded, w.in_c)
+                    };
+                    for i in 0..runs {
+                        let from = core::slice::from_raw_parts(from.add(i * from_step), len);
+                        let at = to.add(i * to_step * self.kernels.dot.channel_bytes());
+                        let room = if runs == 1 { len } else { padded };
+                        match (self.kernels.dot, signed) {
+                            (DotFormat::PairsI16, false) => {
+                                convert(from, core::slice::from_raw_parts_mut(at.cast(), room), |b| i16::from(b))
+                            }
+                            (DotFormat::PairsI16, true) => {
+                                convert(from, core::slice::from_raw_parts_mut(at.cast(), room), |b| i16::from(b as i8))
+                            }
+                            (DotFormat::QuadsU8, false) | (DotFormat::QuadsI8, true) => {
+                                convert(from, core::slice::from_raw_parts_mut(at, room), |b| b);
+                            }
+                            _ => convert(from, core::slice::from_raw_parts_mut(at, room), |b| b ^ 0x80),
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Converts `from` into the front of `to` and fills the rest with zeros.
+#[inline(always)]
+fn convert<T: Default + Copy>(from: &[u8], to: &mut [T], f: impl Fn(u8) -> T) {
+    let (front, rest) = to.split_at_mut(from.len());
+    for (to, &from) in front.iter_mut().zip(from) {
+        *to = f(from);
+    }
+    rest.fill(T::default());
+}
+
+/// Input columns, padding included, that the outputs of a row read.
+fn staged_columns(w: &Window) -> usize {
+    w.out_w.saturating_sub(1) * w.stride[1] + (w.kernel[1] - 1) * w.dilation[1] + 1
+}
+
+/// `[quad][16][4]` bytes as `[pair][16][2]` of `i16`, two to a `u32`.
+fn pairs_of_quads(weights: &[u8]) -> Vec<u32> {
+    let mut pairs = Vec::with_capacity(weights.len() / 2);
+    for quad in weights.chunks_exact(64) {
+        for half in 0..2 {
+            pairs.extend(quad.chunks_exact(4).map(|w| {
+                let wide = |byte: u8| u32::from(i16::from(byte as i8) as u16);
+                wide(w[half * 2]) | wide(w[half * 2 + 1]) << 16
+            }));
+        }
+    }
+    pairs
+}
+
+/// Two units a tile; at the end three or one, so that no tile begins inside a panel.
+fn split_columns(out_c: usize, unit: usize) -> Vec<Columns> {
+    let mut columns = Vec::new();
+    let mut channel = 0;
+    while channel < out_c {
+        let left = (out_c - channel).div_ceil(unit);
+        let units = if left == 1 || left == 3 { left } else { 2 };
+        let cols = (units * unit).min(out_c - channel);
+        columns.push(Columns { channel, cols, units });
+        channel += units * unit;
+    }
+    columns
+}

@@ -1,0 +1,170 @@
+//! AVX2 with FMA.
+
+use super::{DotFormat, Simd};
+use core::arch::x86_64::*;
+
+#[derive(Clone, Copy)]
+pub(crate) struct Avx2;
+
+/// `MASKS[8 - n ..]` has its first `n` lanes set.
+static MASKS: [i32; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0];
+
+#[inline(always)]
+unsafe fn mask(n: usize) -> __m256i {
+    // SAFETY: `n <= 8`, so that eight lanes from `8 - n` are inside the table.
+    unsafe { _mm256_loadu_si256(MASKS.as_ptr().add(8 - n).cast()) }
+}
+
+impl Simd for Avx2 {
+    const LANES: usize = 8;
+    const DOT: DotFormat = DotFormat::PairsI16;
+    type F = __m256;
+    type I = __m256i;
+
+    #[inline(always)]
+    unsafe fn splat(x: f32) -> __m256 {
+        // SAFETY: the trait's contract.
+        unsafe { _mm256_set1_ps(x) }
+    }
+    #[inline(always)]
+    unsafe fn load(p: *const f32) -> __m256 {
+        // SAFETY: the trait's contract.
+        unsafe { _mm256_loadu_ps(p) }
+    }
+    #[inline(always)]
+    unsafe fn store(p: *mut f32, v: __m256) {
+        // SAFETY: the trait's contract.
+        unsafe { _mm256_storeu_ps(p, v) }
+    }
+    #[inline(always)]
+    unsafe fn load_first(p: *const f32, n: usize) -> __m256 {
+        // SAFETY: the trait's contract; masked lanes are not read.
+        unsafe { _mm256_maskload_ps(p, mask(n)) }
+    }
+    #[inline(always)]
+    unsafe fn store_first(p: *mut f32, v: __m256, n: usize) {
+        // SAFETY: the trait's contract; masked lanes are not written.
+        unsafe { _mm256_maskstore_ps(p, mask(n), v) }
+    }
+    #[inline(always)]
+    unsafe fn fma(a: __m256, b: __m256, c: __m256) -> __m256 {
+        // SAFETY: the trait's contract.
+        unsafe { _mm256_fmadd_ps(a, b, c) }
+    }
+    #[inline(always)]
+    unsafe fn add(a: __m256, b: __m256) -> __m256 {
+        // SAFETY: the trait's contract.
+        unsafe { _mm256_add_ps(a, b) }
+    }
+    #[inline(always)]
+    unsafe fn sub(a: __m256, b: __m256) -> __m256 {
+        // SAFETY: the trait's contract.
+        unsafe { _mm256_sub_ps(a, b) }
+    }
+    #[inline(always)]
+    unsafe fn mul(a: __m256, b: __m256) -> __m256 {
+        // SAFETY: the trait's contract.
+        unsafe { _mm256_mul_ps(a, b) }
+    }
+    #[inline(always)]
+    unsafe fn min(a: __m256, b: __m256) -> __m256 {
+        // SAFETY: the trait's contract. `minps` answers its second operand where the comparison fails.
+        unsafe { _mm256_min_ps(b, a) }
+    }
+    #[inline(always)]
+    unsafe fn max(a: __m256, b: __m256) -> __m256 {
+        // SAFETY: the trait's contract. `maxps` answers its second operand where the comparison fails.
+        unsafe { _mm256_max_ps(b, a) }
+    }
+    #[inline(always)]
+    unsafe fn any_beyond(v: __m256, limit: f32) -> bool {
+        // SAFETY: the trait's contract.
+        unsafe {
+            let magnitude = _mm256_andnot_ps(_mm256_set1_ps(-0.0), v);
+            _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_GT_OQ>(magnitude, _mm256_set1_ps(limit))) != 0
+        }
+    }
+    #[inline(always)]
+    unsafe fn isplat(x: i32) -> __m256i {
+        // SAFETY: the trait's contract.
+        unsafe { _mm256_set1_epi32(x) }
+    }
+    #[inline(always)]
+    unsafe fn iload(p: *const i32) -> __m256i {
+        // SAFETY: the trait's contract.
+        unsafe { _mm256_loadu_si256(p.cast()) }
+    }
+    #[inline(always)]
+    unsafe fn istore(p: *mut i32, v: __m256i) {
+        // SAFETY: the trait's contract.
+        unsafe { _mm256_storeu_si256(p.cast(), v) }
+    }
+    #[inline(always)]
+    unsafe fn iadd(a: __m256i, b: __m256i) -> __m256i {
+        // SAFETY: the trait's contract.
+        unsafe { _mm256_add_epi32(a, b) }
+    }
+    #[inline(always)]
+    unsafe fn imul(a: __m256i, b: __m256i) -> __m256i {
+        // SAFETY: the trait's contract.
+        unsafe { _mm256_mullo_epi32(a, b) }
+    }
+    #[inline(always)]
+    unsafe fn iand(a: __m256i, b: __m256i) -> __m256i {
+        // SAFETY: the trait's contract.
+        unsafe { _mm256_and_si256(a, b) }
+    }
+    #[inline(always)]
+    unsafe fn imin(a: __m256i, b: __m256i) -> __m256i {
+        // SAFETY: the trait's contract.
+        unsafe { _mm256_min_epi32(a, b) }
+    }
+    #[inline(always)]
+    unsafe fn imax(a: __m256i, b: __m256i) -> __m256i {
+        // SAFETY: the trait's contract.
+        unsafe { _mm256_max_epi32(a, b) }
+    }
+    #[inline(always)]
+    unsafe fn ishr(a: __m256i, count: u32) -> __m256i {
+        // SAFETY: the trait's contract.
+        unsafe { _mm256_sra_epi32(a, _mm_cvtsi32_si128(count as i32)) }
+    }
+    #[inline(always)]
+    unsafe fn to_float(v: __m256i) -> __m256 {
+        // SAFETY: the trait's contract.
+        unsafe { _mm256_cvtepi32_ps(v) }
+    }
+    #[inline(always)]
+    unsafe fn to_int(v: __m256) -> __m256i {
+        // SAFETY: the trait's contract. Rounding is the default mode's.
+        unsafe { _mm256_cvtps_epi32(v) }
+    }
+    #[inline(always)]
+    unsafe fn load_bytes(p: *const u8, signed: bool, _n: usize) -> __m256i {
+        // SAFETY: the trait's contract allows reading eight bytes.
+        unsafe {
+            let bytes = _mm_loadl_epi64(p.cast());
+            if signed { _mm256_cvtepi8_epi32(bytes) } else { _mm256_cvtepu8_epi32(bytes) }
+        }
+    }
+    #[inline(always)]
+    unsafe fn store_bytes(p: *mut u8, v: __m256i, n: usize) {
+        // SAFETY: the trait's contract; `n` bytes are written.
+        unsafe {
+            let low = _mm256_and_si256(v, _mm256_set1_epi32(0xff));
+            let words = _mm_packs_epi32(_mm256_castsi256_si128(low), _mm256_extracti128_si256::<1>(low));
+            let bytes = _mm_packus_epi16(words, words);
+            if n == 8 {
+                _mm_storel_epi64(p.cast(), bytes);
+            } else {
+                let rest = _mm_cvtsi128_si64(bytes).to_le_bytes();
+                core::ptr::copy_nonoverlapping(rest.as_ptr(), p, n);
+            }
+        }
+    }
+    #[inline(always)]
+    unsafe fn dot(acc: __m256i, a: __m256i, w: __m256i) -> __m256i {
+        // SAFETY: the trait's contract. A pair of products of an 8-bit and an 8-bit number never overflows.
+        unsafe { _mm256_add_epi32(acc, _mm256_madd_epi16(a, w)) }
+    }
+}

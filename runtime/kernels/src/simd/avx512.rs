@@ -1,0 +1,176 @@
+//! AVX-512 (F, BW, DQ, VL), with and without VNNI.
+
+use super::{DotFormat, Simd};
+use core::arch::x86_64::*;
+
+#[derive(Clone, Copy)]
+pub(crate) struct Avx512;
+
+#[derive(Clone, Copy)]
+pub(crate) struct Avx512Vnni;
+
+#[inline(always)]
+fn mask(n: usize) -> __mmask16 {
+    (0xffff_u32 >> (16 - n)) as __mmask16
+}
+
+/// `vpmaddwd` and an addition: exact, since a pair of products of an 8-bit and an 8-bit number never overflows.
+#[inline(always)]
+unsafe fn dot_pairs(acc: __m512i, a: __m512i, w: __m512i) -> __m512i {
+    // SAFETY: the trait's contract.
+    unsafe { _mm512_add_epi32(acc, _mm512_madd_epi16(a, w)) }
+}
+
+/// `vpdpbusd`: unsigned bytes by signed bytes, wrapping.
+#[inline(always)]
+unsafe fn dot_quads(acc: __m512i, a: __m512i, w: __m512i) -> __m512i {
+    // SAFETY: the trait's contract.
+    unsafe { _mm512_dpbusd_epi32(acc, a, w) }
+}
+
+macro_rules! avx512 {
+    ($name:ident, $format:expr, $dot:ident) => {
+        impl Simd for $name {
+            const LANES: usize = 16;
+            const DOT: DotFormat = $format;
+            type F = __m512;
+            type I = __m512i;
+            #[inline(always)]
+            unsafe fn splat(x: f32) -> __m512 {
+                // SAFETY: the trait's contract.
+                unsafe { _mm512_set1_ps(x) }
+            }
+            #[inline(always)]
+            unsafe fn load(p: *const f32) -> __m512 {
+                // SAFETY: the trait's contract.
+                unsafe { _mm512_loadu_ps(p) }
+            }
+            #[inline(always)]
+            unsafe fn store(p: *mut f32, v: __m512) {
+                // SAFETY: the trait's contract.
+                unsafe { _mm512_storeu_ps(p, v) }
+            }
+            #[inline(always)]
+            unsafe fn load_first(p: *const f32, n: usize) -> __m512 {
+                // SAFETY: the trait's contract.
+                unsafe { _mm512_maskz_loadu_ps(mask(n), p) }
+            }
+            #[inline(always)]
+            unsafe fn store_first(p: *mut f32, v: __m512, n: usize) {
+                // SAFETY: the trait's contract.
+                unsafe { _mm512_mask_storeu_ps(p, mask(n), v) }
+            }
+            #[inline(always)]
+            unsafe fn fma(a: __m512, b: __m512, c: __m512) -> __m512 {
+                // SAFETY: the trait's contract.
+                unsafe { _mm512_fmadd_ps(a, b, c) }
+            }
+            #[inline(always)]
+            unsafe fn add(a: __m512, b: __m512) -> __m512 {
+                // SAFETY: the trait's contract.
+                unsafe { _mm512_add_ps(a, b) }
+            }
+            #[inline(always)]
+            unsafe fn sub(a: __m512, b: __m512) -> __m512 {
+                // SAFETY: the trait's contract.
+                unsafe { _mm512_sub_ps(a, b) }
+            }
+            #[inline(always)]
+            unsafe fn mul(a: __m512, b: __m512) -> __m512 {
+                // SAFETY: the trait's contract.
+                unsafe { _mm512_mul_ps(a, b) }
+            }
+            #[inline(always)]
+            unsafe fn min(a: __m512, b: __m512) -> __m512 {
+                // SAFETY: the trait's contract.
+                unsafe { _mm512_min_ps(b, a) }
+            }
+            #[inline(always)]
+            unsafe fn max(a: __m512, b: __m512) -> __m512 {
+                // SAFETY: the trait's contract.
+                unsafe { _mm512_max_ps(b, a) }
+            }
+            #[inline(always)]
+            unsafe fn any_beyond(v: __m512, limit: f32) -> bool {
+                // SAFETY: the trait's contract.
+                unsafe { _mm512_cmp_ps_mask::<_CMP_GT_OQ>(_mm512_abs_ps(v), _mm512_set1_ps(limit)) != 0 }
+            }
+            #[inline(always)]
+            unsafe fn isplat(x: i32) -> __m512i {
+                // SAFETY: the trait's contract.
+                unsafe { _mm512_set1_epi32(x) }
+            }
+            #[inline(always)]
+            unsafe fn iload(p: *const i32) -> __m512i {
+                // SAFETY: the trait's contract.
+                unsafe { _mm512_loadu_si512(p.cast()) }
+            }
+            #[inline(always)]
+            unsafe fn istore(p: *mut i32, v: __m512i) {
+                // SAFETY: the trait's contract.
+                unsafe { _mm512_storeu_si512(p.cast(), v) }
+            }
+            #[inline(always)]
+            unsafe fn iadd(a: __m512i, b: __m512i) -> __m512i {
+                // SAFETY: the trait's contract.
+                unsafe { _mm512_add_epi32(a, b) }
+            }
+            #[inline(always)]
+            unsafe fn imul(a: __m512i, b: __m512i) -> __m512i {
+                // SAFETY: the trait's contract.
+                unsafe { _mm512_mullo_epi32(a, b) }
+            }
+            #[inline(always)]
+            unsafe fn iand(a: __m512i, b: __m512i) -> __m512i {
+                // SAFETY: the trait's contract.
+                unsafe { _mm512_and_si512(a, b) }
+            }
+            #[inline(always)]
+            unsafe fn imin(a: __m512i, b: __m512i) -> __m512i {
+                // SAFETY: the trait's contract.
+                unsafe { _mm512_min_epi32(a, b) }
+            }
+            #[inline(always)]
+            unsafe fn imax(a: __m512i, b: __m512i) -> __m512i {
+                // SAFETY: the trait's contract.
+                unsafe { _mm512_max_epi32(a, b) }
+            }
+            #[inline(always)]
+            unsafe fn ishr(a: __m512i, count: u32) -> __m512i {
+                // SAFETY: the trait's contract.
+                unsafe { _mm512_sra_epi32(a, _mm_cvtsi32_si128(count as i32)) }
+            }
+            #[inline(always)]
+            unsafe fn to_float(v: __m512i) -> __m512 {
+                // SAFETY: the trait's contract.
+                unsafe { _mm512_cvtepi32_ps(v) }
+            }
+            #[inline(always)]
+            unsafe fn to_int(v: __m512) -> __m512i {
+                // SAFETY: the trait's contract.
+                unsafe { _mm512_cvtps_epi32(v) }
+            }
+            #[inline(always)]
+            unsafe fn load_bytes(p: *const u8, signed: bool, n: usize) -> __m512i {
+                // SAFETY: the trait's contract.
+                unsafe {
+                    let bytes = _mm_maskz_loadu_epi8(mask(n), p.cast());
+                    if signed { _mm512_cvtepi8_epi32(bytes) } else { _mm512_cvtepu8_epi32(bytes) }
+                }
+            }
+            #[inline(always)]
+            unsafe fn store_bytes(p: *mut u8, v: __m512i, n: usize) {
+                // SAFETY: the trait's contract.
+                unsafe { _mm512_mask_cvtepi32_storeu_epi8(p.cast(), mask(n), v) }
+            }
+            #[inline(always)]
+            unsafe fn dot(acc: __m512i, a: __m512i, w: __m512i) -> __m512i {
+                // SAFETY: the trait's contract.
+                unsafe { $dot(acc, a, w) }
+            }
+        }
+    };
+}
+
+avx512!(Avx512, DotFormat::PairsI16, dot_pairs);
+avx512!(Avx512Vnni, DotFormat::QuadsU8, dot_quads);

@@ -1,0 +1,89 @@
+//! The vectors that tiles are written over.
+//!
+//! Every method is `#[inline(always)]` and plain: it is compiled inside a function that enables the instruction set (see `table`), which is
+//! what makes the intrinsics inside legal and inlined.
+
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod avx2;
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod avx512;
+#[cfg(target_arch = "aarch64")]
+pub(crate) mod neon;
+pub(crate) mod portable;
+
+/// What four bytes of a converted input row hold for [`Simd::dot`], and so how input and weights are prepared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DotFormat {
+    /// Two successive channels as `i16`.
+    PairsI16,
+    /// Four successive channels as `u8`; signed input is moved up by 128.
+    QuadsU8,
+    #[cfg_attr(not(target_arch = "aarch64"), allow(dead_code))]
+    /// Four successive channels as `i8`; unsigned input is moved down by 128.
+    QuadsI8,
+}
+
+impl DotFormat {
+    /// Bytes of one channel.
+    pub(crate) const fn channel_bytes(self) -> usize {
+        match self {
+            DotFormat::PairsI16 => 2,
+            DotFormat::QuadsU8 | DotFormat::QuadsI8 => 1,
+        }
+    }
+}
+
+/// A vector of [`Simd::LANES`] 32-bit lanes.
+///
+/// # Safety
+/// All methods require that the CPU runs the implementing instruction set, and that pointers are readable (writable) for the lanes named.
+pub(crate) trait Simd: Copy {
+    /// Lanes of a vector: a divisor of 16.
+    const LANES: usize;
+    /// How [`Simd::dot`] reads its operands.
+    const DOT: DotFormat;
+    /// Floats.
+    type F: Copy;
+    /// Integers.
+    type I: Copy;
+
+    unsafe fn splat(x: f32) -> Self::F;
+    unsafe fn load(p: *const f32) -> Self::F;
+    unsafe fn store(p: *mut f32, v: Self::F);
+    /// The first `n` lanes, zeros above; `0 < n < LANES`.
+    unsafe fn load_first(p: *const f32, n: usize) -> Self::F;
+    /// Stores the first `n` lanes; `0 < n < LANES`.
+    unsafe fn store_first(p: *mut f32, v: Self::F, n: usize);
+    /// `a * b + c`.
+    unsafe fn fma(a: Self::F, b: Self::F, c: Self::F) -> Self::F;
+    unsafe fn add(a: Self::F, b: Self::F) -> Self::F;
+    unsafe fn sub(a: Self::F, b: Self::F) -> Self::F;
+    unsafe fn mul(a: Self::F, b: Self::F) -> Self::F;
+    /// `if b < a { b } else { a }`.
+    unsafe fn min(a: Self::F, b: Self::F) -> Self::F;
+    /// `if a < b { b } else { a }`.
+    unsafe fn max(a: Self::F, b: Self::F) -> Self::F;
+    /// Whether some lane's magnitude is greater than `limit`.
+    unsafe fn any_beyond(v: Self::F, limit: f32) -> bool;
+
+    unsafe fn isplat(x: i32) -> Self::I;
+    unsafe fn iload(p: *const i32) -> Self::I;
+    unsafe fn istore(p: *mut i32, v: Self::I);
+    unsafe fn iadd(a: Self::I, b: Self::I) -> Self::I;
+    /// The low 32 bits of the product.
+    unsafe fn imul(a: Self::I, b: Self::I) -> Self::I;
+    unsafe fn iand(a: Self::I, b: Self::I) -> Self::I;
+    unsafe fn imin(a: Self::I, b: Self::I) -> Self::I;
+    unsafe fn imax(a: Self::I, b: Self::I) -> Self::I;
+    /// Arithmetic shift right by `0 <= count < 32`.
+    unsafe fn ishr(a: Self::I, count: u32) -> Self::I;
+    unsafe fn to_float(v: Self::I) -> Self::F;
+    /// To the nearest integer, ties to even; for magnitudes below `2^22`.
+    unsafe fn to_int(v: Self::F) -> Self::I;
+    /// The first `n` bytes, `0 < n <= LANES`, widened; zeros above. May read `LANES` bytes.
+    unsafe fn load_bytes(p: *const u8, signed: bool, n: usize) -> Self::I;
+    /// The low byte of the first `n` lanes, `0 < n <= LANES`.
+    unsafe fn store_bytes(p: *mut u8, v: Self::I, n: usize);
+    /// Adds to each lane the products of its four bytes of `a` and of `w`, as [`Simd::DOT`] says.
+    unsafe fn dot(acc: Self::I, a: Self::I, w: Self::I) -> Self::I;
+}

@@ -1,0 +1,150 @@
+//! The table of tiles of each instruction set.
+
+use crate::finish::FinishF32;
+use crate::isa::Isa;
+use crate::simd::{DotFormat, Simd};
+use crate::tile::depthwise::RowTile;
+use crate::tile::matrix::{FinishInt, Tile};
+
+pub(crate) type TileF32 = unsafe fn(&Tile, &FinishF32);
+pub(crate) type TileI8 = for<'a, 'b, 'c> unsafe fn(&'a Tile, &'b FinishInt<'c>);
+pub(crate) type RowF32 = unsafe fn(&RowTile, &FinishF32);
+pub(crate) type RowI8 = for<'a, 'b, 'c> unsafe fn(&'a RowTile, &'b FinishInt<'c>);
+
+/// How the weights of integer depthwise tiles are laid out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RowFormat {
+    /// `[tap][channels rounded up to 16]` of `i16`.
+    Taps,
+    /// `[channels / 16][ceil(taps / 2)][16][2]` of `i16`.
+    TapPairs,
+}
+
+/// Greatest number of channels of any tile.
+pub(crate) const MAX_COLS: usize = 48;
+
+/// The tiles of one instruction set.
+pub struct Kernels {
+    pub(crate) isa: Isa,
+    /// Channels of the narrowest tile; the others have two and three times as many.
+    pub(crate) unit: usize,
+    pub(crate) dot: DotFormat,
+    pub(crate) row_format: RowFormat,
+    /// `[units - 1][pixels - 1]`.
+    pub(crate) tiles_f32: [&'static [TileF32]; 3],
+    /// `[units - 1][pixels - 1]`.
+    pub(crate) tiles_i8: [&'static [TileI8]; 3],
+    /// `[pixels - 1]`.
+    pub(crate) rows_f32: [RowF32; 4],
+    /// `[pixels - 1]`.
+    pub(crate) rows_i8: [RowI8; 4],
+}
+
+macro_rules! tiles {
+    ($f:ident, $nv:literal: $($mr:literal)*) => { &[$($f::<$mr, $nv>),*] };
+}
+
+/// A module with the four families of functions compiled for `$features`, and their table.
+macro_rules! tier {
+    ($module:ident, $isa:expr, $simd:ty, $(#[$features:meta])?, $row_format:expr, $row_i8:path,
+     $n1:literal: [$($m1:literal)*], $n2:literal: [$($m2:literal)*], $n3:literal: [$($m3:literal)*]) => {
+        mod $module {
+            use super::*;
+            use crate::tile::{depthwise, matrix};
+
+            $(#[$features])?
+            unsafe fn tile_f32<const MR: usize, const NV: usize>(t: &Tile, f: &FinishF32) {
+                // SAFETY: the caller's promise, and the features are enabled.
+                unsafe { matrix::tile_f32::<$simd, MR, NV>(t, f) }
+            }
+            $(#[$features])?
+            unsafe fn tile_i8<const MR: usize, const NV: usize>(t: &Tile, f: &FinishInt<'_>) {
+                // SAFETY: as above.
+                unsafe { matrix::tile_i8::<$simd, MR, NV>(t, f) }
+            }
+            $(#[$features])?
+            unsafe fn row_f32<const P: usize>(t: &RowTile, f: &FinishF32) {
+                // SAFETY: as above.
+                unsafe { depthwise::row_f32::<$simd, P>(t, f) }
+            }
+            $(#[$features])?
+            unsafe fn row_i8<const P: usize>(t: &RowTile, f: &FinishInt<'_>) {
+                // SAFETY: as above.
+                unsafe { $row_i8(t, f) }
+            }
+            pub(super) static TABLE: Kernels = Kernels {
+                isa: $isa,
+                unit: $n1 * <$simd as Simd>::LANES,
+                dot: <$simd as Simd>::DOT,
+                row_format: $row_format,
+                tiles_f32: [tiles!(tile_f32, $n1: $($m1)*), tiles!(tile_f32, $n2: $($m2)*), tiles!(tile_f32, $n3: $($m3)*)],
+                tiles_i8: [tiles!(tile_i8, $n1: $($m1)*), tiles!(tile_i8, $n2: $($m2)*), tiles!(tile_i8, $n3: $($m3)*)],
+                rows_f32: [row_f32::<1>, row_f32::<2>, row_f32::<3>, row_f32::<4>],
+                rows_i8: [row_i8::<1>, row_i8::<2>, row_i8::<3>, row_i8::<4>],
+            };
+        }
+    };
+}
+
+tier!(portable, Isa::Portable, crate::simd::portable::Portable<4>, , RowFormat::Taps, depthwise::row_i8::<crate::simd::portable::Portable<4>, P>,
+    2: [1 2 3 4], 4: [1 2 3 4], 6: [1 2]);
+
+// The shapes of AVX-512's tiles over plain Rust, for tests on machines without it.
+#[cfg(test)]
+tier!(model512, Isa::Portable, crate::simd::portable::Portable<16>, , RowFormat::Taps, depthwise::row_i8::<crate::simd::portable::Portable<16>, P>,
+    1: [1 2 3 4 5 6 7 8 9 10 11 12 13 14], 2: [1 2 3 4 5 6 7 8 9 10 11 12], 3: [1 2 3 4 5 6 7 8]);
+
+#[cfg(target_arch = "x86_64")]
+tier!(avx2, Isa::Avx2, crate::simd::avx2::Avx2, #[target_feature(enable = "avx2,fma")], RowFormat::TapPairs, crate::tile::depthwise_avx2::row_i8::<P>,
+    1: [1 2 3 4 5 6 7 8], 2: [1 2 3 4 5 6], 3: [1 2 3 4]);
+
+#[cfg(target_arch = "x86_64")]
+tier!(avx512, Isa::Avx512, crate::simd::avx512::Avx512, #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl")],
+    RowFormat::TapPairs, crate::tile::depthwise_avx2::row_i8::<P>,
+    1: [1 2 3 4 5 6 7 8 9 10 11 12 13 14], 2: [1 2 3 4 5 6 7 8 9 10 11 12], 3: [1 2 3 4 5 6 7 8]);
+
+#[cfg(target_arch = "x86_64")]
+tier!(avx512vnni, Isa::Avx512Vnni, crate::simd::avx512::Avx512Vnni,
+    #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")], RowFormat::TapPairs, crate::tile::depthwise_avx2::row_i8::<P>,
+    1: [1 2 3 4 5 6 7 8 9 10 11 12 13 14], 2: [1 2 3 4 5 6 7 8 9 10 11 12], 3: [1 2 3 4 5 6 7 8]);
+
+#[cfg(target_arch = "aarch64")]
+tier!(neon, Isa::Neon, crate::simd::neon::Neon, #[target_feature(enable = "neon,dotprod")], RowFormat::Taps, depthwise::row_i8::<crate::simd::neon::Neon, P>,
+    2: [1 2 3 4 5 6 7 8 9 10], 4: [1 2 3 4 5 6], 6: [1 2 3 4]);
+
+impl Kernels {
+    /// The table of `isa`, where this machine runs it.
+    pub fn get(isa: Isa) -> Option<&'static Kernels> {
+        if !isa.is_available() {
+            return None;
+        }
+        match isa {
+            Isa::Portable => Some(&portable::TABLE),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => Some(&avx2::TABLE),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 => Some(&avx512::TABLE),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512Vnni => Some(&avx512vnni::TABLE),
+            #[cfg(target_arch = "aarch64")]
+            Isa::Neon => Some(&neon::TABLE),
+            #[allow(unreachable_patterns)]
+            _ => None,
+        }
+    }
+
+    /// The table of the best instruction set of this machine.
+    pub fn best() -> &'static Kernels {
+        Kernels::get(Isa::best()).unwrap_or(&portable::TABLE)
+    }
+
+    /// The instruction set.
+    pub fn isa(&self) -> Isa {
+        self.isa
+    }
+
+    #[cfg(test)]
+    pub(crate) fn model512() -> &'static Kernels {
+        &model512::TABLE
+    }
+}
