@@ -446,9 +446,7 @@ impl Contraction {
                         let at = to.add(i * to_step * self.kernels.dot.channel_bytes());
                         let room = if runs == 1 { len } else { padded };
                         match (self.kernels.dot, signed) {
-                            (DotFormat::PairsI16, false) => {
-                                convert(from, core::slice::from_raw_parts_mut(at.cast(), room), |b| i16::from(b))
-                            }
+                            (DotFormat::PairsI16, false) => convert(from, core::slice::from_raw_parts_mut(at.cast(), room), i16::from),
                             (DotFormat::PairsI16, true) => {
                                 convert(from, core::slice::from_raw_parts_mut(at.cast(), room), |b| i16::from(b as i8))
                             }

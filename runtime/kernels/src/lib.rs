@@ -6,6 +6,8 @@
 //!
 //! Nothing here allocates while running, knows of plans, or checks pointers: the functions that take pointers are `unsafe` and say what must hold.
 #![allow(unsafe_code)]
+// Tiles index several arrays of registers by one constant range: iterators hide which, and defeat unrolling.
+#![allow(clippy::needless_range_loop)]
 
 mod contraction;
 mod depthwise;

@@ -1,1 +1,178 @@
 //! Lowers plans to machine code with Cranelift and runs them.
+//!
+//! A plan is verified first: it comes from a bundle, and a bundle is untrusted. Each loop nest becomes a function of its own, shared by
+//! equal nests; contractions go to the tiles of `mlp-kernels`, their epilogue in registers where it has the planner's common form, else by
+//! generated code over a block of sums. Machine code never comes from the bundle and never leaves this process.
+//!
+//! All memory that a run needs is set aside when a [`Program`] is made; a run allocates its results only.
+#![allow(unsafe_code)]
+
+mod finish;
+mod jit;
+mod memory;
+mod pool;
+mod step;
+
+pub use mlp_kernels::Isa;
+
+use jit::Jit;
+use memory::Memory;
+use mlp_bundle::loops::BufferId;
+use mlp_bundle::plan::verify::{PlanError, verify};
+use mlp_bundle::plan::{Place, Plan};
+use mlp_kernels::Kernels;
+use pool::Pool;
+use std::sync::Arc;
+use step::Step;
+
+/// How a program is compiled and run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Threads of a run, the caller's included; 0 counts as 1.
+    pub threads: usize,
+    /// The instruction set of the contractions' tiles; none for the best of this machine.
+    pub isa: Option<Isa>,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options { threads: 1, isa: None }
+    }
+}
+
+/// Why a plan could not be compiled.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CompileError {
+    /// The plan is not safe to run.
+    #[error("{0}")]
+    Plan(#[from] PlanError),
+    /// The weights are not those of the plan.
+    #[error("the weights have {got} bytes, the plan asks for {expected}: give the weights file of the same bundle")]
+    Weights {
+        /// Bytes given.
+        got: usize,
+        /// Bytes that the plan asks for.
+        expected: u64,
+    },
+    /// This machine lacks the instruction set asked for.
+    #[error("this machine does not run {0}: leave the instruction set open to take the best one")]
+    Isa(Isa),
+    /// There is not memory enough.
+    #[error("{0} bytes of memory could not be set aside")]
+    Memory(u64),
+    /// The code generator refused a kernel.
+    #[error("machine code could not be made: {0}")]
+    Codegen(String),
+}
+
+/// Why a run could not be done.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RunError {
+    /// The caller's inputs or symbols are not those of the plan.
+    #[error("{0}")]
+    Arguments(String),
+}
+
+/// A compiled plan with its memory.
+pub struct Program {
+    plan: Plan,
+    arena: Memory,
+    weights: Memory,
+    /// Working memory of each thread.
+    scratch: Vec<Memory>,
+    steps: Vec<Step>,
+    pool: Option<Pool>,
+    isa: Isa,
+    /// Last: the steps hold addresses of its code.
+    _jit: Jit,
+}
+
+// SAFETY: the steps' addresses point into memory and code that the program owns and moves along; a run takes the program for itself.
+unsafe impl Send for Program {}
+
+impl Program {
+    /// Verifies a plan and compiles it for this machine.
+    pub fn compile(plan: &Plan, weights: Arc<[u8]>, options: &Options) -> Result<Program, CompileError> {
+        verify(plan)?;
+        if weights.len() as u64 != plan.weights_bytes {
+            return Err(CompileError::Weights { got: weights.len(), expected: plan.weights_bytes });
+        }
+        let kernels = match options.isa {
+            Some(isa) => Kernels::get(isa).ok_or(CompileError::Isa(isa))?,
+            None => Kernels::best(),
+        };
+        let threads = options.threads.max(1);
+        let mut arena = Memory::zeroed(plan.arena_bytes)?;
+        let mut owned = Memory::zeroed(plan.weights_bytes)?;
+        owned.bytes_mut().copy_from_slice(&weights);
+        drop(weights);
+        let mut jit = Jit::new(plan)?;
+        let mut builder = step::Builder { plan, kernels, threads, arena: arena.base(), weights: &owned, jit: &mut jit };
+        let pending: Vec<_> = plan.kernels.iter().map(|kernel| builder.prepare(kernel)).collect::<Result<_, _>>()?;
+        jit.finish()?;
+        let steps: Vec<Step> = pending.into_iter().map(|step| step.link(&mut jit)).collect();
+        let most = steps.iter().map(Step::scratch_bytes).max().unwrap_or(0);
+        let scratch = (0..threads).map(|_| Memory::zeroed(most as u64)).collect::<Result<_, _>>()?;
+        let pool = (threads > 1).then(|| Pool::new(threads));
+        let plan = plan.clone();
+        Ok(Program { plan, arena, weights: owned, scratch, steps, pool, isa: kernels.isa(), _jit: jit })
+    }
+
+    /// Runs the plan: inputs are the ports' dense little-endian bytes at the symbols' values, and so are the outputs.
+    pub fn run(&mut self, inputs: &[&[u8]], symbols: &[u32]) -> Result<Vec<Vec<u8>>, RunError> {
+        let sizes = self.plan.check_arguments(self.weights.len(), inputs, symbols).map_err(RunError::Arguments)?;
+        for (port, bytes) in self.plan.inputs.iter().zip(inputs) {
+            let start = offset(&self.plan, port.buffer);
+            self.arena.bytes_mut()[start..start + bytes.len()].copy_from_slice(bytes);
+        }
+        for step in &self.steps {
+            // SAFETY: the plan is verified, so that every access lies inside arena and weights, which live as long as the program; the
+            // scratch memory is as large as the largest step asks for, and no one else runs this program.
+            unsafe { step.run(self.pool.as_mut(), &mut self.scratch, symbols) };
+        }
+        let read = |(port, bytes): (&mlp_bundle::plan::Port, usize)| {
+            let start = offset(&self.plan, port.buffer);
+            self.arena.bytes()[start..start + bytes].to_vec()
+        };
+        Ok(self.plan.outputs.iter().zip(sizes).map(read).collect())
+    }
+
+    /// Runs the plan once as [`Program::run`] does, and answers the nanoseconds that each kernel took, in the plan's order.
+    pub fn profile(&mut self, inputs: &[&[u8]], symbols: &[u32]) -> Result<Vec<u64>, RunError> {
+        self.plan.check_arguments(self.weights.len(), inputs, symbols).map_err(RunError::Arguments)?;
+        for (port, bytes) in self.plan.inputs.iter().zip(inputs) {
+            let start = offset(&self.plan, port.buffer);
+            self.arena.bytes_mut()[start..start + bytes.len()].copy_from_slice(bytes);
+        }
+        let mut times = Vec::with_capacity(self.steps.len());
+        for step in &self.steps {
+            let start = std::time::Instant::now();
+            // SAFETY: as in `run`.
+            unsafe { step.run(self.pool.as_mut(), &mut self.scratch, symbols) };
+            times.push(start.elapsed().as_nanos() as u64);
+        }
+        Ok(times)
+    }
+
+    /// The plan that was compiled.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// The instruction set of the contractions' tiles.
+    pub fn isa(&self) -> Isa {
+        self.isa
+    }
+
+    /// How each kernel is run, in the plan's order: `nest`, `tiles`, or `tiles+code` where an epilogue has no common form.
+    pub fn methods(&self) -> Vec<&'static str> {
+        self.steps.iter().map(Step::method).collect()
+    }
+}
+
+/// A buffer's first byte in the arena or the weights.
+pub(crate) fn offset(plan: &Plan, buffer: BufferId) -> usize {
+    match plan.buffers[buffer].place {
+        Place::Arena { offset } | Place::Weights { offset } => offset as usize,
+    }
+}

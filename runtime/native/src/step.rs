@@ -1,0 +1,335 @@
+//! The kernels of a plan as runnable steps.
+
+use crate::finish::{Form, Plane, Reader};
+use crate::jit::{Code, EpilogueFn, Jit, NestFn};
+use crate::memory::Memory;
+use crate::pool::Pool;
+use crate::{CompileError, offset};
+use mlp_bundle::DType;
+use mlp_bundle::loops::{Arithmetic, Body, BufferId, Contract, Depthwise, Epilogue, Expr, Kernel, Nest};
+use mlp_bundle::plan::{Place, Plan};
+use mlp_kernels::{
+    Contraction, ContractionBuffers, DepthwiseBuffers, DepthwiseConv, FinishF32, FinishI8, Kernels, Raw, Requantization, ResidualAdd,
+    Window,
+};
+use std::ops::Range;
+
+/// Estimated nanoseconds under which a step is not spread over threads.
+const SPREAD_FROM: u64 = 50_000;
+
+/// A step whose code is not yet at its final address.
+pub(crate) struct Pending {
+    work: Work<Code>,
+    cost: u64,
+}
+
+/// One kernel, ready to run.
+pub(crate) struct Step {
+    work: Work<Linked>,
+    /// Estimated nanoseconds on one thread.
+    cost: u64,
+}
+
+/// Code and the addresses it takes.
+pub(crate) struct Linked {
+    nest: Option<NestFn>,
+    epilogue: Option<EpilogueFn>,
+    outer: u64,
+}
+
+enum Work<C> {
+    Nest { code: C, bases: Vec<*mut u8> },
+    Contract { conv: Contraction, input: *const u8, weights: *const u8, finish: Finish<C> },
+    Depthwise { conv: DepthwiseConv, input: *const u8, weights: *const u8, finish: Finish<C> },
+}
+
+/// What is done with sums.
+enum Finish<C> {
+    F32(FinishF32),
+    Int8 { requantization: Requantization, out: *mut u8, out_pixel: usize, residual: *const u8, residual_pixel: usize, add: ResidualAdd },
+    Code { code: C, bases: Vec<*mut u8> },
+}
+
+/// How sums are finished, and the bias that they begin with: of `f32`, of integers.
+type Ending = (Finish<Code>, Vec<f32>, Vec<i32>);
+
+/// Makes steps of kernels.
+pub(crate) struct Builder<'a> {
+    pub plan: &'a Plan,
+    pub kernels: &'static Kernels,
+    pub threads: usize,
+    pub arena: *mut u8,
+    pub weights: &'a Memory,
+    pub jit: &'a mut Jit,
+}
+
+impl Builder<'_> {
+    pub(crate) fn prepare(&mut self, kernel: &Kernel) -> Result<Pending, CompileError> {
+        match &kernel.body {
+            Body::Nest(nest) => {
+                let code = self.jit.nest(self.plan, nest)?;
+                let bases = self.bases(&code);
+                Ok(Pending { work: Work::Nest { code, bases }, cost: nest_cost(nest) })
+            }
+            Body::Contract(contract) => self.contract(contract),
+            Body::Depthwise(depthwise) => self.depthwise(depthwise),
+        }
+    }
+
+    /// The address of a buffer. Only code that the verifier has kept from storing to weights gets those.
+    fn address(&self, buffer: BufferId) -> *mut u8 {
+        let start = offset(self.plan, buffer);
+        match self.plan.buffers[buffer].place {
+            Place::Arena { .. } => self.arena.wrapping_add(start),
+            Place::Weights { .. } => self.weights.start().cast_mut().wrapping_add(start),
+        }
+    }
+
+    fn bases(&self, code: &Code) -> Vec<*mut u8> {
+        code.buffers.iter().map(|&buffer| self.address(buffer)).collect()
+    }
+
+    fn plane<T>(&self, plane: &Plane) -> *mut T {
+        self.address(plane.buffer).cast::<T>().wrapping_add(plane.element)
+    }
+
+    fn packed(&self, weights: BufferId) -> &[u8] {
+        let start = offset(self.plan, weights);
+        &self.weights.bytes()[start..start + self.plan.buffers[weights].bytes() as usize]
+    }
+
+    fn finish(&mut self, epilogue: &Epilogue, arithmetic: Arithmetic, window: &Window) -> Result<Ending, CompileError> {
+        let reader = Reader { plan: self.plan, weights: self.weights, epilogue, channels: window.out_c };
+        Ok(match reader.form(arithmetic.total()) {
+            Some(Form::F32 { bias, residual, lo, hi, out }) => {
+                let (source, residual_pixel) =
+                    residual.map_or((std::ptr::null(), 0), |plane| (self.plane::<f32>(&plane).cast_const(), plane.pixel));
+                let finish = FinishF32 { out: self.plane(&out), out_pixel: out.pixel, residual: source, residual_pixel, lo, hi };
+                (Finish::F32(finish), bias, Vec::new())
+            }
+            Some(Form::Int8 { bias, requantization, residual, out }) => {
+                let (source, residual_pixel, add) = residual.map_or((std::ptr::null(), 0, ResidualAdd::default()), |(plane, add)| {
+                    (self.plane::<u8>(&plane).cast_const(), plane.pixel, add)
+                });
+                let finish =
+                    Finish::Int8 { requantization, out: self.plane(&out), out_pixel: out.pixel, residual: source, residual_pixel, add };
+                (finish, Vec::new(), bias)
+            }
+            None => {
+                let extents = [window.pixels() as u32, window.out_c as u32];
+                let code = self.jit.epilogue(self.plan, epilogue, arithmetic.total(), extents)?;
+                let bases = self.bases(&code);
+                (Finish::Code { code, bases }, Vec::new(), Vec::new())
+            }
+        })
+    }
+
+    fn contract(&mut self, contract: &Contract) -> Result<Pending, CompileError> {
+        let window = window(&contract.window);
+        let (finish, bias, int_bias) = self.finish(&contract.epilogue, contract.arithmetic, &window)?;
+        let conv = match contract.arithmetic {
+            Arithmetic::F32 => Contraction::f32(self.kernels, window, &bias, self.threads),
+            Arithmetic::Int8 { pad_value } => {
+                let signed = self.plan.buffers[contract.input].dtype == DType::I8;
+                Contraction::int8(self.kernels, window, signed, pad_value, self.packed(contract.weights), &int_bias, self.threads)
+            }
+        };
+        let (input, weights) = (self.address(contract.input).cast_const(), self.address(contract.weights).cast_const());
+        // About forty multiplications a nanosecond.
+        let cost = conv.macs() / 40;
+        Ok(Pending { work: Work::Contract { conv, input, weights, finish }, cost })
+    }
+
+    fn depthwise(&mut self, depthwise: &Depthwise) -> Result<Pending, CompileError> {
+        let window = window(&depthwise.window);
+        let (finish, bias, int_bias) = self.finish(&depthwise.epilogue, depthwise.arithmetic, &window)?;
+        let conv = match depthwise.arithmetic {
+            Arithmetic::F32 => DepthwiseConv::f32(self.kernels, window, &bias),
+            Arithmetic::Int8 { pad_value } => {
+                let signed = self.plan.buffers[depthwise.input].dtype == DType::I8;
+                DepthwiseConv::int8(self.kernels, window, signed, pad_value, self.packed(depthwise.weights), &int_bias)
+            }
+        };
+        let (input, weights) = (self.address(depthwise.input).cast_const(), self.address(depthwise.weights).cast_const());
+        let cost = conv.macs() / 15;
+        Ok(Pending { work: Work::Depthwise { conv, input, weights, finish }, cost })
+    }
+}
+
+fn window(w: &mlp_bundle::loops::Window) -> Window {
+    let pair = |[a, b]: [u32; 2]| [a as usize, b as usize];
+    Window {
+        batch: w.batch as usize,
+        in_h: w.in_h as usize,
+        in_w: w.in_w as usize,
+        in_c: w.in_c as usize,
+        in_pixel: w.in_pixel as usize,
+        in_offset: w.in_offset as usize,
+        out_h: w.out_h as usize,
+        out_w: w.out_w as usize,
+        out_c: w.out_c as usize,
+        kernel: pair(w.kernel),
+        stride: pair(w.stride),
+        dilation: pair(w.dilation),
+        pad: pair(w.pad),
+    }
+}
+
+/// A guess at a nest's nanoseconds: half of one an expression and point that is not a constant.
+fn nest_cost(nest: &Nest) -> u64 {
+    let points = nest.parallel.iter().fold(1_u64, |n, &extent| n.saturating_mul(u64::from(extent)));
+    let inside = nest.reduce.iter().fold(1_u64, |n, extent| n.saturating_mul(u64::from(extent.max())));
+    let exprs = nest.exprs.values().filter(|expr| !matches!(expr, Expr::Const(_) | Expr::Axis(_))).count() as u64;
+    points.saturating_mul(inside).saturating_mul(exprs) / 2
+}
+
+impl Pending {
+    /// Takes the code's final address.
+    pub(crate) fn link(self, jit: &mut Jit) -> Step {
+        let finish = |finish: Finish<Code>, jit: &mut Jit| match finish {
+            Finish::F32(f) => Finish::F32(f),
+            Finish::Int8 { requantization, out, out_pixel, residual, residual_pixel, add } => {
+                Finish::Int8 { requantization, out, out_pixel, residual, residual_pixel, add }
+            }
+            Finish::Code { code, bases } => {
+                Finish::Code { code: Linked { nest: None, epilogue: Some(jit.epilogue_fn(&code)), outer: 0 }, bases }
+            }
+        };
+        let work = match self.work {
+            Work::Nest { code, bases } => {
+                Work::Nest { code: Linked { nest: Some(jit.nest_fn(&code)), epilogue: None, outer: code.outer }, bases }
+            }
+            Work::Contract { conv, input, weights, finish: f } => Work::Contract { conv, input, weights, finish: finish(f, jit) },
+            Work::Depthwise { conv, input, weights, finish: f } => Work::Depthwise { conv, input, weights, finish: finish(f, jit) },
+        };
+        Step { work, cost: self.cost }
+    }
+}
+
+impl Step {
+    /// Working memory that each thread needs.
+    pub(crate) fn scratch_bytes(&self) -> usize {
+        match &self.work {
+            Work::Nest { .. } => 0,
+            Work::Contract { conv, .. } => conv.scratch_bytes(),
+            Work::Depthwise { conv, .. } => conv.scratch_bytes(),
+        }
+    }
+
+    pub(crate) fn method(&self) -> &'static str {
+        match &self.work {
+            Work::Nest { .. } => "nest",
+            Work::Contract { finish: Finish::Code { .. }, .. } | Work::Depthwise { finish: Finish::Code { .. }, .. } => "tiles+code",
+            Work::Contract { .. } | Work::Depthwise { .. } => "tiles",
+        }
+    }
+
+    fn items(&self) -> usize {
+        match &self.work {
+            Work::Nest { code, .. } => code.outer as usize,
+            Work::Contract { conv, .. } => conv.items(),
+            Work::Depthwise { conv, .. } => conv.items(),
+        }
+    }
+
+    /// Runs the step, spread over the pool where it is long enough.
+    ///
+    /// # Safety
+    /// The program's memory is alive and no one else uses it; `scratch` has one piece of [`Step::scratch_bytes`] for each thread of the pool.
+    pub(crate) unsafe fn run(&self, pool: Option<&mut Pool>, scratch: &mut [Memory], symbols: &[u32]) {
+        let items = self.items();
+        let areas: Areas<'_> = Areas { scratch, step: self, symbols };
+        match pool {
+            Some(pool) if items > 1 && self.cost >= SPREAD_FROM => {
+                let shares = pool.size();
+                pool.run(&|index| {
+                    let share = index * items / shares..(index + 1) * items / shares;
+                    // SAFETY: the caller's promise; shares do not meet, and each has its own scratch memory.
+                    unsafe { areas.run(index, share) }
+                });
+            }
+            // SAFETY: the caller's promise.
+            _ => unsafe { areas.run(0, 0..items) },
+        }
+    }
+
+    unsafe fn run_items(&self, items: Range<usize>, scratch: *mut u8, symbols: &[u32]) {
+        // SAFETY: the caller's promise: addresses are of live memory, and the verifier has proved every access.
+        unsafe {
+            match &self.work {
+                Work::Nest { code, bases } => {
+                    if let Some(f) = code.nest {
+                        f(bases.as_ptr(), symbols.as_ptr(), items.start as u64, items.end as u64);
+                    }
+                }
+                Work::Contract { conv, input, weights, finish } => {
+                    let buffers = ContractionBuffers { input: *input, weights: *weights, scratch };
+                    match finish {
+                        Finish::F32(f) => conv.run_f32(items, &buffers, f),
+                        Finish::Int8 { .. } => conv.run_i8(items, &buffers, &finish.int8()),
+                        Finish::Code { code, bases } => conv.run_sums(items, &buffers, |sums| code.epilogue(bases, symbols, &sums)),
+                    }
+                }
+                Work::Depthwise { conv, input, weights, finish } => {
+                    let buffers = DepthwiseBuffers { input: *input, weights: *weights, scratch };
+                    match finish {
+                        Finish::F32(f) => conv.run_f32(items, &buffers, f),
+                        Finish::Int8 { .. } => conv.run_i8(items, &buffers, &finish.int8()),
+                        Finish::Code { code, bases } => conv.run_sums(items, &buffers, |sums| code.epilogue(bases, symbols, &sums)),
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Linked {
+    /// Runs generated code over a block of sums.
+    ///
+    /// # Safety
+    /// As for [`Step::run`].
+    unsafe fn epilogue(&self, bases: &[*mut u8], symbols: &[u32], sums: &Raw) {
+        let end = |first: usize, count: usize| (first + count) as u64;
+        if let Some(f) = self.epilogue {
+            let (m0, m1) = (sums.pixel as u64, end(sums.pixel, sums.rows));
+            let (c0, c1) = (sums.channel as u64, end(sums.channel, sums.cols));
+            // SAFETY: the caller's promise.
+            unsafe { f(bases.as_ptr(), symbols.as_ptr(), sums.at, sums.stride as u64, m0, m1, c0, c1) }
+        }
+    }
+}
+
+impl Finish<Linked> {
+    fn int8(&self) -> FinishI8<'_> {
+        match self {
+            Finish::Int8 { requantization, out, out_pixel, residual, residual_pixel, add } => FinishI8 {
+                out: *out,
+                out_pixel: *out_pixel,
+                requantization,
+                residual: *residual,
+                residual_pixel: *residual_pixel,
+                add: *add,
+            },
+            Finish::F32(_) | Finish::Code { .. } => unreachable!("asked of integer forms only"),
+        }
+    }
+}
+
+/// What the threads of one step share.
+struct Areas<'a> {
+    scratch: &'a [Memory],
+    step: &'a Step,
+    symbols: &'a [u32],
+}
+
+// SAFETY: each thread touches its own scratch memory and its own share of the step's output.
+unsafe impl Sync for Areas<'_> {}
+
+impl Areas<'_> {
+    /// # Safety
+    /// As for [`Step::run`], and no other thread has this index or these items.
+    unsafe fn run(&self, index: usize, items: Range<usize>) {
+        // SAFETY: the caller's promise.
+        unsafe { self.step.run_items(items, self.scratch[index].start().cast_mut(), self.symbols) }
+    }
+}
