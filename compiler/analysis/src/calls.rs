@@ -35,7 +35,7 @@ impl BodyChecker<'_, '_> {
         self.fill_defaults(&target, &mut args, span, call);
         let Some(args) = args.into_iter().collect::<Option<Vec<Expr>>>() else { return (ExprKind::Broken, Type::Unknown) };
         let ty = self.call_type(&target, &args, self.place(span));
-        (ExprKind::Call { callee: target.callee, args }, ty)
+        (ExprKind::Call { callee: target.callee, at: self.place(call.callee.span), args }, ty)
     }
 
     fn is_local(&self, value: &ast::Expr) -> bool {

@@ -67,10 +67,10 @@ fn callees(body: &Body) -> Vec<(usize, Location)> {
 
 fn walk(expr: &Expr, found: &mut Vec<(usize, Location)>) {
     match &expr.kind {
-        ExprKind::Call { callee, args } => {
+        ExprKind::Call { callee, at, args } => {
             args.iter().for_each(|arg| walk(arg, found));
             if let Callee::Pipeline(PipelineId(id)) = callee {
-                found.push((*id as usize, expr.at));
+                found.push((*id as usize, *at));
             }
         }
         ExprKind::Record(fields) => fields.iter().for_each(|(_, value)| walk(value, found)),

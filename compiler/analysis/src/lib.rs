@@ -22,6 +22,8 @@ mod unify;
 mod world;
 
 pub use checker::{Analysis, Checked, check};
+pub use mlp_syntax::ast::Operator;
+pub use mlp_syntax::{Diagnostic, FileId, Location, Span};
 pub use program::*;
 pub use stdlib::{STD_MODULES, StdModule};
 pub use types::{Dim, Labels, LabelsId, TensorType, Type};

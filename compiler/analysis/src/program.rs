@@ -245,6 +245,8 @@ pub enum ExprKind {
     Call {
         /// What is called.
         callee: Callee,
+        /// Where its name stands.
+        at: Location,
         /// The arguments.
         args: Vec<Expr>,
     },

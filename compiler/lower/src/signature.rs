@@ -1,0 +1,71 @@
+//! What a lowered pipeline takes and gives, in terms of the graph's ports.
+
+use mlp_analysis::LabelsId;
+use mlp_graph::DType;
+
+/// What a lowered pipeline takes and gives.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Signature {
+    /// What it takes, in order.
+    pub inputs: Vec<SignatureField>,
+    /// What it gives: one field named `value`, or the record's fields.
+    pub outputs: Vec<SignatureField>,
+    /// True where the answer is a record of `outputs`.
+    pub record: bool,
+}
+
+/// A named value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignatureField {
+    /// Its name.
+    pub name: String,
+    /// Its type.
+    pub ty: SignatureType,
+}
+
+/// The type of a value, with the ports that carry it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SignatureType {
+    /// A dense tensor.
+    Tensor {
+        /// The element type.
+        dtype: DType,
+        /// The sizes.
+        shape: Vec<u64>,
+        /// The port.
+        port: String,
+        /// What positions along the last dimension stand for, where that is known.
+        labels: Option<LabelsId>,
+    },
+    /// A photo: rows of RGBA bytes, `U8 [height, width, 4]`.
+    Image {
+        /// The greatest height.
+        max_height: u32,
+        /// The greatest width.
+        max_width: u32,
+        /// The port.
+        port: String,
+        /// The symbol of the height.
+        height: String,
+        /// The symbol of the width.
+        width: String,
+    },
+    /// A label: its number from 0, an `I32` scalar.
+    Label {
+        /// The labels.
+        labels: LabelsId,
+        /// The port.
+        port: String,
+    },
+    /// The best labels with their scores, best first: `[count]` of `I32` and of `F32`.
+    Ranking {
+        /// The labels.
+        labels: LabelsId,
+        /// How many.
+        count: u32,
+        /// The port of the labels' numbers.
+        indices: String,
+        /// The port of the scores.
+        scores: String,
+    },
+}
