@@ -2,7 +2,6 @@
 // Times onnxruntime-web and bundles of mlpc in one Chromium page, one thread each, turn by turn.
 import { existsSync } from 'node:fs';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
-import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -90,7 +89,7 @@ async function main() {
   const found = DEFAULTS.filter((path) => existsSync(path));
   const models = positionals.length ? positionals.map((path) => resolve(path)) : found.length ? found : [`${ROOT}examples/objects/efficientnet_lite0.onnx`];
   const folder = await mkdtemp(join(tmpdir(), 'mlp-bench-'));
-  const ort = dirname(fileURLToPath(import.meta.resolve?.('onnxruntime-web') ?? `file://${createRequire(import.meta.url).resolve('onnxruntime-web')}`));
+  const ort = dirname(fileURLToPath(import.meta.resolve('onnxruntime-web')));
   const runtime = fileURLToPath(new URL('../../bindings/npm/runtime/dist/', import.meta.url));
   const mounts = { '/': BLANK, '/bundles/': folder, '/ort/': ort, '/runtime/': runtime };
   for (const path of models) mounts[`/models/${basename(path)}/`] = { 'model.onnx': await readFile(path) };
