@@ -7,7 +7,7 @@ use mlp_graph::{DType, Dim, Graph, Tensor};
 use mlp_plan::{PlanOptions, Planned, plan};
 
 /// A graph of `text`, the lines between the braces.
-pub fn graph(text: &str) -> Graph {
+pub(crate) fn graph(text: &str) -> Graph {
     let text = format!("graph \"test\" {{\n{text}\n}}\n");
     let graph = mlp_graph::text::parse(&text).unwrap_or_else(|error| panic!("{error}\n{text}"));
     mlp_graph::verify::verify(&graph).unwrap_or_else(|error| panic!("{error}\n{text}"));
@@ -15,14 +15,14 @@ pub fn graph(text: &str) -> Graph {
 }
 
 /// Plans a graph; the plan must pass the verifier.
-pub fn planned(graph: &Graph) -> Planned {
+pub(crate) fn planned(graph: &Graph) -> Planned {
     let planned = plan(graph, &PlanOptions::default()).unwrap_or_else(|error| panic!("{error}\n{}", mlp_graph::text::brief(graph)));
     verify(&planned.plan).unwrap_or_else(|error| panic!("{error}\n{}", planned.plan));
     planned
 }
 
 /// Numbers from a seed, in steps of 1/16 around 0 for floats, so that equal ones occur.
-pub fn noise(dtype: DType, shape: &[u64], seed: u64) -> Tensor {
+pub(crate) fn noise(dtype: DType, shape: &[u64], seed: u64) -> Tensor {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut bytes = Vec::new();
     for _ in 0..shape.iter().product::<u64>() {
@@ -42,7 +42,7 @@ pub fn noise(dtype: DType, shape: &[u64], seed: u64) -> Tensor {
 }
 
 /// Inputs for a graph: symbols take these values, in order.
-pub fn inputs(graph: &Graph, symbols: &[u64]) -> Vec<Tensor> {
+pub(crate) fn inputs(graph: &Graph, symbols: &[u64]) -> Vec<Tensor> {
     let size = |dim: &Dim| match dim {
         Dim::Const(size) => *size,
         Dim::Symbol(symbol) => symbols[symbol.to_string()[3..].parse::<usize>().unwrap()],
@@ -55,7 +55,7 @@ pub fn inputs(graph: &Graph, symbols: &[u64]) -> Vec<Tensor> {
 }
 
 /// The first difference between two tensors: exact for integers, close for floats.
-pub fn difference(expected: &Tensor, actual: &[u8]) -> Option<String> {
+pub(crate) fn difference(expected: &Tensor, actual: &[u8]) -> Option<String> {
     let dtype = expected.dtype();
     let actual = match Tensor::new(dtype, expected.shape().to_vec(), actual.to_vec()) {
         Ok(actual) => actual,
@@ -77,7 +77,7 @@ pub fn difference(expected: &Tensor, actual: &[u8]) -> Option<String> {
 }
 
 /// Runs a graph both ways and compares all outputs.
-pub fn compare(graph: &Graph, inputs: &[Tensor], symbols: &[u32]) -> Planned {
+pub(crate) fn compare(graph: &Graph, inputs: &[Tensor], symbols: &[u32]) -> Planned {
     let expected = mlp_graph::eval::run(graph, inputs).unwrap_or_else(|error| panic!("{error}"));
     let planned = planned(graph);
     let bytes: Vec<&[u8]> = inputs.iter().map(|input| input.bytes()).collect();
@@ -92,14 +92,14 @@ pub fn compare(graph: &Graph, inputs: &[Tensor], symbols: &[u32]) -> Planned {
 }
 
 /// Checks a graph of constant sizes on noise.
-pub fn check(text: &str) -> Planned {
+pub(crate) fn check(text: &str) -> Planned {
     let graph = graph(text);
     let inputs = inputs(&graph, &[]);
     compare(&graph, &inputs, &[])
 }
 
 /// The names of a plan's kernels, without their numbers.
-pub fn kernels(planned: &Planned) -> Vec<String> {
+pub(crate) fn kernels(planned: &Planned) -> Vec<String> {
     let name = |kernel: &mlp_bundle::loops::Kernel| kernel.name.rsplit_once('_').unwrap().0.to_owned();
     planned.plan.kernels.iter().map(name).collect()
 }

@@ -1,0 +1,84 @@
+//! Plans of real models compute what ONNX Runtime computes.
+//!
+//! The environment variable `MLP_MODELS` names a folder of `NAME.onnx` with `NAME.npz` (arrays `in:<input>` and `out:<output>`). Without it the folder is
+//! `examples/objects`, and of the models below those are checked that it holds with a recording.
+
+mod support;
+
+use mlp_bundle::loops::eval;
+use mlp_graph::Tensor;
+use mlp_import::onnx::{DimSignature, ImportOptions, import, signature};
+use mlp_import::testdata::read_npz;
+use mlp_plan::Planned;
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+fn folder() -> PathBuf {
+    match std::env::var_os("MLP_MODELS") {
+        Some(folder) => PathBuf::from(folder),
+        None => PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../examples/objects"),
+    }
+}
+
+/// Plans the model of that name and compares a run with its recording; none where the folder lacks it.
+fn check(name: &str) -> Option<Planned> {
+    let path = folder().join(name).with_extension("onnx");
+    let (Ok(model), Ok(recording)) = (std::fs::read(&path), std::fs::read(path.with_extension("npz"))) else {
+        assert!(std::env::var_os("MLP_MODELS").is_none(), "{} or its recording is missing", path.display());
+        return None;
+    };
+    let arrays: HashMap<String, Tensor> = read_npz(&recording).unwrap().into_iter().collect();
+    let signature = signature(&model).unwrap();
+    let inputs: Vec<&Tensor> = signature.inputs.iter().map(|port| &arrays[&format!("in:{}", port.name)]).collect();
+    let mut options = ImportOptions::default();
+    for (port, tensor) in signature.inputs.iter().zip(&inputs) {
+        for (dim, &size) in port.dims.iter().flatten().zip(tensor.shape()) {
+            if let DimSignature::Symbol(symbol) = dim {
+                options.dims.insert(symbol.clone(), size);
+            }
+        }
+    }
+    let mut graph = import(&model, &options).unwrap_or_else(|error| panic!("{name}: {error}"));
+    mlp_graph::passes::optimize(&mut graph).unwrap_or_else(|error| panic!("{name}: {error}"));
+    let planned = support::planned(&graph);
+    let bytes: Vec<&[u8]> = inputs.iter().map(|input| input.bytes()).collect();
+    let outputs = eval::run(&planned.plan, &planned.weights, &bytes, &[]).unwrap_or_else(|error| panic!("{name}: {error}"));
+    for (port, actual) in planned.plan.outputs.iter().zip(outputs) {
+        let expected = &arrays[&format!("out:{}", port.name)];
+        let actual = Tensor::new(expected.dtype(), expected.shape().to_vec(), actual).unwrap();
+        let (got, want) = (actual.to_f64(), expected.to_f64());
+        let far = |a: f64, b: f64| (a - b).abs() > 1e-4 + 1e-3 * b.abs();
+        let wrong = got.iter().zip(&want).filter(|&(&a, &b)| far(a, b)).count();
+        assert_eq!(wrong, 0, "{name}: {wrong} of {} elements of `{}` differ", got.len(), port.name);
+    }
+    Some(planned)
+}
+
+#[test]
+fn efficientnet_is_one_kernel_a_convolution() {
+    if let Some(planned) = check("efficientnet_lite0") {
+        // 49 convolutions, the pooling, the classifier, and the input's way to channels last.
+        assert_eq!(planned.plan.kernels.len(), 52);
+        assert_eq!(planned.report.macs / 1_000_000, 385);
+    }
+}
+
+#[test]
+fn blazeface() {
+    check("blazeface_front128");
+}
+
+#[test]
+fn squeezenet() {
+    check("light_squeezenet");
+}
+
+#[test]
+fn shufflenet() {
+    check("light_shufflenet");
+}
+
+#[test]
+fn digits_mlp() {
+    check("sk_digits_mlp");
+}
