@@ -56,13 +56,7 @@ impl WasmSession {
     }
 
     /// [`WasmSession::new`] with a choice of options.
-    pub fn with_options(
-        module: &[u8],
-        plan: &Plan,
-        weights: &[u8],
-        offsets: Offsets,
-        options: Options,
-    ) -> Result<WasmSession, WasmError> {
+    pub fn with_options(module: &[u8], plan: &Plan, weights: &[u8], offsets: Offsets, options: Options) -> Result<WasmSession, WasmError> {
         mlp_bundle::plan::verify::verify(plan)?;
         if weights.len() as u64 != plan.weights_bytes {
             let reason = format!("the weights have {} bytes, the plan asks for {}", weights.len(), plan.weights_bytes);

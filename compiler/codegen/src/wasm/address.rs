@@ -33,8 +33,7 @@ impl Address {
     /// Takes an access apart; `extents` are the greatest extents of the axes.
     pub(crate) fn of(access: &Access, extents: &[u32]) -> Address {
         let otherwise = if let Bounds::Else(value) = access.bounds { Some(value) } else { None };
-        let mut address =
-            Address { buffer: access.buffer, base: access.offset as i64, terms: Vec::new(), checks: Vec::new(), otherwise };
+        let mut address = Address { buffer: access.buffer, base: access.offset as i64, terms: Vec::new(), checks: Vec::new(), otherwise };
         for dim in &access.dims {
             let inside = |(low, high): (i64, i64)| low >= 0 && high < i64::from(dim.extent);
             if dim.index.dynamic.is_none() && dim.index.interval(extents).is_some_and(inside) {

@@ -7,11 +7,11 @@ use super::address::Address;
 use super::code::{Code, Local};
 use super::math::Library;
 use super::{memory, scalar, vector};
+use cranelift_entity::EntityRef;
 use mlp_bundle::loops::types::{Scope, infer};
 use mlp_bundle::loops::{BinaryOp, BufferId, Expr, ExprId, Exprs};
 use mlp_bundle::plan::Plan;
 use mlp_bundle::{DType, Scalar};
-use cranelift_entity::EntityRef;
 use wasm_encoder::Instruction as I;
 use wasm_encoder::{BlockType, ValType};
 
@@ -292,7 +292,11 @@ impl<'a> Eval<'a> {
             self.code.op(I::If(BlockType::Result(self.held(id))));
         }
         self.push_address(&place);
-        if wide { memory::load_lanes(&mut self.code, dtype, place.offset) } else { memory::load(&mut self.code, dtype, place.offset) }
+        if wide {
+            memory::load_lanes(&mut self.code, dtype, place.offset)
+        } else {
+            memory::load(&mut self.code, dtype, place.offset)
+        }
         if let (false, Some(value)) = (conditions.is_empty(), otherwise) {
             self.code.op(I::Else);
             scalar::constant(&mut self.code, value);
@@ -301,5 +305,28 @@ impl<'a> Eval<'a> {
             }
             self.code.end();
         }
+    }
+
+    /// Whether a varying expression has vector code.
+    pub(crate) fn fits_lanes(&self, id: ExprId, axis: u8) -> bool {
+        let ty = self.types[id.index()];
+        let kind = |operand: &ExprId| self.types[operand.index()];
+        let shape = match &self.exprs[id] {
+            Expr::Load(access) => {
+                let address = self.addresses[id.index()].as_ref().expect("every load has an address");
+                let steady = |dynamic: Option<ExprId>| dynamic.is_none_or(|dynamic| !self.varies[dynamic.index()]);
+                address.distance(axis) == 1
+                    && !address.checks_axis(axis)
+                    && memory::has_lanes(self.dtype(address.buffer))
+                    && access.dims.iter().all(|dim| steady(dim.index.dynamic))
+            }
+            Expr::Unary(op, _) => vector::has_unary(*op, ty),
+            Expr::Binary(op, _, y) => vector::has_binary(*op, ty, !self.varies[y.index()]),
+            Expr::Compare(_, x, _) => vector::holds(kind(x)),
+            Expr::Cast(to, x) => vector::has_cast(kind(x), *to),
+            Expr::Bitcast(_, x) => vector::holds(kind(x)),
+            _ => true,
+        };
+        shape && vector::holds(ty)
     }
 }

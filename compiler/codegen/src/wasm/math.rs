@@ -185,8 +185,7 @@ fn erf(library: &mut Library) -> Code {
     code.get(x);
     code.ops([I::F32x4Abs, I::F32x4Div]);
     let inverse = code.take(ValType::V128);
-    let far =
-        [3.480_087e-4, 0.557_745, 0.051_086_89, -0.506_440_55, 0.577_086_95, -0.355_797_9, 0.121_627_61, -0.018_072_439];
+    let far = [3.480_087e-4, 0.557_745, 0.051_086_89, -0.506_440_55, 0.577_086_95, -0.355_797_9, 0.121_627_61, -0.018_072_439];
     polynomial(&mut code, inverse, &far);
     code.ops([I::F32x4Mul, I::F32x4Sub]);
     with_sign(&mut code, x);

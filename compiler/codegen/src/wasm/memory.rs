@@ -41,7 +41,11 @@ pub(crate) fn store(code: &mut Code, dtype: DType, offset: u64) {
         DType::F64 => code.op(I::F64Store(place)),
         DType::F16 | DType::BF16 => {
             code.op(I::F32x4Splat);
-            if dtype == DType::F16 { narrow_f16(code) } else { narrow_bf16(code) }
+            if dtype == DType::F16 {
+                narrow_f16(code)
+            } else {
+                narrow_bf16(code)
+            }
             code.ops([I::I32x4ExtractLane(0), I::I32Store16(place)]);
         }
     }

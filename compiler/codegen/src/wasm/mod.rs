@@ -4,7 +4,9 @@
 //! [`mlp_bundle::manifest::WasmModules`] for what a host has to do.
 
 mod address;
+mod checks;
 mod code;
+mod contract;
 mod eval;
 mod layout;
 mod math;
@@ -18,7 +20,7 @@ mod vector;
 use crate::CodegenError;
 use layout::Layout;
 use math::Library;
-use mlp_bundle::loops::{Body, Kernel};
+use mlp_bundle::loops::{Body, Kernel, Window};
 use mlp_bundle::plan::Plan;
 use module::Call;
 
@@ -47,12 +49,9 @@ pub struct WasmModule {
 /// Emits the module of a plan for a target.
 pub fn emit(plan: &Plan, target: Target) -> Result<WasmModule, CodegenError> {
     mlp_bundle::plan::verify::verify(plan).map_err(|error| CodegenError::Internal(error.to_string()))?;
-    let unsupported = |kernel: &Kernel, what: String| CodegenError::Unsupported {
-        kernel: kernel.name.clone(),
-        origin: kernel.origin.clone(),
-        what,
-    };
-    let layout = Layout::of(plan, 0).map_err(|what| CodegenError::Unsupported {
+    let unsupported =
+        |kernel: &Kernel, what: String| CodegenError::Unsupported { kernel: kernel.name.clone(), origin: kernel.origin.clone(), what };
+    let layout = Layout::of(plan, padding(plan)).map_err(|what| CodegenError::Unsupported {
         kernel: plan.name.clone(),
         origin: Vec::new(),
         what,
@@ -74,6 +73,24 @@ fn emit_kernel(plan: &Plan, layout: &Layout, library: &mut Library, kernel: &Ker
             calls.push(Call { function: library.functions.intern(&code, &[]), args: code.args().to_vec() });
             Ok(())
         }
-        Body::Contract(_) | Body::Depthwise(_) => Err("contractions".into()),
+        Body::Contract(contract) => {
+            calls.extend(contract::emit(plan, layout, library, contract)?);
+            Ok(())
+        }
+        Body::Depthwise(_) => Err("contractions".into()),
     }
+}
+
+/// The longest run of channels that some kernel reads as padding, in bytes.
+fn padding(plan: &Plan) -> u64 {
+    let bytes = |window: &Window, input| {
+        let size = plan.buffers[input].dtype.size() as u64;
+        if contract::reaches_outside(window) { u64::from(window.in_c) * size } else { 0 }
+    };
+    let of = |kernel: &Kernel| match &kernel.body {
+        Body::Nest(_) => 0,
+        Body::Contract(contract) => bytes(&contract.window, contract.input),
+        Body::Depthwise(depthwise) => bytes(&depthwise.window, depthwise.input),
+    };
+    plan.kernels.iter().map(of).max().unwrap_or(0)
 }

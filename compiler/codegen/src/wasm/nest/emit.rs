@@ -7,9 +7,9 @@ use crate::wasm::code::{Code, Local};
 use crate::wasm::eval::{Eval, Place};
 use crate::wasm::layout::Layout;
 use crate::wasm::{memory, scalar, vector};
+use cranelift_entity::EntityRef;
 use mlp_bundle::DType;
 use mlp_bundle::loops::{Expr, ExprId, Extent, Nest};
-use cranelift_entity::EntityRef;
 use wasm_encoder::Instruction as I;
 use wasm_encoder::ValType;
 
@@ -173,87 +173,15 @@ impl<'a> Emitter<'a> {
                 continue;
             }
             let clamps = address.otherwise.is_none();
-            let same = |known: &&(Check, usize, (Local, Option<Local>))| {
-                known.0 == *check && known.1 == size && known.2.1.is_none() == clamps
-            };
+            let same =
+                |known: &&(Check, usize, (Local, Option<Local>))| known.0 == *check && known.1 == size && known.2.1.is_none() == clamps;
             let known = self.checks.iter().find(same).map(|known| known.2);
             let variables = match known {
                 Some(variables) => variables,
-                None => self.check(check, size, clamps),
+                None => self.eval.check(check, size, clamps),
             };
             self.checks.push((check.clone(), size, variables));
             self.eval.places[id.index()].checked.push(variables);
-        }
-    }
-
-    /// The bytes that a checked index adds, and whether it is inside.
-    fn check(&mut self, check: &Check, size: usize, clamps: bool) -> (Local, Option<Local>) {
-        let wide = check.index.dynamic.is_some() && (check.index.constant != 0 || !check.index.terms.is_empty());
-        self.push_index(check, wide);
-        let ty = if wide { ValType::I64 } else { ValType::I32 };
-        let index = self.eval.code.take(ty);
-        let code = &mut self.eval.code;
-        let constant = |code: &mut Code, value: u32| code.op(if wide { I::I64Const(value.into()) } else { I::I32Const(value as i32) });
-        let mut inside = None;
-        if clamps {
-            for (limit, beyond) in
-                [(0, if wide { I::I64LtS } else { I::I32LtS }), (check.extent - 1, if wide { I::I64GtS } else { I::I32GtS })]
-            {
-                constant(code, limit);
-                code.get(index);
-                code.get(index);
-                constant(code, limit);
-                code.ops([beyond, I::Select]);
-                code.set(index);
-            }
-        } else {
-            code.get(index);
-            constant(code, check.extent);
-            code.op(if wide { I::I64LtU } else { I::I32LtU });
-            inside = Some(code.take(ValType::I32));
-        }
-        code.get(index);
-        if wide {
-            code.op(I::I32WrapI64);
-        }
-        let bytes = check.stride * size as u64;
-        if bytes != 1 {
-            code.ops([I::I32Const(bytes as u32 as i32), I::I32Mul]);
-        }
-        (code.take(ValType::I32), inside)
-    }
-
-    /// Pushes an index; 64 bits wide where a dynamic part is added to, so that it cannot wrap.
-    fn push_index(&mut self, check: &Check, wide: bool) {
-        let mut pushed = false;
-        let add = |eval: &mut Eval<'_>, pushed: &mut bool| {
-            if std::mem::replace(pushed, true) {
-                eval.code.op(I::I32Add);
-            }
-        };
-        if check.index.constant != 0 || (check.index.terms.is_empty() && check.index.dynamic.is_none()) {
-            self.eval.code.i32(check.index.constant as i32);
-            add(&mut self.eval, &mut pushed);
-        }
-        for &(axis, coefficient) in &check.index.terms {
-            if let Some(variable) = self.eval.axes[usize::from(axis)] {
-                self.eval.code.get(variable);
-                if coefficient != 1 {
-                    self.eval.code.ops([I::I32Const(coefficient as i32), I::I32Mul]);
-                }
-            } else {
-                self.eval.code.i32(0);
-            }
-            add(&mut self.eval, &mut pushed);
-        }
-        if let Some(dynamic) = check.index.dynamic {
-            if wide {
-                self.eval.code.op(I::I64ExtendI32S);
-            }
-            self.eval.value(dynamic);
-            if wide {
-                self.eval.code.ops([I::I64ExtendI32S, I::I64Add]);
-            }
         }
     }
 

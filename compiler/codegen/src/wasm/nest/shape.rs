@@ -3,8 +3,8 @@
 use crate::wasm::address::Address;
 use crate::wasm::eval::Eval;
 use crate::wasm::{memory, vector};
-use mlp_bundle::loops::{Expr, ExprId, Extent, Nest};
 use cranelift_entity::EntityRef;
+use mlp_bundle::loops::{Expr, ExprId, Extent, Nest};
 
 /// The loops of a nest and what is done in them.
 pub(crate) struct Shape {
@@ -135,7 +135,7 @@ impl Shape {
         let stores = self.stores.iter().all(|store| store.distance(axis) == 1 && memory::has_lanes(eval.dtype(store.buffer)));
         let counts = nest.reduce.iter().filter_map(|extent| extent.count()).all(|count| !varies(&count));
         let sums = nest.accs.iter().all(|acc| vector::holds(acc.init.dtype()));
-        stores && counts && sums && self.wanted.iter().filter(|id| varies(id)).all(|&id| expression_fits(eval, id, axis))
+        stores && counts && sums && self.wanted.iter().filter(|id| varies(id)).all(|&id| eval.fits_lanes(id, axis))
     }
 }
 
@@ -148,27 +148,4 @@ fn below(nest: &Nest, roots: impl Iterator<Item = ExprId>) -> Vec<bool> {
         }
     }
     wanted
-}
-
-/// Whether a varying expression has vector code.
-fn expression_fits(eval: &Eval<'_>, id: ExprId, axis: u8) -> bool {
-    let ty = eval.types[id.index()];
-    let kind = |operand: &ExprId| eval.types[operand.index()];
-    let shape = match &eval.exprs[id] {
-        Expr::Load(access) => {
-            let address = eval.addresses[id.index()].as_ref().expect("every load has an address");
-            let steady = |dynamic: Option<ExprId>| dynamic.is_none_or(|dynamic| !eval.varies[dynamic.index()]);
-            address.distance(axis) == 1
-                && !address.checks_axis(axis)
-                && memory::has_lanes(eval.dtype(address.buffer))
-                && access.dims.iter().all(|dim| steady(dim.index.dynamic))
-        }
-        Expr::Unary(op, _) => vector::has_unary(*op, ty),
-        Expr::Binary(op, _, y) => vector::has_binary(*op, ty, !eval.varies[y.index()]),
-        Expr::Compare(_, x, _) => vector::holds(kind(x)),
-        Expr::Cast(to, x) => vector::has_cast(kind(x), *to),
-        Expr::Bitcast(_, x) => vector::holds(kind(x)),
-        _ => true,
-    };
-    shape && vector::holds(ty)
 }

@@ -1,0 +1,133 @@
+//! Convolutions and matrix products.
+//!
+//! A function computes a tile of pixels and channels at a time, its sums in variables, and ends each tile with the [`epilogue`]. Inputs are read where they lie:
+//! no copy is made of the windows. What differs from layer to layer comes in as parameters.
+//!
+//! Both arithmetics step through memory alike. A *step* is one input channel in binary32 and four in eight bits: 4 bytes of a pixel, and
+//! 64 bytes of packed weights for 16 output channels.
+
+mod drive;
+pub(crate) mod edges;
+pub(crate) mod epilogue;
+mod products;
+
+use super::code::Local;
+use super::layout::Layout;
+use super::math::Library;
+use super::module::Call;
+use mlp_bundle::DType;
+use mlp_bundle::loops::{self, Arithmetic, PANEL, Window};
+use mlp_bundle::plan::Plan;
+
+/// The size and kind of a tile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Tile {
+    /// Pixels.
+    pub(crate) rows: usize,
+    /// Vectors of four channels.
+    pub(crate) vectors: usize,
+    /// Channels of the last vector that exist.
+    pub(crate) lanes: u8,
+}
+
+/// What kind of products a tile sums.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Binary32, fused or not.
+    F32 {
+        /// Whether to multiply and add in one instruction where there are sums enough to hide its latency.
+        relaxed: bool,
+    },
+    /// Eight bits.
+    Int8 {
+        /// Whether inputs are signed.
+        signed: bool,
+    },
+}
+
+/// The part of the outputs that one call computes.
+#[derive(Clone, Copy, Debug)]
+struct Part {
+    tile: Tile,
+    pixels: (u32, u32),
+    channels: (u32, u32),
+}
+
+/// Whether every pixel is one input pixel, so that rows, columns and images are one run of pixels.
+fn is_product(window: &Window) -> bool {
+    window.kernel == [1, 1] && window.stride == [1, 1] && window.pad == [0, 0] && window.in_h == window.out_h && window.in_w == window.out_w
+}
+
+/// Whether some window reaches outside of the input.
+pub(crate) fn reaches_outside(window: &Window) -> bool {
+    let beyond = |axis: usize, size: u32, outputs: u32| {
+        let last =
+            u64::from(outputs - 1) * u64::from(window.stride[axis]) + u64::from(window.kernel[axis] - 1) * u64::from(window.dilation[axis]);
+        window.pad[axis] > 0 || last >= u64::from(window.pad[axis]) + u64::from(size)
+    };
+    beyond(0, window.in_h, window.out_h) || beyond(1, window.in_w, window.out_w)
+}
+
+/// Splits `count` in whole tiles of `tile` and a rest.
+fn split(count: u32, tile: u32) -> [(u32, u32); 2] {
+    let whole = count - count % tile;
+    [(0, whole), (whole, count)]
+}
+
+/// The functions and calls of a contraction.
+pub(crate) fn emit(plan: &Plan, layout: &Layout, library: &mut Library, contract: &loops::Contract) -> Result<Vec<Call>, String> {
+    let window = contract.window;
+    let kind = match contract.arithmetic {
+        Arithmetic::F32 => Kind::F32 { relaxed: library.relaxed },
+        Arithmetic::Int8 { .. } => Kind::Int8 { signed: plan.buffers[contract.input].dtype == DType::I8 },
+    };
+    let line = if is_product(&window) { window.pixels() } else { window.out_w };
+    let rows = match kind {
+        Kind::F32 { .. } => 6,
+        Kind::Int8 { .. } => 3,
+    };
+    let mut calls = Vec::new();
+    if let (true, Arithmetic::Int8 { pad_value }) = (reaches_outside(&window), contract.arithmetic)
+        && pad_value != 0
+    {
+        calls.push(drive::fill(library, layout.filled, pad_value, window.in_c.next_multiple_of(4)));
+    }
+    for part in parts(contract, plan, layout, library, line, rows)? {
+        calls.push(drive::function(plan, layout, library, contract, kind, part)?);
+    }
+    Ok(calls)
+}
+
+/// Tiles and the rests at both ends. Where a tile may be computed twice, the last one of a line overlaps the one before it; where it loads what it
+/// stores over, single pixels make up the rest.
+fn parts(
+    contract: &loops::Contract,
+    plan: &Plan,
+    layout: &Layout,
+    library: &mut Library,
+    line: u32,
+    rows: u32,
+) -> Result<Vec<Part>, String> {
+    let window = contract.window;
+    let probe =
+        epilogue::Epilogue::new(plan, layout, library, &contract.epilogue, [window.pixels(), window.out_c], contract.arithmetic.total())?;
+    let pixel_parts = if line >= rows && !probe.in_place { [(0, line), (line, line)] } else { split(line, rows) };
+    // A single row of pixels has room for all the channels of a panel.
+    let width = if line < rows { PANEL } else { 8 };
+    let mut parts = Vec::new();
+    for channels in split(window.out_c, width) {
+        for (n, pixels) in pixel_parts.into_iter().enumerate() {
+            if channels.0 < channels.1 && pixels.0 < pixels.1 {
+                let count = (channels.1 - channels.0).min(width);
+                let vectors = count.div_ceil(4) as usize;
+                let lanes = (count - 4 * (vectors as u32 - 1)) as u8;
+                let tile = Tile { rows: if n == 0 { rows as usize } else { 1 }, vectors, lanes };
+                parts.push(Part { tile, pixels, channels });
+            }
+        }
+    }
+    Ok(parts)
+}
+
+/// Sums of a tile, by row and vector.
+pub(crate) type Sums = Vec<Vec<Local>>;
