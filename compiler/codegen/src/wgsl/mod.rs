@@ -1,1 +1,121 @@
-//! GPU programs from a plan.
+//! GPU programs from a plan: one WGSL module a kernel (equal ones shared), GPU buffers for the arena, and the dispatch list.
+//!
+//! - [`nest`] emits loop nests, [`contract`] convolutions and matrix products, [`depthwise`] depthwise convolutions; all take their
+//!   expressions from [`expr`], with [`operator`]s, [`literal`]s and [`helpers`] in the subset of WGSL that naga and Tint read alike.
+//! - [`binding`] decides how a buffer is declared and how elements narrower than a word are read and written, [`place`] where accesses lie, [`slots`]
+//!   which buffers share memory.
+//!
+//! What WebGPU cannot do is refused with the kernel's name: f64 anywhere, more than eight buffers in a kernel, buffers over 128 MiB.
+//! 64-bit integers are pairs of words, exact in all operators. Integer contractions sum in f32 as long as every partial sum is below 2^24, then in
+//! i32: exact, and no slower than the float kernels where a device has no packed dot product.
+
+mod binding;
+mod collapse;
+mod contract;
+mod depthwise;
+mod epilogue;
+mod expr;
+mod helpers;
+mod literal;
+mod module;
+mod nest;
+mod operator;
+mod place;
+mod slots;
+mod window;
+
+use crate::CodegenError;
+use binding::BINDING_ALIGN;
+use mlp_bundle::gpu::{Binding, Dispatch, GpuProgram, ShaderModule, Transfer};
+use mlp_bundle::loops::{Body, BufferId, Kernel};
+use mlp_bundle::plan::{Place, Plan, Port};
+use module::Emitted;
+use slots::Slots;
+use std::collections::HashMap;
+
+/// Storage buffers that every WebGPU device binds at once.
+const MAX_BUFFERS: usize = 8;
+
+/// Makes the GPU program of a plan. Every module is validated here.
+pub fn emit(plan: &Plan) -> Result<GpuProgram, CodegenError> {
+    let mut modules: Vec<ShaderModule> = Vec::new();
+    let mut known: HashMap<String, u32> = HashMap::new();
+    let mut emitted = Vec::new();
+    for kernel in &plan.kernels {
+        let refuse = |what: String| CodegenError::Unsupported { kernel: kernel.name.clone(), origin: kernel.origin.clone(), what };
+        let made = emit_kernel(plan, kernel).map_err(refuse)?;
+        if made.groups.contains(&0) {
+            continue;
+        }
+        let module = match known.get(&made.wgsl) {
+            Some(&module) => module,
+            None => {
+                validate(&made.wgsl).map_err(|error| CodegenError::Internal(format!("kernel `{}`: {error}", kernel.name)))?;
+                modules.push(ShaderModule { label: kernel.name.clone(), wgsl: made.wgsl.clone() });
+                known.insert(made.wgsl.clone(), modules.len() as u32 - 1);
+                modules.len() as u32 - 1
+            }
+        };
+        emitted.push((kernel, module, made));
+    }
+    let touched: Vec<Vec<(BufferId, bool)>> = emitted.iter().map(|(_, _, made)| made.buffers.clone()).collect();
+    let slots =
+        Slots::assign(plan, &touched).map_err(|what| CodegenError::Unsupported { kernel: plan.name.clone(), origin: Vec::new(), what })?;
+    let dispatches = emitted
+        .iter()
+        .map(|(kernel, module, made)| Dispatch {
+            kernel: kernel.name.clone(),
+            module: *module,
+            entry: "m".to_owned(),
+            bindings: bindings(plan, &slots, made),
+            workgroups: made.groups,
+        })
+        .collect();
+    let transfer =
+        |port: &Port| Transfer { buffer: port.buffer, slot: slots.of(port.buffer), offset: 0, bytes: plan.buffers[port.buffer].bytes() };
+    let uses_symbols = emitted.iter().any(|(_, _, made)| made.symbols);
+    Ok(GpuProgram {
+        modules,
+        uniforms: if uses_symbols { plan.symbols.keys().collect() } else { Vec::new() },
+        inputs: plan.inputs.iter().map(transfer).collect(),
+        outputs: plan.outputs.iter().map(transfer).collect(),
+        dispatches,
+        features: Vec::new(),
+        slots: slots.sizes,
+    })
+}
+
+fn emit_kernel(plan: &Plan, kernel: &Kernel) -> Result<Emitted, String> {
+    let made = match &kernel.body {
+        Body::Nest(nest) => nest::emit(plan, nest),
+        Body::Contract(contract) => contract::emit(plan, contract),
+        Body::Depthwise(depthwise) => depthwise::emit(plan, depthwise),
+    }?;
+    if made.buffers.len() > MAX_BUFFERS {
+        return Err(format!("it touches {} buffers; a GPU kernel has at most {MAX_BUFFERS}: let the planner split it", made.buffers.len()));
+    }
+    Ok(made)
+}
+
+fn bindings(plan: &Plan, slots: &Slots, made: &Emitted) -> Vec<Binding> {
+    let bind = |&(buffer, written): &(BufferId, bool)| match plan.buffers[buffer].place {
+        Place::Arena { .. } if written => Binding::Write(slots.of(buffer)),
+        Place::Arena { .. } => Binding::Read(slots.of(buffer)),
+        Place::Weights { offset } => {
+            // Quads may lie partly beyond the buffer, never beyond the weights' slack.
+            let start = offset / BINDING_ALIGN * BINDING_ALIGN;
+            let bytes = (offset - start + plan.buffers[buffer].bytes()).max(1).next_multiple_of(16);
+            Binding::Weights { offset: start, bytes: bytes.min(plan.weights_bytes.next_multiple_of(4) - start) }
+        }
+    };
+    let symbols = made.symbols.then_some(Binding::Symbols);
+    made.buffers.iter().map(bind).chain(symbols).collect()
+}
+
+/// Parses and validates a module against what every WebGPU device has: nothing optional, but 16-bit floats in packing functions.
+fn validate(wgsl: &str) -> Result<(), String> {
+    use naga::valid::{Capabilities, ValidationFlags, Validator};
+    let module = naga::front::wgsl::parse_str(wgsl).map_err(|error| format!("{}\n{wgsl}", error.emit_to_string(wgsl)))?;
+    let mut validator = Validator::new(ValidationFlags::all(), Capabilities::SHADER_FLOAT16_IN_FLOAT32);
+    validator.validate(&module).map(|_| ()).map_err(|error| format!("{}\n{wgsl}", error.emit_to_string(wgsl)))
+}

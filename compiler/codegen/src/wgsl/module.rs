@@ -1,0 +1,55 @@
+//! One WGSL module: declarations, the helpers it needs, and the body.
+
+use super::binding::Bindings;
+use super::helpers::Helpers;
+use mlp_bundle::loops::BufferId;
+use mlp_bundle::plan::Plan;
+
+/// WebGPU's greatest number of workgroups in one dimension.
+const MAX_GROUPS: u64 = 65_535;
+
+/// What a module gathers while its body is written.
+#[derive(Default)]
+pub(super) struct Module {
+    pub(super) helpers: Helpers,
+    /// True once a symbol is read.
+    pub(super) symbols: bool,
+}
+
+/// A finished module with what its one entry point, `m`, is to be given.
+pub(super) struct Emitted {
+    pub(super) wgsl: String,
+    /// The buffer and whether it is written, by binding number.
+    pub(super) buffers: Vec<(BufferId, bool)>,
+    /// Whether the symbols are bound after the buffers.
+    pub(super) symbols: bool,
+    pub(super) groups: [u32; 3],
+}
+
+impl Module {
+    /// Puts the parts together.
+    pub(super) fn finish(self, plan: &Plan, bindings: &Bindings, body: &str, groups: [u32; 3]) -> Emitted {
+        let mut wgsl = bindings.declarations();
+        if self.symbols {
+            let number = bindings.all().len();
+            let words = plan.symbols.len().div_ceil(4);
+            wgsl.push_str(&format!("@group(0) @binding({number}) var<uniform> sy:array<vec4u,{words}>;\n"));
+        }
+        wgsl.push_str(&self.helpers.source());
+        wgsl.push_str(body);
+        let buffers = bindings.all().iter().map(|bound| (bound.buffer, bound.written)).collect();
+        Emitted { wgsl, buffers, symbols: self.symbols, groups }
+    }
+}
+
+/// A grid of at least that many workgroups, folded into two dimensions where one is too short.
+pub(super) fn fold(groups: u64) -> Result<[u32; 3], String> {
+    if groups <= MAX_GROUPS {
+        return Ok([groups as u32, 1, 1]);
+    }
+    let rows = groups.div_ceil(MAX_GROUPS);
+    if rows > MAX_GROUPS {
+        return Err(format!("it has {groups} workgroups, more than a GPU runs in one dispatch"));
+    }
+    Ok([groups.div_ceil(rows) as u32, rows as u32, 1])
+}

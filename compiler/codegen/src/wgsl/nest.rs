@@ -1,0 +1,179 @@
+//! Loop nests: one invocation computes one point of the parallel loops, or four along the axis in which the results are contiguous.
+
+use super::binding::{Bindings, shift};
+use super::expr::{Emitter, Facts, note_accesses, reachable};
+use super::module::{self, Emitted};
+use super::place::{Axes, Spread, is_long};
+use mlp_bundle::loops::{Access, Expr, ExprId, Exprs, Extent, Nest};
+use mlp_bundle::plan::Plan;
+use std::fmt::Write;
+
+/// Invocations in a workgroup.
+const GROUP: u32 = 64;
+
+/// Emits a nest.
+pub(super) fn emit(plan: &Plan, nest: &Nest) -> Result<Emitted, String> {
+    let nest = super::collapse::collapse(nest);
+    let live = reachable(&nest.exprs, roots(&nest));
+    let lane = lane(plan, &nest, &live);
+    let axes = axes(&nest, lane);
+    let sums: Vec<_> = nest.accs.iter().map(|acc| acc.init.dtype()).collect();
+    let facts = Facts::of(plan, &nest.exprs, &sums, lane);
+    let mut bindings = Bindings::default();
+    note_accesses(plan, &nest.exprs, &nest.stores, &live, &axes, &facts, &mut bindings)?;
+    let mut module = module::Module::default();
+    let points = points(&nest, lane);
+    let total: u64 = points.iter().map(|&(_, count)| u64::from(count)).product();
+    let groups = module::fold(total.div_ceil(u64::from(GROUP)))?;
+    let mut emitter = Emitter::new(&nest.exprs, &facts, axes, &bindings, &mut module.helpers, &mut module.symbols);
+    let head = format!("@compute @workgroup_size({GROUP})\nfn m(@builtin(global_invocation_id) g:vec3u)");
+    let block = emitter.open(&head);
+    let linear = if groups[1] == 1 { "g.x".to_owned() } else { format!("(g.x+g.y*{}u)", u64::from(groups[0]) * u64::from(GROUP)) };
+    let _ = writeln!(emitter.out, "let i={linear};\nif(i>={total}u){{return;}}");
+    decode(&mut emitter.out, &points, lane);
+    reduction(&mut emitter, &nest, &live)?;
+    emitter.stores(&nest.stores)?;
+    emitter.close(block);
+    let body = emitter.out;
+    Ok(module.finish(plan, &bindings, &body, groups))
+}
+
+fn roots(nest: &Nest) -> Vec<ExprId> {
+    let counts = nest.reduce.iter().filter_map(Extent::count);
+    let indices = nest.stores.iter().flat_map(|store| store.access.dims.iter().filter_map(|dim| dim.index.dynamic));
+    nest.accs.iter().map(|acc| acc.next).chain(nest.stores.iter().map(|store| store.value)).chain(counts).chain(indices).collect()
+}
+
+fn axes(nest: &Nest, lane: Option<u8>) -> Axes {
+    Axes { extents: nest.parallel.iter().copied().chain(nest.reduce.iter().map(Extent::max)).collect(), lane, ragged: false }
+}
+
+/// The parallel axis whose points an invocation takes four of: one along which every store is made of whole quads.
+fn lane(plan: &Plan, nest: &Nest, live: &[bool]) -> Option<u8> {
+    (0..nest.parallel.len() as u8).rev().find(|&axis| lane_suits(plan, nest, live, axis))
+}
+
+fn lane_suits(plan: &Plan, nest: &Nest, live: &[bool], axis: u8) -> bool {
+    let extent = nest.parallel[usize::from(axis)];
+    if extent < 2 || nest.stores.is_empty() {
+        return false;
+    }
+    let axes = axes(nest, Some(axis));
+    let sums: Vec<_> = nest.accs.iter().map(|acc| acc.init.dtype()).collect();
+    let facts = Facts::of(plan, &nest.exprs, &sums, Some(axis));
+    let wide = |id: ExprId| facts.is_wide(id);
+    let long = nest.exprs.keys().any(|id| live[id.as_u32() as usize] && facts.is_wide(id) && is_long(facts.ty(id)));
+    // A reduction whose length differs from lane to lane needs a loop a lane.
+    let ragged = nest.reduce.iter().any(|extent| extent.count().is_some_and(wide));
+    let quads = nest.stores.iter().all(|store| {
+        !is_long(plan.buffers[store.access.buffer].dtype)
+            && axes.spread(&store.access, shift(plan, store.access.buffer), &wide) == Spread::Quad
+            && (extent % 4 == 0 || ends_buffer(plan, nest, &store.access, extent))
+    });
+    quads && !long && !ragged
+}
+
+/// True if the quads of a one-dimensional store that is not a multiple of four long run over nothing but the end of the buffer.
+fn ends_buffer(plan: &Plan, nest: &Nest, access: &Access, extent: u32) -> bool {
+    let constant: u64 = access.dims.iter().map(|dim| (dim.index.constant.max(0) as u64) * dim.stride).sum();
+    nest.parallel.len() == 1 && access.offset + constant + u64::from(extent) == plan.buffers[access.buffer].len
+}
+
+/// The parallel axes and how many points an invocation grid has along each.
+fn points(nest: &Nest, lane: Option<u8>) -> Vec<(u8, u32)> {
+    let count = |(axis, &extent): (usize, &u32)| (axis as u8, if lane == Some(axis as u8) { extent.div_ceil(4) } else { extent });
+    nest.parallel.iter().enumerate().map(count).collect()
+}
+
+/// Names the parallel axes `a0`, `a1`, ... and the quad of the lane axis `q..`.
+fn decode(out: &mut String, points: &[(u8, u32)], lane: Option<u8>) {
+    let mut below: u64 = 1;
+    for (n, &(axis, count)) in points.iter().enumerate().rev() {
+        let divided = if below == 1 { "i".to_owned() } else { format!("i/{below}u") };
+        let text = match (count, n) {
+            (1, _) => "0".to_owned(),
+            (_, 0) => format!("i32({divided})"),
+            _ => format!("i32({divided}%{count}u)"),
+        };
+        let _ = match lane == Some(axis) {
+            true => writeln!(out, "let q{axis}={text};let a{axis}=q{axis}*4;"),
+            false => writeln!(out, "let a{axis}={text};"),
+        };
+        below *= u64::from(count);
+    }
+}
+
+/// The depth at which each expression can be computed: 0 before the loops, `d` inside the `d`-th reduction loop, one more after them all.
+fn depths(nest: &Nest) -> Vec<usize> {
+    let loops = nest.reduce.len();
+    let mut depths: Vec<usize> = Vec::new();
+    let of_axis = |axis: u8| (usize::from(axis) + 1).saturating_sub(nest.parallel.len());
+    for expr in nest.exprs.values() {
+        let own = match expr {
+            Expr::Axis(axis) => of_axis(*axis),
+            Expr::Acc(_) => loops,
+            Expr::Total(_) => loops + 1,
+            Expr::Load(access) => access.dims.iter().flat_map(|dim| &dim.index.terms).map(|&(axis, _)| of_axis(axis)).max().unwrap_or(0),
+            _ => 0,
+        };
+        let mut depth = own;
+        expr.for_each_operand(|id| depth = depth.max(depths[id.as_u32() as usize]));
+        depths.push(depth);
+    }
+    depths
+}
+
+fn reduction(emitter: &mut Emitter<'_>, nest: &Nest, live: &[bool]) -> Result<(), String> {
+    if nest.accs.is_empty() {
+        return Ok(());
+    }
+    let inside = reachable(&nest.exprs, nest.accs.iter().map(|acc| acc.next));
+    let depths = depths(nest);
+    let wide = emitter.axes.lane.is_some();
+    for (n, acc) in nest.accs.iter().enumerate() {
+        let init = emitter.constant(acc.init);
+        let _ = writeln!(emitter.out, "var c{n}={};", init.lanes(wide));
+    }
+    let mut ends = Vec::new();
+    for extent in &nest.reduce {
+        ends.push(match extent {
+            Extent::Const(n) => n.to_string(),
+            Extent::Dynamic { count, max } => {
+                let count = emitter.value(*count)?;
+                emitter.bind(&format!("clamp({},0,{max})", count.text))
+            }
+        });
+    }
+    let at = |emitter: &mut Emitter<'_>, depth: usize| -> Result<(), String> {
+        for id in nest.exprs.keys() {
+            let n = id.as_u32() as usize;
+            if inside[n] && live[n] && depths[n] == depth && !is_free(&nest.exprs, id) {
+                emitter.value(id)?;
+            }
+        }
+        Ok(())
+    };
+    at(emitter, 0)?;
+    let mut blocks = Vec::new();
+    for (depth, end) in ends.iter().enumerate() {
+        let axis = nest.parallel.len() + depth;
+        blocks.push(emitter.open(&format!("for(var a{axis}=0;a{axis}<{end};a{axis}++)")));
+        at(emitter, depth + 1)?;
+    }
+    let mut updates = String::new();
+    for (n, acc) in nest.accs.iter().enumerate() {
+        let next = emitter.value(acc.next)?;
+        let _ = writeln!(emitter.out, "let n{n}={};", next.lanes(wide));
+        let _ = writeln!(updates, "c{n}=n{n};");
+    }
+    emitter.out.push_str(&updates);
+    while let Some(block) = blocks.pop() {
+        emitter.close(block);
+    }
+    Ok(())
+}
+
+/// True for what costs nothing to name again, and so needs no place before a loop.
+fn is_free(exprs: &Exprs, id: ExprId) -> bool {
+    matches!(exprs[id], Expr::Const(_) | Expr::Axis(_) | Expr::Acc(_) | Expr::Total(_))
+}

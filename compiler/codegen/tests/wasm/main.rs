@@ -1,5 +1,0 @@
-//! Modules against the evaluator of plans, on both targets.
-
-mod contractions;
-mod nests;
-mod support;

@@ -1,0 +1,198 @@
+//! Convolutions, matrix products and their epilogues.
+
+use crate::harness::agree;
+use std::fmt::Write;
+
+/// One contraction to be written as a plan.
+#[derive(Clone, Copy)]
+struct Case {
+    /// `f32`, `u8` or `i8`.
+    input: &'static str,
+    output: &'static str,
+    depthwise: bool,
+    batch: u32,
+    size: [u32; 3],
+    pixel: u32,
+    offset: u32,
+    out_c: u32,
+    kernel: [u32; 2],
+    stride: [u32; 2],
+    dilation: [u32; 2],
+    pad: [u32; 2],
+    /// Elements from one output pixel to the next, and before the first channel.
+    out: [u32; 2],
+    residual: bool,
+}
+
+const BASE: Case = Case {
+    input: "f32",
+    output: "f32",
+    depthwise: false,
+    batch: 1,
+    size: [5, 7, 8],
+    pixel: 8,
+    offset: 0,
+    out_c: 16,
+    kernel: [1, 1],
+    stride: [1, 1],
+    dilation: [1, 1],
+    pad: [0, 0],
+    out: [16, 0],
+    residual: false,
+};
+
+impl Case {
+    fn out_size(&self, n: usize) -> u32 {
+        // As much padding behind as before.
+        (self.size[n] + 2 * self.pad[n] - (self.kernel[n] - 1) * self.dilation[n] - 1) / self.stride[n] + 1
+    }
+
+    fn text(&self) -> String {
+        let Case { batch, size: [h, w, c], kernel: [kh, kw], stride, dilation, pad, .. } = *self;
+        let (oh, ow) = (self.out_size(0), self.out_size(1));
+        let pixels = batch * oh * ow;
+        let float = self.input == "f32";
+        let panels = self.out_c.div_ceil(16) * 16;
+        let depth = if self.depthwise {
+            1
+        } else if float {
+            c
+        } else {
+            c.next_multiple_of(4)
+        };
+        let taken = panels * kh * kw * depth;
+        let (weight, bytes) = if float { ("f32", 4) } else { ("i8", 1) };
+        let bias = (taken * bytes).next_multiple_of(256);
+        let factor = bias + (self.out_c * 4).next_multiple_of(256);
+        let end = factor + (self.out_c * 4).next_multiple_of(256) + 64;
+        let input = batch * h * w * self.pixel;
+        let output = pixels * self.out[0];
+        let align = |bytes: u32| bytes.next_multiple_of(64);
+        let at = [0, align(input * 4), align(input * 4) + align(output * 4), align(input * 4) + 2 * align(output * 4)];
+        let sum = if float { "f32" } else { "i32" };
+        let mut text = format!("plan \"case\" version 1 arena {} weights {end}\n", at[3] + 64);
+        let _ = write!(
+            text,
+            "buffer b0 \"x\" {} x {input} arena 0\nbuffer b1 \"w\" {weight} x {taken} weights 0\nbuffer b2 \"bias\" {sum} x {} weights {bias}\n\
+             buffer b3 \"factor\" i32 x {} weights {factor}\nbuffer b4 \"r\" {} x {output} arena {}\nbuffer b5 \"y\" {} x {output} arena {}\n\
+             input \"x\" b0 [{input}]\noutput \"y\" b5 [{output}]\n",
+            self.input, self.out_c, self.out_c, self.output, at[1], self.output, at[2],
+        );
+        if self.residual {
+            let _ = writeln!(text, "input \"r\" b4 [{output}]");
+        }
+        let body = match (self.depthwise, float) {
+            (false, true) => "contract f32".to_owned(),
+            (true, true) => "depthwise f32".to_owned(),
+            (false, false) => "contract int8 pad 3".to_owned(),
+            (true, false) => "depthwise int8 pad 3".to_owned(),
+        };
+        let _ = writeln!(
+            text,
+            "kernel k {{ {body} b0 * b1 batch {batch} in {h} x {w} x {c} pixel {} offset {} out {oh} x {ow} x {} kernel {kh} x {kw} stride {} x {} \
+             dilation {} x {} pad {} x {}",
+            self.pixel, self.offset, self.out_c, stride[0], stride[1], dilation[0], dilation[1], pad[0], pad[1],
+        );
+        let place = format!("at {} [1*i0 of {pixels} by {}, 1*i1 of {} by 1]", self.out[1], self.out[0], self.out_c);
+        text.push_str(&self.epilogue(&place));
+        text
+    }
+
+    /// Bias, then requantization where the output is of bytes, then the residual, then a clamp.
+    fn epilogue(&self, place: &str) -> String {
+        let mut lines = vec!["total 0".to_owned(), format!("load b2 at 0 [1*i1 of {} by 1]", self.out_c), "add v0 v1".to_owned()];
+        let float = self.input == "f32";
+        if self.output.ends_with('8') {
+            // Factors of any sign; shifts on both sides of a word.
+            lines.push(format!("load b3 at 0 [1*i1 of {} by 1]", self.out_c));
+            lines.push(format!("requantize v2 v3 {}", if self.residual { 24 } else { 40 }));
+            lines.push("const i32 7".to_owned());
+            lines.push("add v4 v5".to_owned());
+        }
+        if self.residual {
+            let last = lines.len() - 1;
+            lines.push(format!("load b4 {place}"));
+            lines.push(format!("add v{last} v{}", last + 1));
+        }
+        let last = lines.len() - 1;
+        let (low, high) = match self.output {
+            "u8" => ("i32 0", "i32 255"),
+            "i8" => ("i32 -128", "i32 127"),
+            _ if float => ("f32 -6.5", "f32 30.0"),
+            _ => ("i32 -2147483648", "i32 2147483647"),
+        };
+        lines.push(format!("const {low}"));
+        lines.push(format!("max v{last} v{}", last + 1));
+        lines.push(format!("const {high}"));
+        lines.push(format!("min v{} v{}", last + 2, last + 3));
+        let mut text = String::new();
+        for (n, line) in lines.iter().enumerate() {
+            let _ = writeln!(text, "v{n} = {line}");
+        }
+        let _ = writeln!(text, "store b5 {place} = v{} }}", lines.len() - 1);
+        text
+    }
+}
+
+fn check(cases: &[Case]) {
+    for (seed, case) in cases.iter().enumerate() {
+        agree(&case.text(), &[], seed as u64 + 1);
+    }
+}
+
+fn in_types(cases: &[Case]) -> Vec<Case> {
+    let types = [("f32", "f32"), ("u8", "u8"), ("i8", "i8"), ("u8", "i32")];
+    types.iter().flat_map(|&(input, output)| cases.iter().map(move |case| Case { input, output, ..*case })).collect()
+}
+
+#[test]
+fn pointwise_convolutions() {
+    check(&in_types(&[
+        BASE,
+        // Odd channels, in and out.
+        Case { size: [3, 3, 5], pixel: 5, out_c: 6, out: [6, 0], ..BASE },
+        // A part of the input's channels, written into a part of the output's.
+        Case { size: [4, 6, 12], pixel: 24, offset: 8, out_c: 20, out: [36, 16], ..BASE },
+        Case { size: [4, 6, 7], pixel: 13, offset: 3, out_c: 5, out: [11, 3], ..BASE },
+        // Many channels, so that integer sums are carried over.
+        Case { size: [3, 5, 700], pixel: 700, out_c: 8, out: [8, 0], ..BASE },
+        Case { batch: 3, stride: [2, 2], residual: true, ..BASE },
+    ]));
+}
+
+#[test]
+fn windowed_convolutions() {
+    let three = Case { kernel: [3, 3], pad: [1, 1], ..BASE };
+    check(&in_types(&[
+        three,
+        Case { size: [9, 9, 3], pixel: 3, out_c: 32, out: [32, 0], stride: [2, 2], ..three },
+        Case { size: [9, 9, 6], pixel: 8, out_c: 7, out: [7, 0], dilation: [2, 1], ..three },
+        Case { batch: 2, size: [6, 10, 4], pixel: 4, kernel: [5, 2], pad: [2, 0], ..three },
+        Case { size: [4, 4, 160], pixel: 160, out_c: 24, out: [24, 0], residual: true, ..three },
+        Case { size: [11, 13, 4], pixel: 4, kernel: [3, 3], pad: [0, 0], stride: [3, 2], ..BASE },
+    ]));
+}
+
+#[test]
+fn matrix_products_of_few_rows() {
+    check(&in_types(&[
+        Case { size: [1, 1, 64], pixel: 64, out_c: 100, out: [100, 0], ..BASE },
+        Case { size: [1, 1, 65], pixel: 65, out_c: 101, out: [101, 0], ..BASE },
+        Case { size: [1, 5, 33], pixel: 33, out_c: 18, out: [18, 0], ..BASE },
+        Case { size: [1, 7, 24], pixel: 24, out_c: 50, out: [52, 1], residual: true, ..BASE },
+    ]));
+}
+
+#[test]
+fn depthwise_convolutions() {
+    let base = Case { depthwise: true, size: [7, 9, 16], pixel: 16, kernel: [3, 3], pad: [1, 1], ..BASE };
+    check(&in_types(&[
+        base,
+        Case { stride: [2, 2], ..base },
+        Case { kernel: [5, 5], pad: [2, 2], size: [8, 6, 20], pixel: 20, out_c: 20, out: [20, 0], residual: true, ..base },
+        Case { size: [5, 5, 7], pixel: 7, out_c: 7, out: [7, 0], ..base },
+        Case { batch: 2, size: [6, 7, 8], pixel: 20, offset: 8, out_c: 8, out: [16, 4], dilation: [2, 2], ..base },
+        Case { size: [6, 3, 4], pixel: 4, out_c: 4, out: [4, 0], kernel: [2, 3], pad: [0, 0], ..base },
+        Case { size: [30, 30, 4], pixel: 4, out_c: 4, out: [4, 0], kernel: [25, 25], pad: [0, 0], ..base },
+    ]));
+}

@@ -1,0 +1,6 @@
+//! Generated WGSL against the evaluator of the loop IR, on whatever GPU adapter there is (a software one will do).
+
+mod contractions;
+mod harness;
+mod nests;
+mod programs;

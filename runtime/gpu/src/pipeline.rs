@@ -1,0 +1,152 @@
+//! Shader modules, pipelines and bind groups of a program.
+
+use crate::GpuError;
+use mlp_bundle::gpu::{Binding, Dispatch, GpuProgram};
+use std::collections::HashMap;
+
+/// A dispatch, ready to be encoded.
+pub(crate) struct Step {
+    pub(crate) kernel: String,
+    pub(crate) pipeline: wgpu::ComputePipeline,
+    pub(crate) group: wgpu::BindGroup,
+    pub(crate) workgroups: [u32; 3],
+}
+
+/// The buffers that bindings name.
+pub(crate) struct Buffers {
+    pub(crate) slots: Vec<wgpu::Buffer>,
+    pub(crate) weights: wgpu::Buffer,
+    pub(crate) symbols: wgpu::Buffer,
+}
+
+/// The kinds of bindings, which decide a pipeline's layout.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Kind {
+    Read,
+    Write,
+    Uniform,
+}
+
+fn kind(binding: &Binding) -> Kind {
+    match binding {
+        Binding::Read(_) | Binding::Weights { .. } => Kind::Read,
+        Binding::Write(_) => Kind::Write,
+        Binding::Symbols => Kind::Uniform,
+    }
+}
+
+/// Compiles all pipelines, one a module, entry point and layout.
+pub(crate) fn steps(device: &wgpu::Device, program: &GpuProgram, buffers: &Buffers) -> Result<Vec<Step>, GpuError> {
+    let modules = shaders(device, program)?;
+    let mut pipelines: HashMap<(u32, &str, Vec<Kind>), wgpu::ComputePipeline> = HashMap::new();
+    let mut steps = Vec::new();
+    for dispatch in &program.dispatches {
+        let kinds: Vec<Kind> = dispatch.bindings.iter().map(kind).collect();
+        let layout = layout(device, &kinds);
+        let key = (dispatch.module, dispatch.entry.as_str(), kinds);
+        let pipeline = match pipelines.get(&key) {
+            Some(pipeline) => pipeline.clone(),
+            None => {
+                let module = modules.get(dispatch.module as usize);
+                let module = module.ok_or_else(|| GpuError::BadProgram(format!("kernel `{}` names a missing shader", dispatch.kernel)))?;
+                let pipeline = compile(device, dispatch, module, &layout)?;
+                pipelines.insert(key, pipeline.clone());
+                pipeline
+            }
+        };
+        let group = bind(device, dispatch, &layout, buffers)?;
+        steps.push(Step { kernel: dispatch.kernel.clone(), pipeline, group, workgroups: dispatch.workgroups });
+    }
+    Ok(steps)
+}
+
+fn shaders(device: &wgpu::Device, program: &GpuProgram) -> Result<Vec<wgpu::ShaderModule>, GpuError> {
+    let compile = |module: &mlp_bundle::gpu::ShaderModule| {
+        caught(device, &module.label, || {
+            device.create_shader_module(wgpu::ShaderModuleDescriptor {
+                label: Some(&module.label),
+                source: wgpu::ShaderSource::Wgsl(module.wgsl.as_str().into()),
+            })
+        })
+    };
+    program.modules.iter().map(compile).collect()
+}
+
+fn compile(
+    device: &wgpu::Device,
+    dispatch: &Dispatch,
+    module: &wgpu::ShaderModule,
+    layout: &wgpu::BindGroupLayout,
+) -> Result<wgpu::ComputePipeline, GpuError> {
+    caught(device, &dispatch.kernel, || {
+        let layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+            label: None,
+            bind_group_layouts: &[Some(layout)],
+            immediate_size: 0,
+        });
+        device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+            label: Some(&dispatch.kernel),
+            layout: Some(&layout),
+            module,
+            entry_point: Some(&dispatch.entry),
+            // Nothing here uses workgroup memory before writing it.
+            compilation_options: wgpu::PipelineCompilationOptions { zero_initialize_workgroup_memory: false, ..Default::default() },
+            cache: None,
+        })
+    })
+}
+
+fn layout(device: &wgpu::Device, kinds: &[Kind]) -> wgpu::BindGroupLayout {
+    let entry = |(number, kind): (usize, &Kind)| wgpu::BindGroupLayoutEntry {
+        binding: number as u32,
+        visibility: wgpu::ShaderStages::COMPUTE,
+        ty: wgpu::BindingType::Buffer {
+            ty: match kind {
+                Kind::Read => wgpu::BufferBindingType::Storage { read_only: true },
+                Kind::Write => wgpu::BufferBindingType::Storage { read_only: false },
+                Kind::Uniform => wgpu::BufferBindingType::Uniform,
+            },
+            has_dynamic_offset: false,
+            min_binding_size: None,
+        },
+        count: None,
+    };
+    let entries: Vec<_> = kinds.iter().enumerate().map(entry).collect();
+    device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: None, entries: &entries })
+}
+
+fn bind(
+    device: &wgpu::Device,
+    dispatch: &Dispatch,
+    layout: &wgpu::BindGroupLayout,
+    buffers: &Buffers,
+) -> Result<wgpu::BindGroup, GpuError> {
+    let missing = || GpuError::BadProgram(format!("kernel `{}` names a missing buffer", dispatch.kernel));
+    let resource = |binding: &Binding| match *binding {
+        Binding::Read(slot) | Binding::Write(slot) => Ok(buffers.slots.get(slot as usize).ok_or_else(missing)?.as_entire_binding()),
+        Binding::Symbols => Ok(buffers.symbols.as_entire_binding()),
+        Binding::Weights { offset, bytes } => {
+            let size = std::num::NonZero::new(bytes).ok_or_else(missing)?;
+            Ok(wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer: &buffers.weights, offset, size: Some(size) }))
+        }
+    };
+    let resources = dispatch.bindings.iter().map(resource).collect::<Result<Vec<_>, GpuError>>()?;
+    let entries: Vec<_> =
+        resources.into_iter().enumerate().map(|(number, resource)| wgpu::BindGroupEntry { binding: number as u32, resource }).collect();
+    caught(device, &dispatch.kernel, || {
+        device.create_bind_group(&wgpu::BindGroupDescriptor { label: Some(&dispatch.kernel), layout, entries: &entries })
+    })
+}
+
+/// Runs something that may be refused, and gives the refusal as an error.
+pub(crate) fn caught<T>(device: &wgpu::Device, kernel: &str, make: impl FnOnce() -> T) -> Result<T, GpuError> {
+    let invalid = device.push_error_scope(wgpu::ErrorFilter::Validation);
+    let memory = device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+    let made = make();
+    let memory = pollster::block_on(memory.pop());
+    let invalid = pollster::block_on(invalid.pop());
+    match memory.or(invalid) {
+        Some(error) => Err(GpuError::Refused { kernel: kernel.to_owned(), reason: error.to_string() }),
+        None => Ok(made),
+    }
+}
