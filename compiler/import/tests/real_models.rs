@@ -5,7 +5,7 @@
 
 mod support;
 
-use mlp_graph::{Graph, Tensor, eval, verify};
+use mlp_graph::{Graph, Op, Tensor, eval, passes, verify};
 use mlp_import::testdata::read_npz;
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -41,10 +41,20 @@ fn load(name: &str) -> Option<Recorded> {
     Some(Recorded { graph, inputs, outputs })
 }
 
-fn check(name: &str) {
+/// Compares a model with its recording, as imported and as optimized. `transposes` are those that the optimized graph still has.
+fn check(name: &str, transposes: usize) {
     let Some(Recorded { graph, inputs, outputs }) = load(name) else { return };
-    let results = eval::run(&graph, &inputs).unwrap_or_else(|error| panic!("{name}: {error}"));
-    for ((port, result), expected) in graph.outputs.iter().zip(&results).zip(&outputs) {
+    compare(name, &graph, &inputs, &outputs);
+    let mut optimized = graph;
+    passes::optimize(&mut optimized).unwrap_or_else(|error| panic!("{name}: {error}"));
+    compare(&format!("{name} optimized"), &optimized, &inputs, &outputs);
+    let left = optimized.order.iter().filter(|&&id| matches!(optimized.ops[id].op, Op::Transpose { .. })).count();
+    assert_eq!(left, transposes, "{name}");
+}
+
+fn compare(name: &str, graph: &Graph, inputs: &[Tensor], outputs: &[Tensor]) {
+    let results = eval::run(graph, inputs).unwrap_or_else(|error| panic!("{name}: {error}"));
+    for ((port, result), expected) in graph.outputs.iter().zip(&results).zip(outputs) {
         if let Some(difference) = difference(result, expected, 1e-3, 1e-4) {
             panic!("{name}: output `{}` {difference}", port.name);
         }
@@ -53,21 +63,23 @@ fn check(name: &str) {
 
 #[test]
 fn efficientnet_computes_the_recorded_logits() {
-    check("efficientnet_lite0");
+    // The input has its channels first.
+    check("efficientnet_lite0", 1);
 }
 
 #[test]
 fn blazeface_computes_the_recorded_boxes_and_scores() {
-    check("blazeface_front128");
+    check("blazeface_front128", 0);
 }
 
 #[test]
 fn squeezenet_and_shufflenet_compute_the_recorded_probabilities() {
-    check("light_squeezenet");
-    check("light_shufflenet");
+    check("light_squeezenet", 1);
+    // Sixteen shuffles of channels.
+    check("light_shufflenet", 17);
 }
 
 #[test]
 fn digits_mlp_computes_the_recorded_labels_and_probabilities() {
-    check("sk_digits_mlp");
+    check("sk_digits_mlp", 0);
 }

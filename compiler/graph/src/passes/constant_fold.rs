@@ -1,7 +1,8 @@
 //! Evaluates operations all of whose operands are constants.
 //!
 //! Results that would outgrow their operands by far stay computed: a broadcast scalar is smaller as a broadcast. Quantization of constants stays as
-//! well, since the pass for quantized operations reads scales and integer weights from it.
+//! well in the first run, since the pass for quantized operations reads scales and integer weights from it; what that pass leaves is weights kept small
+//! for a float operation, and folds in the second.
 
 use super::rewrite::rewrite;
 use crate::eval::evaluate;
@@ -17,9 +18,18 @@ const SMALL: u64 = 64 << 10;
 const GROWTH: u64 = 4;
 
 pub(super) fn run(graph: &mut Graph) -> Result<(), InferError> {
+    fold(graph, |op| !matches!(op, Op::Constant(_) | Op::Quantize { .. } | Op::Dequantize { .. }))
+}
+
+/// Folds quantization as well.
+pub(super) fn run_all(graph: &mut Graph) -> Result<(), InferError> {
+    fold(graph, |op| !matches!(op, Op::Constant(_)))
+}
+
+fn fold(graph: &mut Graph, folds: impl Fn(&Op) -> bool) -> Result<(), InferError> {
     rewrite(graph, |graph, id| {
         let node = &graph.ops[id];
-        if matches!(node.op, Op::Constant(_) | Op::Quantize { .. } | Op::Dequantize { .. }) {
+        if !folds(&node.op) {
             return Ok(None);
         }
         let Some(operands) = node.operands.iter().map(|&operand| graph.constant_of(operand)).collect::<Option<Vec<&Tensor>>>() else {

@@ -26,6 +26,8 @@ pub const PASSES: &[Pass] = &[
     // Operations that do nothing go, and what can be said in several ways is said in one.
     ("cleanup", cleanup::run),
     ("activations", activations::run),
+    // Weights that no quantized operation took over are what they stand for.
+    ("weights_fold", constant_fold::run_all),
     // Convolutions and pools take their channels last; transposes move to where they cancel.
     ("layout", layout::run),
     // Moving transposes leaves reshapes of reshapes behind, and constants to move.
