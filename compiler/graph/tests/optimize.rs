@@ -1,4 +1,4 @@
-//! All passes together: a graph computes the same before and after, and no pass leaves work undone that a second run would do.
+//! Random graphs: optimized they compute the same, and so they do when printed and read back.
 
 use mlp_graph::ir::Type;
 use mlp_graph::op::{BinaryOp, Layout, PoolKind, ReduceKind, Spatial, UnaryOp};
@@ -27,13 +27,26 @@ fn square(kernel: u64, stride: u64, pad: u64) -> Spatial {
     Spatial { kernel: both(kernel), strides: both(stride), dilations: both(1), pads_begin: both(pad), pads_end: both(pad) }
 }
 
+fn append(graph: &mut Graph, op: Op, operands: &[ValueId]) -> Option<ValueId> {
+    graph.append_one(op, operands, origin()).ok()
+}
+
 /// Appends one operation to a value of rank 4, or nothing where the choice does not fit it.
 fn extend(graph: &mut Graph, made: &[ValueId], choices: &mut Choices) -> Option<ValueId> {
-    let x = made[choices.below(made.len())];
+    let (x, y) = (made[choices.below(made.len())], made[choices.below(made.len())]);
     let dims = graph.dims(x)?;
-    let (channels, seed) = (dims[1], choices.below(50));
-    let append = |graph: &mut Graph, op: Op, operands: &[ValueId]| graph.append_one(op, operands, origin()).ok();
-    match choices.below(14) {
+    match choices.below(4) {
+        0 => windows(graph, x, dims[1], choices),
+        1 => maps(graph, x, y, dims[1], choices),
+        2 => pieces(graph, x, y, &dims, choices),
+        _ => shuffle(graph, x, &dims, choices),
+    }
+}
+
+/// Convolutions, pools and normalization.
+fn windows(graph: &mut Graph, x: ValueId, channels: u64, choices: &mut Choices) -> Option<ValueId> {
+    let seed = choices.below(50);
+    match choices.below(4) {
         0 => {
             let (kernel, stride) = (1 + choices.below(3) as u64, 1 + choices.below(2) as u64);
             let weights = constant(graph, &[3, channels, kernel, kernel], seed);
@@ -48,56 +61,60 @@ fn extend(graph: &mut Graph, made: &[ValueId], choices: &mut Choices) -> Option<
             let kind = [PoolKind::Max, PoolKind::Mean, PoolKind::MeanWithPadding][choices.below(3)];
             append(graph, Op::Pool { kind, spatial: square(2, 1, choices.below(2) as u64), layout: Layout::ChannelsFirst }, &[x])
         }
-        3 => {
+        _ => {
             let parameters: Vec<ValueId> = (0..3).map(|index| constant(graph, &[channels], seed + index)).collect();
             let variance = graph.constant(Tensor::splat(DType::F32, &[channels], 1.5).unwrap(), origin());
             append(graph, Op::BatchNorm { epsilon: 1e-3f32.to_bits() }, &[x, parameters[0], parameters[1], parameters[2], variance])
         }
-        4 => {
-            let zero = graph.scalar(DType::F32, seed as f64 / 25.0 - 1.0, origin());
-            append(graph, Op::Binary(if seed % 2 == 0 { BinaryOp::Max } else { BinaryOp::Min }), &[x, zero])
+    }
+}
+
+/// Elementwise operations, among them those that do nothing.
+fn maps(graph: &mut Graph, x: ValueId, y: ValueId, channels: u64, choices: &mut Choices) -> Option<ValueId> {
+    let seed = choices.below(50);
+    match choices.below(4) {
+        0 => {
+            let bound = graph.scalar(DType::F32, seed as f64 / 25.0 - 1.0, origin());
+            append(graph, Op::Binary([BinaryOp::Max, BinaryOp::Min][choices.below(2)]), &[x, bound])
         }
-        5 => append(graph, Op::Unary([UnaryOp::Tanh, UnaryOp::Neg, UnaryOp::Abs][choices.below(3)]), &[x]),
-        6 => {
-            let y = made[choices.below(made.len())];
-            append(graph, Op::Binary([BinaryOp::Add, BinaryOp::Mul, BinaryOp::Sub][choices.below(3)]), &[x, y])
-        }
-        7 => {
+        1 => append(graph, Op::Unary([UnaryOp::Tanh, UnaryOp::Neg, UnaryOp::Abs][choices.below(3)]), &[x]),
+        2 => append(graph, Op::Binary([BinaryOp::Add, BinaryOp::Mul, BinaryOp::Sub][choices.below(3)]), &[x, y]),
+        _ => {
             let shapes = [vec![], vec![1], vec![channels, 1, 1], vec![1, channels, 1, 1]];
             let shape = &shapes[choices.below(4)];
             let value = [0.0, 1.0, 0.5][choices.below(3)];
             let y = graph.constant(Tensor::splat(DType::F32, shape, value).unwrap(), origin());
-            let operands = if seed % 2 == 0 { [x, y] } else { [y, x] };
+            let operands = if seed.is_multiple_of(2) { [x, y] } else { [y, x] };
             append(graph, Op::Binary([BinaryOp::Add, BinaryOp::Mul][choices.below(2)]), &operands)
         }
-        8 => {
+    }
+}
+
+/// Operations that put parts together, take parts out, or reduce.
+fn pieces(graph: &mut Graph, x: ValueId, y: ValueId, dims: &[u64], choices: &mut Choices) -> Option<ValueId> {
+    let seed = choices.below(50) as u64;
+    match choices.below(5) {
+        0 => {
             let axis = choices.below(4);
-            let mut shape = dims.clone();
+            let mut shape = dims.to_vec();
             shape[axis] = 1;
             let y = graph.constant(Tensor::splat(DType::F32, &shape, (seed % 2) as f64).unwrap(), origin());
             append(graph, Op::Concat { axis: axis as u32 }, &[x, y])
         }
-        9 => {
-            let y = made[choices.below(made.len())];
-            append(graph, Op::Concat { axis: 1 + choices.below(3) as u32 }, &[x, y])
-        }
-        10 => {
+        1 => append(graph, Op::Concat { axis: 1 + choices.below(3) as u32 }, &[x, y]),
+        2 => {
             let value = graph.scalar(DType::F32, (seed % 2) as f64, origin());
-            append(graph, Op::Pad { before: vec![0, (seed % 3) as u64, 1, 0], after: vec![0, 0, (seed % 2) as u64, 1] }, &[x, value])
+            append(graph, Op::Pad { before: vec![0, seed % 3, 1, 0], after: vec![0, 0, seed % 2, 1] }, &[x, value])
         }
-        11 => {
-            let mut shape = dims.clone();
-            shape[1] = shape[1].div_ceil(2);
-            let steps = vec![1, 2, -1, 1];
-            let starts = vec![0, 0, dims[2] as i64 - 1, 0];
-            graph.slice(x, starts, steps, Shape::fixed(&shape), origin()).ok()
+        3 => {
+            let shape = Shape::fixed(&[dims[0], dims[1].div_ceil(2), dims[2], dims[3]]);
+            graph.slice(x, vec![0, 0, dims[2] as i64 - 1, 0], vec![1, 2, -1, 1], shape, origin()).ok()
         }
-        12 => {
+        _ => {
             let kind = [ReduceKind::Mean, ReduceKind::Max, ReduceKind::Sum][choices.below(3)];
             let axes = [vec![2, 3], vec![1], vec![0]][choices.below(3)].clone();
             append(graph, Op::Reduce { kind, axes, keep: true }, &[x])
         }
-        _ => shuffle(graph, x, &dims, choices),
     }
 }
 
@@ -159,5 +176,15 @@ proptest! {
             _ => true,
         });
         prop_assert!(all_last, "{}", text::brief(&optimized));
+    }
+
+    #[test]
+    fn graphs_survive_their_text(choices in proptest::collection::vec(any::<u8>(), 4..60)) {
+        let graph = generate(&choices);
+        let text = text::print(&graph);
+        let read = text::parse(&text).unwrap();
+        prop_assert_eq!(&text::print(&read), &text);
+        let input = [Tensor::noise(DType::F32, &graph.dims(graph.inputs[0].value).unwrap(), 5).unwrap()];
+        prop_assert_eq!(eval::run(&read, &input).unwrap(), eval::run(&graph, &input).unwrap());
     }
 }
