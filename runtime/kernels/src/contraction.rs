@@ -491,13 +491,13 @@ fn pairs_of_quads(weights: &[u8]) -> Vec<u32> {
     pairs
 }
 
-/// Two units a tile; at the end three or one, so that no tile begins inside a panel.
+/// Two units a tile, which never begins inside a panel, and at the end what is left.
 fn split_columns(out_c: usize, unit: usize) -> Vec<Columns> {
     let mut columns = Vec::new();
     let mut channel = 0;
     while channel < out_c {
         let left = (out_c - channel).div_ceil(unit);
-        let units = if left == 1 || left == 3 { left } else { 2 };
+        let units = if left == 1 { 1 } else { 2 };
         let cols = (units * unit).min(out_c - channel);
         columns.push(Columns { channel, cols, units });
         channel += units * unit;

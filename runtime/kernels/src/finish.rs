@@ -81,8 +81,9 @@ pub struct Requantization {
 /// How far a result may be from zero (its zero point apart) for the `f32` estimate to be told from a tie.
 const MAX_SPAN: i32 = 512;
 
-/// An `f32` estimate of a quotient within `MAX_SPAN` is off by less than `3.01 * 2^-24 * 512.5 < 1e-4`; nearer than this to a tie it decides nothing.
-const DECIDED: f32 = 0.5 - 1.5e-4;
+/// An `f32` estimate of a quotient within `2 * MAX_SPAN` is off by less than `3.01 * 2^-24 * 1024.5 < 1.9e-4`; nearer than this to a tie it decides
+/// nothing. Further out the clamp decides, whatever the last digit.
+const DECIDED: f32 = 0.5 - 2e-4;
 
 impl Requantization {
     /// Per channel multipliers with one shift. `None` where the exact fast form does not hold: a factor of 1 or more, or results further from
@@ -139,7 +140,7 @@ pub struct Raw {
 /// # Safety
 /// `f` covers the pixel and the channels.
 #[inline(always)]
-pub(crate) unsafe fn finish_f32<S: Simd, const NV: usize>(f: &FinishF32, sums: [S::F; NV], pixel: usize, channel: usize, cols: usize) {
+pub(crate) unsafe fn finish_f32<S: Simd, const NV: usize>(f: FinishF32, sums: [S::F; NV], pixel: usize, channel: usize, cols: usize) {
     // SAFETY: lanes at or past `cols` are neither read nor written.
     unsafe {
         let out = f.out.wrapping_add(pixel * f.out_pixel + channel);
@@ -167,45 +168,70 @@ pub(crate) unsafe fn finish_f32<S: Simd, const NV: usize>(f: &FinishF32, sums: [
     }
 }
 
+/// What [`finish_i8`] needs, in locals: stores to the output might otherwise change what is read through references.
+#[derive(Clone, Copy)]
+pub(crate) struct BytesOf<'a> {
+    finish: FinishI8<'a>,
+    scale: *const f32,
+    zero: i32,
+    lo: i32,
+    hi: i32,
+}
+
+impl<'a> BytesOf<'a> {
+    #[inline(always)]
+    pub(crate) fn new(finish: &FinishI8<'a>) -> BytesOf<'a> {
+        let q = finish.requantization;
+        BytesOf { finish: *finish, scale: q.scale.as_ptr(), zero: q.zero, lo: q.lo, hi: q.hi }
+    }
+}
+
 /// As [`finish_f32`], for bytes.
 ///
 /// # Safety
 /// `f` covers the pixel and the channels; a residual has `LANES` readable bytes at every vector.
 #[inline(always)]
-pub(crate) unsafe fn finish_i8<S: Simd, const NV: usize>(f: &FinishI8<'_>, sums: [S::I; NV], pixel: usize, channel: usize, cols: usize) {
+pub(crate) unsafe fn finish_i8<S: Simd, const NV: usize>(b: BytesOf<'_>, sums: [S::I; NV], pixel: usize, channel: usize, cols: usize) {
     // SAFETY: as the caller vouches; scale and multiplier are padded past the last vector.
     unsafe {
-        let q = f.requantization;
+        let f = b.finish;
         let out = f.out.wrapping_add(pixel * f.out_pixel + channel);
-        let residual = f.residual.wrapping_add(pixel * f.residual_pixel + channel);
+        // An `f32` estimate decides, but where some lane is too near to a tie: then all take the integers' way.
+        let mut v = sums;
+        let mut worst = S::splat(0.0);
         for j in 0..NV {
-            let left = cols.saturating_sub(j * S::LANES).min(S::LANES);
-            if left == 0 {
-                break;
-            }
-            let mut v = requantized::<S>(q, sums[j], channel + j * S::LANES);
-            if !f.residual.is_null() {
-                let r = S::load_bytes(residual.wrapping_add(j * S::LANES), f.add.signed, left);
-                v = add_residual::<S>(&f.add, v, r);
-            }
-            S::store_bytes(out.wrapping_add(j * S::LANES), v, left);
+            let estimate = S::mul(S::to_float(sums[j]), S::load(b.scale.add(channel + j * S::LANES)));
+            v[j] = S::to_int(estimate);
+            worst = S::max(worst, S::abs(S::sub(estimate, S::to_float(v[j]))));
         }
-    }
-}
-
-/// The exact requantization of a vector of sums, by way of an `f32` estimate; a lane too near to a tie takes the integers' way.
-#[inline(always)]
-unsafe fn requantized<S: Simd>(q: &Requantization, sums: S::I, channel: usize) -> S::I {
-    // SAFETY: the tables reach past the vector.
-    unsafe {
-        let estimate = S::mul(S::to_float(sums), S::load(q.scale.as_ptr().add(channel)));
-        let (lo, hi) = ((q.lo - q.zero) as f32, (q.hi - q.zero) as f32);
-        let clamped = S::max(S::min(estimate, S::splat(hi)), S::splat(lo));
-        let rounded = S::to_int(clamped);
-        if S::any_beyond(S::sub(clamped, S::to_float(rounded)), DECIDED) {
-            return requantized_exactly::<S>(q, sums, channel);
+        if S::any_above(worst, DECIDED) {
+            for j in 0..NV {
+                v[j] = requantized_exactly::<S>(f.requantization, sums[j], channel + j * S::LANES);
+            }
         }
-        S::iadd(rounded, S::isplat(q.zero))
+        let (mut zero, mut lo, mut hi) = (b.zero, b.lo, b.hi);
+        if !f.residual.is_null() {
+            let residual = f.residual.wrapping_add(pixel * f.residual_pixel + channel);
+            for j in 0..NV {
+                let left = cols.saturating_sub(j * S::LANES).min(S::LANES);
+                if left > 0 {
+                    let x = S::imin(S::imax(S::iadd(v[j], S::isplat(zero)), S::isplat(lo)), S::isplat(hi));
+                    v[j] = add_residual::<S>(&f.add, x, S::load_bytes(residual.wrapping_add(j * S::LANES), f.add.signed, left));
+                }
+            }
+            (zero, lo, hi) = (f.add.zero, f.add.lo, f.add.hi);
+        }
+        if cols >= NV * S::LANES {
+            S::store_clamped(out, v, zero, lo, hi);
+        } else {
+            for j in 0..NV {
+                let left = cols.saturating_sub(j * S::LANES).min(S::LANES);
+                if left > 0 {
+                    let x = S::imin(S::imax(S::iadd(v[j], S::isplat(zero)), S::isplat(lo)), S::isplat(hi));
+                    S::store_bytes(out.wrapping_add(j * S::LANES), x, left);
+                }
+            }
+        }
     }
 }
 
@@ -223,10 +249,11 @@ unsafe fn requantized_exactly<S: Simd>(q: &Requantization, sums: S::I, channel: 
 #[inline(never)]
 fn exact_lanes(q: &Requantization, lanes: &mut [i32], channel: usize) {
     for (lane, &multiplier) in lanes.iter_mut().zip(&q.multiplier[channel..]) {
-        *lane = requantize(*lane, multiplier, q.shift).wrapping_add(q.zero).clamp(q.lo, q.hi);
+        *lane = requantize(*lane, multiplier, q.shift);
     }
 }
 
+/// The rounded sum, before its zero point and clamp.
 #[inline(always)]
 unsafe fn add_residual<S: Simd>(a: &ResidualAdd, x: S::I, r: S::I) -> S::I {
     // SAFETY: arithmetic only.
@@ -236,7 +263,6 @@ unsafe fn add_residual<S: Simd>(a: &ResidualAdd, x: S::I, r: S::I) -> S::I {
         let sum = S::iadd(S::iadd(x, r), S::isplat(a.offset));
         let odd = S::iand(S::ishr(sum, a.shift), S::isplat(1));
         let half = S::isplat(((1_u32 << (a.shift - 1)) - 1) as i32);
-        let rounded = S::ishr(S::iadd(S::iadd(sum, half), odd), a.shift);
-        S::imin(S::imax(S::iadd(rounded, S::isplat(a.zero)), S::isplat(a.lo)), S::isplat(a.hi))
+        S::ishr(S::iadd(S::iadd(sum, half), odd), a.shift)
     }
 }

@@ -21,19 +21,19 @@ pub(crate) enum RowFormat {
 }
 
 /// Greatest number of channels of any tile.
-pub(crate) const MAX_COLS: usize = 48;
+pub(crate) const MAX_COLS: usize = 32;
 
 /// The tiles of one instruction set.
 pub struct Kernels {
     pub(crate) isa: Isa,
-    /// Channels of the narrowest tile; the others have two and three times as many.
+    /// Channels of the narrow tile; the wide one has twice as many.
     pub(crate) unit: usize,
     pub(crate) dot: DotFormat,
     pub(crate) row_format: RowFormat,
     /// `[units - 1][pixels - 1]`.
-    pub(crate) tiles_f32: [&'static [TileF32]; 3],
+    pub(crate) tiles_f32: [&'static [TileF32]; 2],
     /// `[units - 1][pixels - 1]`.
-    pub(crate) tiles_i8: [&'static [TileI8]; 3],
+    pub(crate) tiles_i8: [&'static [TileI8]; 2],
     /// `[pixels - 1]`.
     pub(crate) rows_f32: [RowF32; 4],
     /// `[pixels - 1]`.
@@ -47,7 +47,7 @@ macro_rules! tiles {
 /// A module with the four families of functions compiled for `$features`, and their table.
 macro_rules! tier {
     ($module:ident, $isa:expr, $simd:ty, $(#[$features:meta])?, $row_format:expr, $row_i8:path,
-     $n1:literal: [$($m1:literal)*], $n2:literal: [$($m2:literal)*], $n3:literal: [$($m3:literal)*]) => {
+     $n1:literal: [$($m1:literal)*], $n2:literal: [$($m2:literal)*]) => {
         mod $module {
             use super::*;
             use crate::tile::{depthwise, matrix};
@@ -77,8 +77,8 @@ macro_rules! tier {
                 unit: $n1 * <$simd as Simd>::LANES,
                 dot: <$simd as Simd>::DOT,
                 row_format: $row_format,
-                tiles_f32: [tiles!(tile_f32, $n1: $($m1)*), tiles!(tile_f32, $n2: $($m2)*), tiles!(tile_f32, $n3: $($m3)*)],
-                tiles_i8: [tiles!(tile_i8, $n1: $($m1)*), tiles!(tile_i8, $n2: $($m2)*), tiles!(tile_i8, $n3: $($m3)*)],
+                tiles_f32: [tiles!(tile_f32, $n1: $($m1)*), tiles!(tile_f32, $n2: $($m2)*)],
+                tiles_i8: [tiles!(tile_i8, $n1: $($m1)*), tiles!(tile_i8, $n2: $($m2)*)],
                 rows_f32: [row_f32::<1>, row_f32::<2>, row_f32::<3>, row_f32::<4>],
                 rows_i8: [row_i8::<1>, row_i8::<2>, row_i8::<3>, row_i8::<4>],
             };
@@ -87,30 +87,30 @@ macro_rules! tier {
 }
 
 tier!(portable, Isa::Portable, crate::simd::portable::Portable<4>, , RowFormat::Taps, depthwise::row_i8::<crate::simd::portable::Portable<4>, P>,
-    2: [1 2 3 4], 4: [1 2 3 4], 6: [1 2]);
+    2: [1 2 3 4], 4: [1 2 3 4]);
 
 // The shapes of AVX-512's tiles over plain Rust, for tests on machines without it.
 #[cfg(test)]
 tier!(model512, Isa::Portable, crate::simd::portable::Portable<16>, , RowFormat::Taps, depthwise::row_i8::<crate::simd::portable::Portable<16>, P>,
-    1: [1 2 3 4 5 6 7 8 9 10 11 12 13 14], 2: [1 2 3 4 5 6 7 8 9 10 11 12], 3: [1 2 3 4 5 6 7 8]);
+    1: [1 2 3 4 5 6 7 8 9 10 11 12 13 14], 2: [1 2 3 4 5 6 7 8 9 10 11 12]);
 
 #[cfg(target_arch = "x86_64")]
 tier!(avx2, Isa::Avx2, crate::simd::avx2::Avx2, #[target_feature(enable = "avx2,fma")], RowFormat::TapPairs, crate::tile::depthwise_avx2::row_i8::<P>,
-    1: [1 2 3 4 5 6 7 8], 2: [1 2 3 4 5 6], 3: [1 2 3 4]);
+    1: [1 2 3 4 5 6 7 8], 2: [1 2 3 4 5 6]);
 
 #[cfg(target_arch = "x86_64")]
 tier!(avx512, Isa::Avx512, crate::simd::avx512::Avx512, #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl")],
     RowFormat::TapPairs, crate::tile::depthwise_avx2::row_i8::<P>,
-    1: [1 2 3 4 5 6 7 8 9 10 11 12 13 14], 2: [1 2 3 4 5 6 7 8 9 10 11 12], 3: [1 2 3 4 5 6 7 8]);
+    1: [1 2 3 4 5 6 7 8 9 10 11 12 13 14], 2: [1 2 3 4 5 6 7 8 9 10 11 12]);
 
 #[cfg(target_arch = "x86_64")]
 tier!(avx512vnni, Isa::Avx512Vnni, crate::simd::avx512::Avx512Vnni,
     #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")], RowFormat::TapPairs, crate::tile::depthwise_avx2::row_i8::<P>,
-    1: [1 2 3 4 5 6 7 8 9 10 11 12 13 14], 2: [1 2 3 4 5 6 7 8 9 10 11 12], 3: [1 2 3 4 5 6 7 8]);
+    1: [1 2 3 4 5 6 7 8 9 10 11 12 13 14], 2: [1 2 3 4 5 6 7 8 9 10 11 12]);
 
 #[cfg(target_arch = "aarch64")]
 tier!(neon, Isa::Neon, crate::simd::neon::Neon, #[target_feature(enable = "neon,dotprod")], RowFormat::Taps, depthwise::row_i8::<crate::simd::neon::Neon, P>,
-    2: [1 2 3 4 5 6 7 8 9 10], 4: [1 2 3 4 5 6], 6: [1 2 3 4]);
+    2: [1 2 3 4 5 6 7 8 9 10], 4: [1 2 3 4 5 6]);
 
 impl Kernels {
     /// The table of `isa`, where this machine runs it.

@@ -71,7 +71,7 @@ fn binary_operators() {
             _ if dtype.is_float() => &[Add, Sub, Mul, Div, Rem, Min, Max, Pow],
             _ => &[Add, Sub, Mul, Div, Rem, Min, Max, And, Or, Xor, Shl, Shr],
         };
-        check_operators(dtype, fitting, |_| dtype, |exprs, op, x, y| binary(exprs, op, x, y));
+        check_operators(dtype, fitting, |_| dtype, binary);
     }
 }
 

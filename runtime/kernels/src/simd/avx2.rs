@@ -77,12 +77,14 @@ impl Simd for Avx2 {
         unsafe { _mm256_max_ps(b, a) }
     }
     #[inline(always)]
-    unsafe fn any_beyond(v: __m256, limit: f32) -> bool {
+    unsafe fn abs(v: __m256) -> __m256 {
         // SAFETY: the trait's contract.
-        unsafe {
-            let magnitude = _mm256_andnot_ps(_mm256_set1_ps(-0.0), v);
-            _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_GT_OQ>(magnitude, _mm256_set1_ps(limit))) != 0
-        }
+        unsafe { _mm256_andnot_ps(_mm256_set1_ps(-0.0), v) }
+    }
+    #[inline(always)]
+    unsafe fn any_above(v: __m256, limit: f32) -> bool {
+        // SAFETY: the trait's contract.
+        unsafe { _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_GT_OQ>(v, _mm256_set1_ps(limit))) != 0 }
     }
     #[inline(always)]
     unsafe fn isplat(x: i32) -> __m256i {
@@ -160,6 +162,30 @@ impl Simd for Avx2 {
                 let rest = _mm_cvtsi128_si64(bytes).to_le_bytes();
                 core::ptr::copy_nonoverlapping(rest.as_ptr(), p, n);
             }
+        }
+    }
+    #[inline(always)]
+    unsafe fn store_clamped<const NV: usize>(p: *mut u8, v: [__m256i; NV], zero: i32, lo: i32, hi: i32) {
+        // Two vectors make sixteen bytes; saturation to `i16` on the way changes nothing that the clamp lets through.
+        let mut j = 0;
+        while j < NV {
+            // SAFETY: the trait's contract.
+            unsafe {
+                let splat = |x: i32| _mm256_set1_epi16(x as i16);
+                let words = _mm256_packs_epi32(v[j], if j + 1 < NV { v[j + 1] } else { v[j] });
+                let moved = _mm256_adds_epi16(words, splat(zero));
+                let clamped = _mm256_min_epi16(_mm256_max_epi16(moved, splat(lo)), splat(hi));
+                let low = _mm256_and_si256(clamped, splat(0xff));
+                let bytes = _mm256_packus_epi16(low, low);
+                let (first, second) = (_mm256_castsi256_si128(bytes), _mm256_extracti128_si256::<1>(bytes));
+                let ordered = _mm_unpacklo_epi32(first, second);
+                if j + 1 < NV {
+                    _mm_storeu_si128(p.wrapping_add(j * 8).cast(), ordered);
+                } else {
+                    _mm_storel_epi64(p.wrapping_add(j * 8).cast(), ordered);
+                }
+            }
+            j += 2;
         }
     }
     #[inline(always)]

@@ -91,9 +91,14 @@ macro_rules! avx512 {
                 unsafe { _mm512_max_ps(b, a) }
             }
             #[inline(always)]
-            unsafe fn any_beyond(v: __m512, limit: f32) -> bool {
+            unsafe fn abs(v: __m512) -> __m512 {
                 // SAFETY: the trait's contract.
-                unsafe { _mm512_cmp_ps_mask::<_CMP_GT_OQ>(_mm512_abs_ps(v), _mm512_set1_ps(limit)) != 0 }
+                unsafe { _mm512_abs_ps(v) }
+            }
+            #[inline(always)]
+            unsafe fn any_above(v: __m512, limit: f32) -> bool {
+                // SAFETY: the trait's contract.
+                unsafe { _mm512_cmp_ps_mask::<_CMP_GT_OQ>(v, _mm512_set1_ps(limit)) != 0 }
             }
             #[inline(always)]
             unsafe fn isplat(x: i32) -> __m512i {

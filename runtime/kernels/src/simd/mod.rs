@@ -63,8 +63,9 @@ pub(crate) trait Simd: Copy {
     unsafe fn min(a: Self::F, b: Self::F) -> Self::F;
     /// `if a < b { b } else { a }`.
     unsafe fn max(a: Self::F, b: Self::F) -> Self::F;
-    /// Whether some lane's magnitude is greater than `limit`.
-    unsafe fn any_beyond(v: Self::F, limit: f32) -> bool;
+    unsafe fn abs(v: Self::F) -> Self::F;
+    /// Whether some lane is greater than `limit`.
+    unsafe fn any_above(v: Self::F, limit: f32) -> bool;
 
     unsafe fn isplat(x: i32) -> Self::I;
     unsafe fn iload(p: *const i32) -> Self::I;
@@ -78,12 +79,23 @@ pub(crate) trait Simd: Copy {
     /// Arithmetic shift right by `0 <= count < 32`.
     unsafe fn ishr(a: Self::I, count: u32) -> Self::I;
     unsafe fn to_float(v: Self::I) -> Self::F;
-    /// To the nearest integer, ties to even; for magnitudes below `2^22`.
+    /// To the nearest integer, ties to even, for magnitudes below `2^21`; beyond, to anything of that sign and at least that magnitude.
     unsafe fn to_int(v: Self::F) -> Self::I;
     /// The first `n` bytes, `0 < n <= LANES`, widened; zeros above. May read `LANES` bytes.
     unsafe fn load_bytes(p: *const u8, signed: bool, n: usize) -> Self::I;
     /// The low byte of the first `n` lanes, `0 < n <= LANES`.
     unsafe fn store_bytes(p: *mut u8, v: Self::I, n: usize);
+    /// Stores all lanes as bytes, each `v + zero` clamped to `lo..=hi`, with `zero`, `lo` and `hi` (a byte, signed or not) of a few hundred at most.
+    #[inline(always)]
+    unsafe fn store_clamped<const NV: usize>(p: *mut u8, v: [Self::I; NV], zero: i32, lo: i32, hi: i32) {
+        for (j, v) in v.into_iter().enumerate() {
+            // SAFETY: the trait's contract.
+            unsafe {
+                let clamped = Self::imin(Self::imax(Self::iadd(v, Self::isplat(zero)), Self::isplat(lo)), Self::isplat(hi));
+                Self::store_bytes(p.wrapping_add(j * Self::LANES), clamped, Self::LANES);
+            }
+        }
+    }
     /// Adds to each lane the products of its four bytes of `a` and of `w`, as [`Simd::DOT`] says.
     unsafe fn dot(acc: Self::I, a: Self::I, w: Self::I) -> Self::I;
 }

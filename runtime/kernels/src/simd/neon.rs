@@ -76,9 +76,14 @@ impl Simd for Neon {
         unsafe { vbslq_f32(vcltq_f32(a, b), b, a) }
     }
     #[inline(always)]
-    unsafe fn any_beyond(v: float32x4_t, limit: f32) -> bool {
+    unsafe fn abs(v: float32x4_t) -> float32x4_t {
         // SAFETY: the trait's contract.
-        unsafe { vmaxvq_u32(vcagtq_f32(v, vdupq_n_f32(limit))) != 0 }
+        unsafe { vabsq_f32(v) }
+    }
+    #[inline(always)]
+    unsafe fn any_above(v: float32x4_t, limit: f32) -> bool {
+        // SAFETY: the trait's contract.
+        unsafe { vmaxvq_u32(vcgtq_f32(v, vdupq_n_f32(limit))) != 0 }
     }
     #[inline(always)]
     unsafe fn isplat(x: i32) -> int32x4_t {

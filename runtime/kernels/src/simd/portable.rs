@@ -72,8 +72,12 @@ impl<const N: usize> Simd for Portable<N> {
         lanes(|i| if a[i] < b[i] { b[i] } else { a[i] })
     }
     #[inline(always)]
-    unsafe fn any_beyond(v: [f32; N], limit: f32) -> bool {
-        v.iter().any(|lane| lane.abs() > limit)
+    unsafe fn abs(v: [f32; N]) -> [f32; N] {
+        lanes(|i| v[i].abs())
+    }
+    #[inline(always)]
+    unsafe fn any_above(v: [f32; N], limit: f32) -> bool {
+        v.iter().any(|&lane| lane > limit)
     }
     #[inline(always)]
     unsafe fn isplat(x: i32) -> [i32; N] {
@@ -120,7 +124,7 @@ impl<const N: usize> Simd for Portable<N> {
     #[inline(always)]
     unsafe fn to_int(v: [f32; N]) -> [i32; N] {
         // Adding 1.5 * 2^23 leaves the rounded integer in the low bits of the sum.
-        lanes(|i| (v[i] + 12_582_912.0).to_bits() as i32 - 0x4b40_0000)
+        lanes(|i| (v[i].clamp(-4_000_000.0, 4_000_000.0) + 12_582_912.0).to_bits() as i32 - 0x4b40_0000)
     }
     #[inline(always)]
     unsafe fn load_bytes(p: *const u8, signed: bool, n: usize) -> [i32; N] {

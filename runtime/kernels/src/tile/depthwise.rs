@@ -1,7 +1,7 @@
 //! The tile of a depthwise convolution: `P` pixels of a row, all channels, sixteen (or more) channels at a time.
 
 use super::matrix::FinishInt;
-use crate::finish::{FinishF32, finish_f32, finish_i8};
+use crate::finish::{BytesOf, FinishF32, finish_f32, finish_i8};
 use crate::simd::Simd;
 
 /// One tile's operands.
@@ -72,7 +72,7 @@ unsafe fn block_f32<S: Simd, const P: usize, const V: usize>(t: &RowTile, f: &Fi
             sources = sources.add(P);
         }
         for (i, row) in acc.into_iter().enumerate() {
-            finish_f32::<S, V>(f, row, t.pixel + i, c, t.channels - c);
+            finish_f32::<S, V>(*f, row, t.pixel + i, c, t.channels - c);
         }
     }
 }
@@ -124,7 +124,7 @@ pub(crate) unsafe fn store_i8<S: Simd>(t: &RowTile, f: &FinishInt<'_>, sums: &[i
                     let at = j * S::LANES;
                     if c + at < t.channels {
                         let v = S::iload(sums.as_ptr().add(at));
-                        finish_i8::<S, 1>(f, [v], t.pixel + i, c + at, t.channels - c - at);
+                        finish_i8::<S, 1>(BytesOf::new(f), [v], t.pixel + i, c + at, t.channels - c - at);
                     }
                 }
             }

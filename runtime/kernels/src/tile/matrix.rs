@@ -1,6 +1,6 @@
 //! The tile of a contraction: `MR` pixels by `NV` vectors of channels, its sums in registers from the first tap to the last.
 
-use crate::finish::{FinishF32, FinishI8, finish_f32, finish_i8};
+use crate::finish::{BytesOf, FinishF32, FinishI8, finish_f32, finish_i8};
 use crate::simd::Simd;
 use core::marker::PhantomData;
 
@@ -125,6 +125,7 @@ pub(crate) unsafe fn tile_f32<S: Simd, const MR: usize, const NV: usize>(t: &Til
     // SAFETY: the caller's promise.
     unsafe {
         let acc = sums::<FloatMac<S>, MR, NV>(t);
+        let (f, t) = (*f, *t);
         for (i, row) in acc.into_iter().enumerate() {
             finish_f32::<S, NV>(f, row, t.pixel + i, t.channel, t.cols);
         }
@@ -140,6 +141,7 @@ pub(crate) unsafe fn tile_i8<S: Simd, const MR: usize, const NV: usize>(t: &Tile
         let acc = sums::<IntMac<S>, MR, NV>(t);
         match f {
             FinishInt::Bytes(f) => {
+                let (f, t) = (BytesOf::new(f), *t);
                 for (i, row) in acc.into_iter().enumerate() {
                     finish_i8::<S, NV>(f, row, t.pixel + i, t.channel, t.cols);
                 }

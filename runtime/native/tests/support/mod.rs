@@ -34,7 +34,7 @@ impl Noise {
         let int = if corner { ints[pick % ints.len()] } else { (pick % 201) as i64 - 100 };
         let mut bytes = vec![0; dtype.size()];
         let scalar = match dtype.compute() {
-            DType::Bool => Scalar::Bool(pick % 2 == 0),
+            DType::Bool => Scalar::Bool(pick.is_multiple_of(2)),
             DType::I32 => Scalar::I32(int as i32),
             DType::U32 => Scalar::U32(int as u32),
             DType::I64 => Scalar::I64(int),
