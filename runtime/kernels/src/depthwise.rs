@@ -1,14 +1,24 @@
-//! A depthwise convolution, driven over the rows of its output.
+//! A depthwise convolution, driven over runs of channels and the rows of its output.
+//!
+//! A run of channels is so short that the input rows which an output row reads, and the run's weights, stay in the second-level cache from one row to the next.
 
 use crate::finish::{FinishF32, FinishI8, Raw};
-use crate::table::{Kernels, RowFormat};
+use crate::table::{Kernels, RowF32, RowFormat};
 use crate::tile::depthwise::RowTile;
 use crate::tile::matrix::FinishInt;
+use crate::tile::stencil::STENCIL_PIXELS;
 use crate::window::Window;
 use std::ops::Range;
 
-/// Pixels of the widest tile.
+/// Pixels of the widest tile that is no stencil.
 const PIXELS: usize = 4;
+
+/// Bytes of input rows and weights that a run of channels aims at: part of a second-level cache. Shorter runs for the first level lose more by
+/// touching memory in small pieces than they win.
+const RUN_BYTES: usize = 160 * 1024;
+
+/// A column outside the input.
+const OUTSIDE: usize = usize::MAX;
 
 /// A depthwise convolution prepared for one instruction set.
 pub struct DepthwiseConv {
@@ -21,6 +31,26 @@ pub struct DepthwiseConv {
     init: Vec<u32>,
     /// What taps outside the input read: one pixel.
     padding: Vec<u8>,
+    /// The tiles of an output row.
+    spans: Vec<Span>,
+    /// Of each span, what it reads of an input row, in the order of its tile's pointers: bytes from the row's first pixel, or [`OUTSIDE`].
+    columns: Vec<usize>,
+    /// Which of [`Kernels::stencils`] fits.
+    stencil: Option<usize>,
+    /// Channels of a run, a multiple of 16.
+    run: usize,
+}
+
+/// A tile's place in an output row.
+#[derive(Clone, Copy, Debug)]
+struct Span {
+    x: usize,
+    width: usize,
+    /// Whether all columns that it reads are inside the input.
+    inside: bool,
+    /// Its part of [`DepthwiseConv::columns`].
+    first: usize,
+    count: usize,
 }
 
 /// Where a depthwise convolution reads and works.
@@ -64,21 +94,33 @@ impl DepthwiseConv {
     fn new(kernels: &'static Kernels, window: Window, element: usize, signed: bool, pad: u8, mut init: Vec<u32>) -> DepthwiseConv {
         init.resize(window.out_c.next_multiple_of(16), 0);
         let padding = vec![pad; window.out_c.next_multiple_of(16) * element];
-        DepthwiseConv { kernels, window, element, signed, repacked: Vec::new(), init, padding }
+        let [_, kw] = window.kernel;
+        let fits = element == 4 && matches!(kw, 3 | 5) && matches!(window.stride[1], 1 | 2) && window.dilation[1] == 1;
+        let stencil = fits.then(|| kw - 3 + window.stride[1] - 1);
+        let (spans, columns) = spans(&window, element, stencil.is_some());
+        let [kh, kw] = window.kernel;
+        let run = RUN_BYTES / (kh * window.in_w * element + kh * kw * element.max(2)) / 32 * 32;
+        let run = run.clamp(16, window.out_c.next_multiple_of(16));
+        DepthwiseConv { kernels, window, element, signed, repacked: Vec::new(), init, padding, spans, columns, stencil, run }
     }
 
-    /// Pieces of work, all independent: the output's rows.
-    pub fn items(&self) -> usize {
+    fn rows(&self) -> usize {
         self.window.batch * self.window.out_h
+    }
+
+    /// Pieces of work, all independent: the output's rows, by runs of channels.
+    pub fn items(&self) -> usize {
+        self.rows() * self.window.out_c.div_ceil(self.run)
     }
 
     /// Bytes that [`DepthwiseBuffers::scratch`] needs.
     pub fn scratch_bytes(&self) -> usize {
-        self.pointers_bytes() + PIXELS * self.window.out_c.next_multiple_of(16) * 4
+        self.pointers_bytes() + STENCIL_PIXELS * self.run * 4
     }
 
     fn pointers_bytes(&self) -> usize {
-        (self.window.kernel[0] * self.window.kernel[1] * PIXELS * size_of::<*const u8>()).next_multiple_of(64)
+        let most = self.spans.iter().map(|span| span.count).max().unwrap_or(0);
+        (self.window.kernel[0] * most * size_of::<*const u8>()).next_multiple_of(64)
     }
 
     /// Multiplications of one run, for estimates.
@@ -94,7 +136,7 @@ impl DepthwiseConv {
     /// thread runs the same items.
     pub unsafe fn run_f32(&self, items: Range<usize>, buffers: &DepthwiseBuffers, finish: &FinishF32) {
         // SAFETY: the caller's promise.
-        unsafe { self.each_tile(items, buffers, |pixels, tile| self.kernels.rows_f32[pixels - 1](tile, finish)) }
+        unsafe { self.each_tile(items, buffers, |pixels, tile| self.row_f32(pixels)(tile, finish)) }
     }
 
     /// Runs `items` of a convolution of bytes.
@@ -112,23 +154,22 @@ impl DepthwiseConv {
     /// # Safety
     /// As for [`DepthwiseConv::run_f32`].
     pub unsafe fn run_sums(&self, items: Range<usize>, buffers: &DepthwiseBuffers, then: impl Fn(Raw)) {
-        let cols = self.window.out_c;
-        let stride = cols.next_multiple_of(16);
+        let stride = self.run;
         // SAFETY: the scratch ends with room for the sums of a tile.
         let at = unsafe { buffers.scratch.add(self.pointers_bytes()) };
         let run = |pixels: usize, tile: &RowTile| {
-            let base = at.wrapping_sub(tile.pixel * stride * 4);
+            let base = at.wrapping_sub((tile.pixel * stride + tile.from) * 4);
             // SAFETY: as above; sums are stored for whole vectors.
             unsafe {
                 if self.element == 4 {
                     let (lo, hi) = (f32::NEG_INFINITY, f32::INFINITY);
                     let finish = FinishF32 { out: base.cast(), out_pixel: stride, residual: core::ptr::null(), residual_pixel: 0, lo, hi };
-                    self.kernels.rows_f32[pixels - 1](tile, &finish);
+                    self.row_f32(pixels)(tile, &finish);
                 } else {
                     self.kernels.rows_i8[pixels - 1](tile, &FinishInt::Sums(base.cast(), stride));
                 }
             }
-            then(Raw { at, stride, pixel: tile.pixel, rows: pixels, channel: 0, cols });
+            then(Raw { at, stride, pixel: tile.pixel, rows: pixels, channel: tile.from, cols: tile.to - tile.from });
         };
         // SAFETY: the caller's promise.
         unsafe { self.each_tile(items, buffers, run) }
@@ -139,38 +180,47 @@ impl DepthwiseConv {
         let pointers = buffers.scratch.cast::<*const u8>();
         let step = w.stride[1] * w.in_pixel * self.element;
         let weights = if self.repacked.is_empty() { buffers.weights } else { self.repacked.as_ptr().cast() };
-        for row in items {
+        for item in items {
+            let (row, from) = (item % self.rows(), item / self.rows() * self.run);
+            let to = w.out_c.min(from + self.run);
             let (image, y) = (row / w.out_h, row % w.out_h);
-            // The tile whose pointers, moved along, serve all tiles inside the input: `(first column, width)`.
-            let mut shared: Option<(usize, usize)> = None;
-            let mut x = 0;
-            while x < w.out_w {
-                let width = (w.out_w - x).min(PIXELS);
-                let inside = w.source(1, x, 0).is_some() && w.source(1, x + width - 1, w.kernel[1] - 1).is_some();
+            let row_inside = self.row_inside(y);
+            // The span whose pointers, moved along, serve all that are as wide and inside the input.
+            let mut shared: Option<&Span> = None;
+            for span in &self.spans {
+                let inside = row_inside && span.inside;
                 let mut shift = 0;
                 match shared {
-                    Some((from, same)) if inside && same == width && self.row_inside(y) => shift = (x - from) * step,
+                    Some(same) if inside && same.width == span.width => shift = (span.x - same.x) * step,
                     _ => {
-                        // SAFETY: the scratch begins with a pointer a tap and pixel.
-                        unsafe { self.point(image, y, x, width, buffers.input, pointers) };
-                        shared = inside.then_some((x, width));
+                        // SAFETY: the scratch begins with a pointer a row of taps and column.
+                        unsafe { self.point(image, y, span, buffers.input, pointers) };
+                        shared = inside.then_some(span);
                     }
                 }
                 run(
-                    width,
+                    span.width,
                     &RowTile {
                         sources: pointers.cast_const(),
                         shift,
-                        taps: w.kernel[0] * w.kernel[1],
+                        taps: if self.stencil.is_some() { w.kernel[0] } else { w.kernel[0] * w.kernel[1] },
                         weights,
                         init: self.init.as_ptr().cast(),
                         channels: w.out_c,
-                        pixel: row * w.out_w + x,
+                        from,
+                        to,
+                        pixel: row * w.out_w + span.x,
                         signed: self.signed,
                     },
                 );
-                x += width;
             }
+        }
+    }
+
+    fn row_f32(&self, pixels: usize) -> RowF32 {
+        match self.stencil {
+            Some(stencil) => self.kernels.stencils[stencil][pixels - 1],
+            None => self.kernels.rows_f32[pixels - 1],
         }
     }
 
@@ -178,25 +228,47 @@ impl DepthwiseConv {
         self.window.source(0, y, 0).is_some() && self.window.source(0, y, self.window.kernel[0] - 1).is_some()
     }
 
-    /// Sets the pointers of the taps of `width` pixels from column `x` of row `y`.
-    unsafe fn point(&self, image: usize, y: usize, x: usize, width: usize, input: *const u8, pointers: *mut *const u8) {
+    /// Sets the pointers of a span of row `y`.
+    unsafe fn point(&self, image: usize, y: usize, span: &Span, input: *const u8, pointers: *mut *const u8) {
         let w = &self.window;
+        let columns = &self.columns[span.first..span.first + span.count];
+        let padding = self.padding.as_ptr();
         let mut at = pointers;
         for ky in 0..w.kernel[0] {
-            let row = w.source(0, y, ky).map(|row| (image * w.in_h + row) * w.in_w);
-            for kx in 0..w.kernel[1] {
-                for i in 0..width {
-                    let pixel = row.zip(w.source(1, x + i, kx)).map(|(row, column)| row + column);
-                    // SAFETY: the pixel is inside the input, `at` inside the table.
-                    unsafe {
-                        *at = match pixel {
-                            Some(pixel) => input.add((pixel * w.in_pixel + w.in_offset) * self.element),
-                            None => self.padding.as_ptr(),
-                        };
-                        at = at.add(1);
-                    }
+            let row = w.source(0, y, ky).map(|row| (image * w.in_h + row) * w.in_w * w.in_pixel * self.element);
+            for &column in columns {
+                // SAFETY: row and column are inside the input, `at` inside the table.
+                unsafe {
+                    *at = match row {
+                        Some(row) if column != OUTSIDE => input.add(row + column),
+                        _ => padding,
+                    };
+                    at = at.add(1);
                 }
             }
         }
     }
+}
+
+/// The tiles of an output row, of nearly one width, and the columns that they read.
+fn spans(w: &Window, element: usize, stencil: bool) -> (Vec<Span>, Vec<usize>) {
+    // With steps of 2 a stencil's columns serve fewer pixels, and more of them cost more than they win.
+    let most = if stencil && w.stride[1] == 1 { STENCIL_PIXELS } else { PIXELS };
+    let tiles = w.out_w.div_ceil(most);
+    let (mut spans, mut columns) = (Vec::new(), Vec::new());
+    for tile in 0..tiles {
+        let (x, end) = (tile * w.out_w / tiles, (tile + 1) * w.out_w / tiles);
+        let first = columns.len();
+        let place = |x: usize, kx: usize| w.source(1, x, kx).map_or(OUTSIDE, |column| (column * w.in_pixel + w.in_offset) * element);
+        if stencil {
+            // Taps past the last stand for the columns that the span's other pixels reach.
+            columns.extend((0..(end - x - 1) * w.stride[1] + w.kernel[1]).map(|column| place(x, column)));
+        } else {
+            columns.extend((0..w.kernel[1]).flat_map(|kx| (x..end).map(move |x| place(x, kx))));
+        }
+        let count = columns.len() - first;
+        let inside = columns[first..].iter().all(|&column| column != OUTSIDE);
+        spans.push(Span { x, width: end - x, inside, first, count });
+    }
+    (spans, columns)
 }

@@ -5,6 +5,7 @@ use crate::isa::Isa;
 use crate::simd::{DotFormat, Simd};
 use crate::tile::depthwise::RowTile;
 use crate::tile::matrix::{FinishInt, Tile};
+use crate::tile::stencil::STENCIL_PIXELS;
 
 pub(crate) type TileF32 = unsafe fn(&Tile, &FinishF32);
 pub(crate) type TileI8 = for<'a, 'b, 'c> unsafe fn(&'a Tile, &'b FinishInt<'c>);
@@ -38,13 +39,30 @@ pub struct Kernels {
     pub(crate) rows_f32: [RowF32; 4],
     /// `[pixels - 1]`.
     pub(crate) rows_i8: [RowI8; 4],
+    /// For rows of 3 and of 5 taps and steps of 1 and of 2: `[(taps - 3) + (step - 1)][pixels - 1]`.
+    pub(crate) stencils: [[RowF32; STENCIL_PIXELS]; 4],
 }
 
 macro_rules! tiles {
     ($f:ident, $nv:literal: $($mr:literal)*) => { &[$($f::<$mr, $nv>),*] };
 }
 
-/// A module with the four families of functions compiled for `$features`, and their table.
+macro_rules! stencils {
+    ($kw:literal, $step:literal) => {
+        [
+            stencil::<$kw, $step, 1>,
+            stencil::<$kw, $step, 2>,
+            stencil::<$kw, $step, 3>,
+            stencil::<$kw, $step, 4>,
+            stencil::<$kw, $step, 5>,
+            stencil::<$kw, $step, 6>,
+            stencil::<$kw, $step, 7>,
+            stencil::<$kw, $step, 8>,
+        ]
+    };
+}
+
+/// A module with the five families of functions compiled for `$features`, and their table.
 macro_rules! tier {
     ($module:ident, $isa:expr, $simd:ty, $(#[$features:meta])?, $row_format:expr, $row_i8:path,
      $n1:literal: [$($m1:literal)*], $n2:literal: [$($m2:literal)*]) => {
@@ -68,6 +86,11 @@ macro_rules! tier {
                 unsafe { depthwise::row_f32::<$simd, P>(t, f) }
             }
             $(#[$features])?
+            unsafe fn stencil<const KW: usize, const STEP: usize, const P: usize>(t: &RowTile, f: &FinishF32) {
+                // SAFETY: as above.
+                unsafe { crate::tile::stencil::stencil_f32::<$simd, KW, STEP, P>(t, f) }
+            }
+            $(#[$features])?
             unsafe fn row_i8<const P: usize>(t: &RowTile, f: &FinishInt<'_>) {
                 // SAFETY: as above.
                 unsafe { $row_i8(t, f) }
@@ -81,6 +104,7 @@ macro_rules! tier {
                 tiles_i8: [tiles!(tile_i8, $n1: $($m1)*), tiles!(tile_i8, $n2: $($m2)*)],
                 rows_f32: [row_f32::<1>, row_f32::<2>, row_f32::<3>, row_f32::<4>],
                 rows_i8: [row_i8::<1>, row_i8::<2>, row_i8::<3>, row_i8::<4>],
+                stencils: [stencils!(3, 1), stencils!(3, 2), stencils!(5, 1), stencils!(5, 2)],
             };
         }
     };

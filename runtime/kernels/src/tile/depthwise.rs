@@ -1,4 +1,4 @@
-//! The tile of a depthwise convolution: `P` pixels of a row, all channels, sixteen (or more) channels at a time.
+//! The tile of a depthwise convolution: `P` pixels of a row by a run of channels, sixteen (or more) at a time.
 
 use super::matrix::FinishInt;
 use crate::finish::{BytesOf, FinishF32, finish_f32, finish_i8};
@@ -17,8 +17,12 @@ pub(crate) struct RowTile {
     pub weights: *const u8,
     /// What each channel's sum begins with.
     pub init: *const u8,
-    /// Channels.
+    /// Channels of the convolution.
     pub channels: usize,
+    /// The channels of this tile: from a multiple of 16 to a multiple of 16 or the end.
+    pub from: usize,
+    /// The end of them.
+    pub to: usize,
     /// The first pixel.
     pub pixel: usize,
     /// Whether bytes are signed.
@@ -34,13 +38,13 @@ pub(crate) unsafe fn row_f32<S: Simd, const P: usize>(t: &RowTile, f: &FinishF32
     // SAFETY: the caller's promise.
     unsafe {
         let padded = t.channels.next_multiple_of(16);
-        let mut c = 0;
+        let mut c = t.from;
         // Two vectors at least, to hide the latency of the additions.
-        while S::LANES == 16 && c + 32 <= padded {
+        while S::LANES == 16 && c + 32 <= t.to {
             block_f32::<S, P, 2>(t, f, c, padded);
             c += 32;
         }
-        while c < padded {
+        while c < t.to {
             match S::LANES {
                 16 => block_f32::<S, P, 1>(t, f, c, padded),
                 8 => block_f32::<S, P, 2>(t, f, c, padded),
@@ -86,8 +90,8 @@ pub(crate) unsafe fn row_i8<S: Simd, const P: usize>(t: &RowTile, f: &FinishInt<
     // SAFETY: the caller's promise.
     unsafe {
         let padded = t.channels.next_multiple_of(16);
-        let mut c = 0;
-        while c < padded {
+        let mut c = t.from;
+        while c < t.to {
             let mut acc = [[0_i32; 16]; P];
             for i in 0..P {
                 acc[i] = t.init.cast::<[i32; 16]>().byte_add(c * 4).read_unaligned();

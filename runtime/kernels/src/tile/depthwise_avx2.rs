@@ -27,9 +27,9 @@ pub(crate) unsafe fn row_i8<const P: usize>(t: &RowTile, f: &FinishInt<'_>) {
 unsafe fn row<const P: usize, const SIGNED: bool>(t: &RowTile, f: &FinishInt<'_>) {
     // SAFETY: the caller's promise.
     unsafe {
-        let mut w = t.weights;
-        let mut c = 0;
-        while c < t.channels {
+        let mut c = t.from;
+        let mut w = t.weights.add(c / 16 * t.taps.div_ceil(2) * 64);
+        while c < t.to {
             let first = [Avx2::iload(t.init.add(c * 4).cast()), Avx2::iload(t.init.add(c * 4 + 32).cast())];
             let mut acc = [first; P];
             let mut tap = 0;

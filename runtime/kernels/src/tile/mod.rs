@@ -4,3 +4,4 @@ pub(crate) mod depthwise;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod depthwise_avx2;
 pub(crate) mod matrix;
+pub(crate) mod stencil;
