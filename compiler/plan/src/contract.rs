@@ -80,10 +80,16 @@ impl Planner<'_> {
         if let Some(input) = self.view(value).and_then(|location| self.pixels(&location)) {
             return input;
         }
-        let name = format!("{} (dense)", self.value_name(value));
-        let dims = self.dims(value).to_vec();
-        let copy = self.dense(name, self.dtype(value), &dims);
-        self.emit_copy(value, &copy, None);
+        let copy = match &self.copies[value] {
+            Some(copy) => copy.clone(),
+            None => {
+                let dims = self.dims(value).to_vec();
+                let copy = self.dense(format!("{} (dense)", self.value_name(value)), self.dtype(value), &dims);
+                self.emit_copy(value, &copy, None);
+                self.copies[value] = Some(copy.clone());
+                copy
+            }
+        };
         self.pixels(&copy).expect("a dense tensor has dense pixels")
     }
 

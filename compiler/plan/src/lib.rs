@@ -6,7 +6,7 @@
 //! 2. `group`: which operations become one kernel, and which values get memory.
 //! 3. `emit`: kernels, one file an operator family: `contract` and `pack` (convolutions and products over packed weights), `window`, `product`,
 //!    `reduce`, `topk`, `softmax`, `resize`; `value` and `map` turn all that is fused into expressions; `draft` tidies a nest.
-//! 4. `finish` and `arena`: ports, lifetimes, offsets, and the weights file.
+//! 4. `inplace`, `finish` and `arena`: maps that overwrite their operand, ports, lifetimes, offsets, and the weights file.
 
 mod arena;
 mod constants;
@@ -15,6 +15,7 @@ mod draft;
 mod emit;
 mod finish;
 mod group;
+mod inplace;
 mod location;
 mod map;
 mod pack;
@@ -112,8 +113,9 @@ pub fn plan(graph: &Graph, _options: &PlanOptions) -> Result<Planned, PlanError>
     let shapes = shapes::Shapes::new(graph)?;
     let groups = group::group(graph, &shapes);
     let mut planner = Planner::new(graph, shapes, groups);
-    let inputs = planner.inputs()?;
+    let mut inputs = planner.inputs()?;
     planner.emit_all()?;
-    let outputs = planner.outputs();
+    let mut outputs = planner.outputs();
+    planner.store_in_place(&mut inputs, &mut outputs);
     planner.finish(inputs, outputs)
 }

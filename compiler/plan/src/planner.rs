@@ -33,6 +33,8 @@ pub(crate) struct Planner<'g> {
     pub(crate) symbol_of: SecondaryMap<SymId, Option<SymbolId>>,
     /// Memory of frames that are stored apart from their tail.
     pub(crate) frames: SecondaryMap<ValueId, Option<Location>>,
+    /// Dense copies of values that are read otherwise.
+    pub(crate) copies: SecondaryMap<ValueId, Option<Location>>,
     locations: SecondaryMap<ValueId, Option<Location>>,
 }
 
@@ -48,6 +50,7 @@ impl<'g> Planner<'g> {
             symbols: PrimaryMap::new(),
             symbol_of: SecondaryMap::new(),
             frames: SecondaryMap::new(),
+            copies: SecondaryMap::new(),
             locations: SecondaryMap::new(),
         }
     }

@@ -127,3 +127,28 @@ fn layer_norm_takes_three_kernels() {
     );
     insta::assert_snapshot!(planned.plan);
 }
+
+#[test]
+fn a_photo_is_resized_and_normalized_for_a_convolution() {
+    let mut graph = support::graph(
+        r#"symbol sym0 "photo.height" max 64
+        symbol sym1 "photo.width" max 64
+        input %0 "photo": u8[sym0, sym1, 4]
+        %1 = image_resize %0 {height=8, width=8, fit=crop_center}: f32[8, 8, 3] @ "resize"
+        %2 = constant splat(127): f32[]
+        %3 = constant splat(128): f32[]
+        %4 = sub %1, %2: f32[8, 8, 3] @ "normalize"
+        %5 = div %4, %3: f32[8, 8, 3] @ "normalize"
+        %6 = transpose %5 {perm=[2, 0, 1]}: f32[3, 8, 8] @ "to_nchw"
+        %7 = reshape %6: f32[1, 3, 8, 8] @ "to_nchw"
+        %8 = constant noise(1): f32[4, 3, 3, 3]
+        %9 = conv %7, %8 {kernel=[3, 3], strides=[2, 2], dilations=[1, 1], pads_begin=[0, 0], pads_end=[1, 1], groups=1, layout=channels_first}: f32[1, 4, 4, 4] @ "stem"
+        %10 = reduce %9 {kind=mean, axes=[2, 3], keep=false}: f32[1, 4] @ "pool"
+        output "y" %10"#,
+    );
+    mlp_graph::passes::optimize(&mut graph).unwrap();
+    let inputs = support::inputs(&graph, &[30, 40]);
+    let planned = support::compare(&graph, &inputs, &[30, 40]);
+    assert_eq!(support::kernels(&planned), ["resize_span", "resize_weights", "resize_span", "resize_weights", "resize", "conv", "reduce"]);
+    insta::assert_snapshot!(planned.plan);
+}
