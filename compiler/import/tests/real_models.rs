@@ -7,7 +7,7 @@ mod support;
 
 use mlp_graph::{Graph, Op, Tensor, eval, passes, verify};
 use mlp_import::testdata::read_npz;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use support::{difference, import_for};
 
@@ -82,4 +82,47 @@ fn squeezenet_and_shufflenet_compute_the_recorded_probabilities() {
 #[test]
 fn digits_mlp_computes_the_recorded_labels_and_probabilities() {
     check("sk_digits_mlp", 0);
+}
+
+/// All that is left between the first `quantize` and the last `dequantize` computes in integers, and gives the recorded logits.
+///
+/// Results that fall between two steps may be rounded either way, by ONNX Runtime as by the plain evaluation of the model in floats, and what differs by
+/// one step in an early layer goes on to the next. So logits are compared with both, and may be two steps away.
+fn check_quantized(name: &str) {
+    let Some(Recorded { mut graph, inputs, outputs }) = load(name) else { return };
+    let plain = eval::run(&graph, &inputs).unwrap_or_else(|error| panic!("{name}: {error}"));
+    passes::optimize(&mut graph).unwrap_or_else(|error| panic!("{name}: {error}"));
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for &op in &graph.order {
+        *counts.entry(graph.ops[op].op.name()).or_default() += 1;
+    }
+    for float in ["conv", "matmul", "add", "reduce", "mul"] {
+        assert_eq!(counts.get(float), None, "{name} still computes in floats: {counts:?}");
+    }
+    assert_eq!((counts["quantize"], counts["dequantize"]), (1, 1), "{name}: {counts:?}");
+    assert_eq!((counts["quantized_conv"], counts["quantized_add"], counts["quantized_matmul"]), (49, 9, 1), "{name}: {counts:?}");
+
+    let step = graph.order.iter().find_map(|&op| match graph.ops[op].op {
+        Op::Dequantize { .. } => graph.constant_of(graph.ops[op].operands[1]).map(|scale| scale.to_f64()[0]),
+        _ => None,
+    });
+    let step = step.expect("the output's scale");
+    let results = eval::run(&graph, &inputs).unwrap_or_else(|error| panic!("{name}: {error}"));
+    for (other, expected) in [("the recording", &outputs[0]), ("the evaluation in floats", &plain[0])] {
+        let steps: Vec<f64> =
+            results[0].to_f64().iter().zip(expected.to_f64()).map(|(got, want)| ((got - want) / step).abs().round()).collect();
+        let furthest = steps.iter().copied().fold(0.0, f64::max);
+        let mean = steps.iter().sum::<f64>() / steps.len() as f64;
+        assert!(furthest <= 2.0 && mean < 0.5, "{name}: {furthest} steps from {other}, {mean} on average");
+    }
+}
+
+#[test]
+fn efficientnet_with_quantized_values_computes_in_integers() {
+    check_quantized("efficientnet_lite0_qdq");
+}
+
+#[test]
+fn efficientnet_with_quantized_operators_computes_in_integers() {
+    check_quantized("efficientnet_lite0_qop");
 }

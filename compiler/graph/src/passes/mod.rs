@@ -11,6 +11,7 @@ mod constant_fold;
 mod cse;
 mod dead_code;
 mod layout;
+mod quantized;
 mod reshape_groups;
 mod rewrite;
 
@@ -21,6 +22,8 @@ pub type Pass = (&'static str, fn(&mut Graph) -> Result<(), InferError>);
 pub const PASSES: &[Pass] = &[
     // Shape arithmetic and reshaped weights become constants, so that all later passes see them as such.
     ("constant_fold", constant_fold::run),
+    // What stands between dequantize and quantize becomes integer arithmetic, before anything moves into or out of it.
+    ("quantized", quantized::run),
     // Normalization goes into weights while convolutions still stand as imported.
     ("batch_norm_fold", batch_norm_fold::run),
     // Operations that do nothing go, and what can be said in several ways is said in one.
