@@ -46,7 +46,7 @@ impl PerTensor {
     pub(super) fn quantize(&self, number: f32) -> i32 {
         let (least, most) = self.range();
         let scaled = (number * (1.0 / self.scale)).round_ties_even();
-        ((scaled as i64) + i64::from(self.zero)).clamp(least.into(), most.into()) as i32
+        (scaled as i64).saturating_add(self.zero.into()).clamp(least.into(), most.into()) as i32
     }
 }
 
