@@ -5,7 +5,7 @@ use mlp_bundle::{DType, Scalar};
 use std::sync::Arc;
 
 /// A dense row-major tensor. Cloning shares the bytes.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Tensor {
     dtype: DType,
     shape: Vec<u64>,
