@@ -168,33 +168,50 @@ pub(crate) unsafe fn finish_f32<S: Simd, const NV: usize>(f: FinishF32, sums: [S
     }
 }
 
-/// What [`finish_i8`] needs, in locals: stores to the output might otherwise change what is read through references.
+/// What [`finish_i8`] needs, in registers or on the stack: stores to the output might otherwise change what is read through references.
 #[derive(Clone, Copy)]
-pub(crate) struct BytesOf<'a> {
+pub(crate) struct BytesOf<'a, S: Simd> {
     finish: FinishI8<'a>,
     scale: *const f32,
-    zero: i32,
-    lo: i32,
-    hi: i32,
+    /// The zero point and the clamp of the requantization, and of the result.
+    inner: [i32; 3],
+    clamp: S::Clamp,
 }
 
-impl<'a> BytesOf<'a> {
+impl<'a, S: Simd> BytesOf<'a, S> {
+    /// # Safety
+    /// The CPU runs `S`.
     #[inline(always)]
-    pub(crate) fn new(finish: &FinishI8<'a>) -> BytesOf<'a> {
-        let q = finish.requantization;
-        BytesOf { finish: *finish, scale: q.scale.as_ptr(), zero: q.zero, lo: q.lo, hi: q.hi }
+    pub(crate) unsafe fn new(finish: &FinishI8<'a>) -> BytesOf<'a, S> {
+        let (q, a) = (finish.requantization, &finish.add);
+        let [zero, lo, hi] = if finish.residual.is_null() { [q.zero, q.lo, q.hi] } else { [a.zero, a.lo, a.hi] };
+        // SAFETY: the caller's promise.
+        let clamp = unsafe { S::clamp(zero, lo, hi) };
+        BytesOf { finish: *finish, scale: q.scale.as_ptr(), inner: [q.zero, q.lo, q.hi], clamp }
+    }
+
+    /// Whether rows of `cols` channels in `NV` vectors take the short way.
+    #[inline(always)]
+    pub(crate) fn is_plain<const NV: usize>(&self, cols: usize) -> bool {
+        self.finish.residual.is_null() && cols >= NV * S::LANES
     }
 }
 
-/// As [`finish_f32`], for bytes.
+/// As [`finish_f32`], for bytes; `PLAIN` where [`BytesOf::is_plain`].
 ///
 /// # Safety
-/// `f` covers the pixel and the channels; a residual has `LANES` readable bytes at every vector.
+/// `b` covers the pixel and the channels; a residual has `LANES` readable bytes at every vector.
 #[inline(always)]
-pub(crate) unsafe fn finish_i8<S: Simd, const NV: usize>(b: BytesOf<'_>, sums: [S::I; NV], pixel: usize, channel: usize, cols: usize) {
+pub(crate) unsafe fn finish_i8<S: Simd, const NV: usize, const PLAIN: bool>(
+    b: &BytesOf<'_, S>,
+    sums: [S::I; NV],
+    pixel: usize,
+    channel: usize,
+    cols: usize,
+) {
     // SAFETY: as the caller vouches; scale and multiplier are padded past the last vector.
     unsafe {
-        let f = b.finish;
+        let f = &b.finish;
         let out = f.out.wrapping_add(pixel * f.out_pixel + channel);
         // An `f32` estimate decides, but where some lane is too near to a tie: then all take the integers' way.
         let mut v = sums;
@@ -202,33 +219,31 @@ pub(crate) unsafe fn finish_i8<S: Simd, const NV: usize>(b: BytesOf<'_>, sums: [
         for j in 0..NV {
             let estimate = S::mul(S::to_float(sums[j]), S::load(b.scale.add(channel + j * S::LANES)));
             v[j] = S::to_int(estimate);
-            worst = S::max(worst, S::abs(S::sub(estimate, S::to_float(v[j]))));
+            let off = S::abs(S::sub(estimate, S::to_float(v[j])));
+            worst = if j == 0 { off } else { S::max(worst, off) };
         }
         if S::any_above(worst, DECIDED) {
             for j in 0..NV {
                 v[j] = requantized_exactly::<S>(f.requantization, sums[j], channel + j * S::LANES);
             }
         }
-        let (mut zero, mut lo, mut hi) = (b.zero, b.lo, b.hi);
-        if !f.residual.is_null() {
-            let residual = f.residual.wrapping_add(pixel * f.residual_pixel + channel);
-            for j in 0..NV {
-                let left = cols.saturating_sub(j * S::LANES).min(S::LANES);
-                if left > 0 {
-                    let x = S::imin(S::imax(S::iadd(v[j], S::isplat(zero)), S::isplat(lo)), S::isplat(hi));
-                    v[j] = add_residual::<S>(&f.add, x, S::load_bytes(residual.wrapping_add(j * S::LANES), f.add.signed, left));
-                }
-            }
-            (zero, lo, hi) = (f.add.zero, f.add.lo, f.add.hi);
+        if PLAIN {
+            S::store_clamped(out, v, b.clamp);
+            return;
         }
-        if cols >= NV * S::LANES {
-            S::store_clamped(out, v, zero, lo, hi);
-        } else {
-            for j in 0..NV {
-                let left = cols.saturating_sub(j * S::LANES).min(S::LANES);
-                if left > 0 {
+        for j in 0..NV {
+            let left = cols.saturating_sub(j * S::LANES).min(S::LANES);
+            if left > 0 {
+                if !f.residual.is_null() {
+                    let [zero, lo, hi] = b.inner;
+                    let residual = f.residual.wrapping_add(pixel * f.residual_pixel + channel + j * S::LANES);
                     let x = S::imin(S::imax(S::iadd(v[j], S::isplat(zero)), S::isplat(lo)), S::isplat(hi));
-                    S::store_bytes(out.wrapping_add(j * S::LANES), x, left);
+                    v[j] = add_residual::<S>(&f.add, x, S::load_bytes(residual, f.add.signed, left));
+                }
+                if left < S::LANES {
+                    S::store_clamped_first(out.wrapping_add(j * S::LANES), v[j], b.clamp, left);
+                } else {
+                    S::store_clamped(out.wrapping_add(j * S::LANES), [v[j]], b.clamp);
                 }
             }
         }
