@@ -22,7 +22,7 @@ pub(crate) unsafe fn convert(format: DotFormat, p: &Pixels) {
     // SAFETY: the caller's promise.
     unsafe {
         match (format, p.signed) {
-            (DotFormat::PairsI16, false) => pixels(p, |b| i16::from(b)),
+            (DotFormat::PairsI16, false) => pixels(p, i16::from),
             (DotFormat::PairsI16, true) => pixels(p, |b| i16::from(b as i8)),
             (DotFormat::QuadsU8, false) | (DotFormat::QuadsI8, true) => pixels(p, |b| b),
             (DotFormat::QuadsU8, true) | (DotFormat::QuadsI8, false) => pixels(p, |b| b ^ 0x80),
