@@ -395,7 +395,12 @@ impl<'a> Emitter<'a> {
     fn store(&mut self, access: &Access, value: Value) -> Result<(), String> {
         let facts = self.facts;
         let spread = self.axes.store_spread(access, self.bindings.get(access.buffer).shift, &|id| facts.is_wide(id));
-        let value = if spread == Spread::Same { value.text.clone() } else { value.splat() };
+        let value = match (spread, value.wide) {
+            (Spread::Same, false) => value.text,
+            // Only a lane axis of one point may be missing in a store.
+            (Spread::Same, true) => format!("{}[0]", value.text),
+            (_, _) => value.splat(),
+        };
         let value = if literal_like(&value) { self.bind(&value) } else { value };
         match spread {
             Spread::Quad => {

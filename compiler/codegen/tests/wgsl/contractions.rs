@@ -93,7 +93,11 @@ impl Case {
              dilation {} x {} pad {} x {}",
             self.pixel, self.offset, self.out_c, stride[0], stride[1], dilation[0], dilation[1], pad[0], pad[1],
         );
-        let place = format!("at {} [1*i0 of {pixels} by {}, 1*i1 of {} by 1]", self.out[1], self.out[0], self.out_c);
+        let mut place = format!("at {} [1*i0 of {pixels} by {}, 1*i1 of {} by 1]", self.out[1], self.out[0], self.out_c);
+        if self.out_c == 1 {
+            // An axis of one point need not be named.
+            place = place.replace(", 1*i1 of 1 by 1", "");
+        }
         text.push_str(&self.epilogue(&place));
         text
     }
@@ -157,6 +161,7 @@ fn pointwise_convolutions() {
         // Many channels, so that integer sums are carried over.
         Case { size: [3, 5, 700], pixel: 700, out_c: 8, out: [8, 0], ..BASE },
         Case { batch: 3, stride: [2, 2], residual: true, ..BASE },
+        Case { out_c: 1, out: [1, 0], residual: true, ..BASE },
     ]));
 }
 
