@@ -167,8 +167,10 @@ impl Splitter<'_> {
                 _ => self.at += 1,
             }
         }
-        let text = self.source[start..self.at].trim_end();
-        let span = Span::new(start, start + text.len());
+        // Brackets at the end of the line were hardly meant to be in the string; counting them keeps this the only error.
+        let text = self.source[start + 1..self.at].trim_end_matches([' ', '\t', '\r', ',', '(', ')', '[', ']', '{', '}']);
+        self.at = start + 1 + text.len();
+        let span = Span::new(start, self.at);
         self.report(
             Diagnostic::new(Code::E0002, "this string is not closed")
                 .mark(span, "a string ends on the line where it starts")

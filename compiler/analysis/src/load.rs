@@ -5,7 +5,7 @@ use crate::program::SourceFile;
 use crate::scope::Scope;
 use crate::{EDITION, stdlib, world};
 use mlp_syntax::ast::{Edition, File, Item, Use, UseSource};
-use mlp_syntax::{Code, Diagnostic, FileId, LineIndex, Location, Span, closest, parse};
+use mlp_syntax::{Code, Diagnostic, FileId, LineIndex, Location, MAX_SOURCE_BYTES, Span, closest, parse};
 use std::collections::HashMap;
 use std::rc::Rc;
 
@@ -60,7 +60,7 @@ impl Loader<'_, '_> {
         let broken = tree.items.iter().any(|item| matches!(item, Item::Broken(header) if header.keyword.text == "edition"));
         match editions.next() {
             Some((index, edition)) => self.first_edition(file, index, edition),
-            None if broken => {}
+            None if broken || self.checker.files[file.0 as usize].text.len() > MAX_SOURCE_BYTES => {}
             None => {
                 let start = at(file, Span::new(0, 0));
                 self.checker.report(

@@ -299,6 +299,7 @@ impl Matching<'_, '_> {
             }
             let place = at(self.file, node.ty.span);
             let what = if is_input { "input" } else { "output" };
+            let fixed = fix_text(&declared, actual);
             let shown = self.checker.show(&Type::Tensor(declared));
             self.checker.report(
                 Diagnostic::new(
@@ -307,7 +308,7 @@ impl Matching<'_, '_> {
                 )
                 .label(place, remark)
                 .help("declare it as the file has it")
-                .fix(place, fix_text(actual)),
+                .fix(place, fixed),
             );
         }
     }
@@ -364,22 +365,20 @@ impl Matching<'_, '_> {
     }
 }
 
-/// The file's type as the language writes it; symbols that are no words get letters.
-fn fix_text(port: &SignaturePort) -> String {
+/// The file's type as the language writes it. Where the file leaves a size open, what is declared stays.
+fn fix_text(declared: &TensorType, port: &SignaturePort) -> String {
     let is_word = |name: &str| {
-        !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') && !name.starts_with(|c: char| c.is_ascii_digit())
+        let starts = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+        starts && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
     };
-    let dims: Vec<String> = port
-        .dims
-        .iter()
-        .enumerate()
-        .map(|(index, dim)| match dim {
-            SignatureDim::Const(size) => size.to_string(),
-            SignatureDim::Symbol(name) if is_word(name) => name.clone(),
-            _ => format!("D{index}"),
-        })
-        .collect();
-    format!("{}[{}]", port.dtype, dims.join(", "))
+    let same_rank = declared.dims.len() == port.dims.len();
+    let dims = port.dims.iter().enumerate().map(|(index, dim)| match (dim, declared.dims.get(index)) {
+        (SignatureDim::Const(size), _) => size.to_string(),
+        (_, Some(declared)) if same_rank => declared.to_string(),
+        (SignatureDim::Symbol(name), _) if is_word(name) => name.clone(),
+        _ => format!("D{index}"),
+    });
+    format!("{}[{}]", port.dtype, dims.collect::<Vec<_>>().join(", "))
 }
 
 fn plural(count: usize) -> &'static str {

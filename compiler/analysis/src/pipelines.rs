@@ -1,6 +1,6 @@
 //! Pipelines: signatures first, then bodies, so that order in a file does not matter.
 
-use crate::checker::{Checker, at, unknown_name};
+use crate::checker::{Checker, at};
 use crate::expressions::BodyChecker;
 use crate::program::{Body, Intrinsic, Local, Param};
 use crate::signature::{self, SignatureNames};
@@ -51,31 +51,28 @@ fn declare(checker: &mut Checker<'_>, file: FileId, index: usize, node: &ast::Pi
     }
     names.declaring = false;
     let result = signature::resolve(checker, file, &node.result, &mut names);
-    check_bound(checker, file, &params, &result, node);
+    let result = if is_bound(checker, file, &params, &result, node) { result } else { Type::Unknown };
     checker.pipelines[index].params = params;
     checker.pipelines[index].result = result;
 }
 
-/// Every symbol of the result must be a symbol of a parameter.
-fn check_bound(checker: &mut Checker<'_>, file: FileId, params: &[Param], result: &Type, node: &ast::Pipeline) {
+/// True where every symbol of the result is a symbol of a parameter; others are reported.
+fn is_bound(checker: &mut Checker<'_>, file: FileId, params: &[Param], result: &Type, node: &ast::Pipeline) -> bool {
     let mut bound = Vec::new();
     params.iter().for_each(|param| symbols(&param.ty, &mut bound));
     let mut used = Vec::new();
     symbols(result, &mut used);
-    for dim in used {
-        if !bound.contains(&dim) {
-            let names: Vec<String> = bound.iter().map(ToString::to_string).collect();
-            let message = format!("no parameter says how large `{dim}` is");
-            let diagnostic =
-                unknown_name(Code::E0212, message, &dim.to_string(), at(file, node.result.span), names.iter().map(String::as_str));
-            let diagnostic = mlp_syntax::Diagnostic { fix: None, ..diagnostic };
-            checker.report(if diagnostic.help.is_some() {
-                diagnostic
-            } else {
-                diagnostic.help("use a symbol of a parameter, or a number")
-            });
-        }
+    used.retain(|dim| !bound.contains(dim));
+    for dim in &used {
+        let names: Vec<String> = bound.iter().map(|dim| format!("`{dim}`")).collect();
+        let help = if names.is_empty() { "write a number".to_owned() } else { format!("the parameters have {}", names.join(", ")) };
+        checker.report(
+            Diagnostic::new(Code::E0212, format!("no parameter says how large `{dim}` is"))
+                .label(at(file, node.result.span), format!("`{dim}` stands only here"))
+                .help(help),
+        );
     }
+    used.is_empty()
 }
 
 /// The symbols and rests of a type.

@@ -146,7 +146,7 @@ impl Builder<'_> {
         let kind = match pair.as_rule() {
             Rule::word => ExprKind::Name(pair.as_str().to_owned()),
             Rule::string => ExprKind::Text(self.text(&pair).value),
-            Rule::number => ExprKind::Number(self.number(pair)?),
+            Rule::number => self.number(pair).map_or(ExprKind::Broken, ExprKind::Number),
             Rule::size => self.size(pair.as_str(), span),
             Rule::group => return self.expr(Cursor::new(pair).seek(Rule::expr)?),
             Rule::list => return self.list(pair, span),
@@ -196,6 +196,7 @@ impl Builder<'_> {
         }
     }
 
+    /// A number with its unit; none where either is reported as wrong.
     pub(super) fn number(&mut self, pair: Pair<'_, Rule>) -> Option<Number> {
         let span = self.span(&pair);
         let mut cursor = Cursor::new(pair);
@@ -207,16 +208,15 @@ impl Builder<'_> {
                     .mark(span, "a number is at most about 1.8e308")
                     .help("write a smaller number"),
             );
+            return None;
         }
-        let unit = cursor.next_if(Rule::unit).and_then(|pair| {
+        let Some(pair) = cursor.next_if(Rule::unit) else { return Some(Number { value, unit: None }) };
+        let unit = units::find(pair.as_str());
+        if unit.is_none() {
             let at = self.span(&pair);
-            let found = units::find(pair.as_str());
-            if found.is_none() {
-                self.unknown_unit(pair.as_str(), at);
-            }
-            found
-        });
-        Some(Number { value: if value.is_finite() { value } else { 0.0 }, unit })
+            self.unknown_unit(pair.as_str(), at);
+        }
+        Some(Number { value, unit: Some(unit?) })
     }
 
     fn unknown_unit(&mut self, symbol: &str, at: Span) {
@@ -234,17 +234,19 @@ impl Builder<'_> {
         Span { start: span.start, end: span.start + pair.as_str().trim_end().len() as u32 }
     }
 
-    /// A node over children of that height; a tree that grows too high is reported and dropped.
+    /// A node over children of that height; a tree that grows too high is dropped, and reported once an item.
     fn node(&mut self, kind: ExprKind, span: Span, children: u16) -> Expr {
         let height = children + 1;
         if height <= MAX_HEIGHT {
             return Expr { kind, span, height };
         }
-        self.report(
-            Diagnostic::new(Code::E0005, format!("more than {MAX_HEIGHT} operations hang together here"))
-                .mark(span, "this expression is too long")
-                .help("give a part of it a name of its own"),
-        );
+        if !std::mem::replace(&mut self.overgrown, true) {
+            self.report(
+                Diagnostic::new(Code::E0005, format!("more than {MAX_HEIGHT} operations hang together here"))
+                    .mark(span, "this expression is too long")
+                    .help("give a part of it a name of its own"),
+            );
+        }
         Expr { kind: ExprKind::Broken, span, height: 0 }
     }
 }

@@ -15,17 +15,20 @@ pub(crate) struct Builder<'a> {
     pub(crate) source: &'a str,
     /// Where the item that is being built starts in the file; pest counts from there.
     base: usize,
+    /// An expression of this item was too high, which is reported.
+    overgrown: bool,
     diagnostics: Vec<Diagnostic>,
 }
 
 impl<'a> Builder<'a> {
     pub(crate) fn new(source: &'a str, diagnostics: Vec<Diagnostic>) -> Builder<'a> {
-        Builder { source, base: 0, diagnostics }
+        Builder { source, base: 0, overgrown: false, diagnostics }
     }
 
     /// Sets where the next item starts.
     pub(crate) fn at(&mut self, base: usize) -> &mut Builder<'a> {
         self.base = base;
+        self.overgrown = false;
         self
     }
 

@@ -7,12 +7,16 @@
 use crate::finish::{FinishF32, FinishI8, Raw};
 use crate::simd::DotFormat;
 use crate::table::{Kernels, MAX_COLS};
+use crate::tile::convert::Pixels;
 use crate::tile::matrix::{FinishInt, Tile};
 use crate::window::Window;
 use std::ops::Range;
 
-/// Bytes of input that a block aims at: half of a small second-level cache.
-const BLOCK_BYTES: usize = 192 * 1024;
+/// Bytes of input that a block has at least, where there are as many: about a first-level cache.
+const MIN_BLOCK_BYTES: usize = 40 * 1024;
+
+/// Bytes of input that a block aims at where weights are many, since each block reads all of them: part of a second-level cache.
+const MAX_BLOCK_BYTES: usize = 192 * 1024;
 
 /// Pixels that a block has at most, so that work can be spread and the table of pointers stays small.
 const BLOCK_PIXELS: usize = 1024;
@@ -158,7 +162,9 @@ impl Contraction {
         let columns = split_columns(window.out_c, kernels.unit);
         let bytes_per_row = window.stride[0] * row_bytes.max(window.out_w * tap_bytes);
         let most = (BLOCK_PIXELS / window.out_w).max(1);
-        let mut block_rows = (BLOCK_BYTES / bytes_per_row.max(1)).clamp(1, most).min(window.out_h.max(1));
+        let weight_bytes = kh * kw * tap_bytes * window.out_c;
+        let block_bytes = (weight_bytes / 4).clamp(MIN_BLOCK_BYTES, MAX_BLOCK_BYTES);
+        let mut block_rows = (block_bytes / bytes_per_row.max(1)).clamp(1, most).min(window.out_h.max(1));
         if threads > 1 {
             block_rows = block_rows.min(window.out_h.div_ceil(threads).max(1)).max(24_usize.div_ceil(window.out_w).min(block_rows));
         }
@@ -433,43 +439,18 @@ impl Contraction {
                     }
                 }
                 Input::Bytes { signed, .. } => {
-                    let padded = w.in_c.next_multiple_of(4);
-                    let from = input.add(first);
-                    // Dense pixels are one run.
-                    let (runs, from_step, to_step, len) = if w.in_pixel == w.in_c && padded == w.in_c {
-                        (1, 0, 0, pixels * w.in_c)
-                    } else {
-                        (pixels, w.in_pixel, padded, w.in_c)
-                    };
-                    for i in 0..runs {
-                        let from = core::slice::from_raw_parts(from.add(i * from_step), len);
-                        let at = to.add(i * to_step * self.kernels.dot.channel_bytes());
-                        let room = if runs == 1 { len } else { padded };
-                        match (self.kernels.dot, signed) {
-                            (DotFormat::PairsI16, false) => convert(from, core::slice::from_raw_parts_mut(at.cast(), room), i16::from),
-                            (DotFormat::PairsI16, true) => {
-                                convert(from, core::slice::from_raw_parts_mut(at.cast(), room), |b| i16::from(b as i8))
-                            }
-                            (DotFormat::QuadsU8, false) | (DotFormat::QuadsI8, true) => {
-                                convert(from, core::slice::from_raw_parts_mut(at, room), |b| b);
-                            }
-                            _ => convert(from, core::slice::from_raw_parts_mut(at, room), |b| b ^ 0x80),
-                        }
-                    }
+                    (self.kernels.convert)(&Pixels {
+                        from: input.add(first),
+                        to,
+                        count: pixels,
+                        channels: w.in_c,
+                        pixel: w.in_pixel,
+                        signed,
+                    });
                 }
             }
         }
     }
-}
-
-/// Converts `from` into the front of `to` and fills the rest with zeros.
-#[inline(always)]
-fn convert<T: Default + Copy>(from: &[u8], to: &mut [T], f: impl Fn(u8) -> T) {
-    let (front, rest) = to.split_at_mut(from.len());
-    for (to, &from) in front.iter_mut().zip(from) {
-        *to = f(from);
-    }
-    rest.fill(T::default());
 }
 
 /// Input columns, padding included, that the outputs of a row read.

@@ -3,10 +3,10 @@
 //! A run of channels is so short that the input rows which an output row reads, and the run's weights, stay in the second-level cache from one row to the next.
 
 use crate::finish::{FinishF32, FinishI8, Raw};
-use crate::table::{Kernels, RowF32, RowFormat};
+use crate::table::{Kernels, RowF32, RowFormat, RowI8};
 use crate::tile::depthwise::RowTile;
 use crate::tile::matrix::FinishInt;
-use crate::tile::stencil::STENCIL_PIXELS;
+use crate::tile::stencil::{MAX_EXACT_TAPS, STENCIL_PIXELS};
 use crate::window::Window;
 use std::ops::Range;
 
@@ -26,8 +26,8 @@ pub struct DepthwiseConv {
     window: Window,
     element: usize,
     signed: bool,
-    /// Repacked weights of bytes; `f32` weights are the plan's own.
-    repacked: Vec<i16>,
+    /// Repacked weights of bytes: `f32`, or pairs of `i16`; `f32` weights are the plan's own.
+    repacked: Vec<u32>,
     init: Vec<u32>,
     /// What taps outside the input read: one pixel.
     padding: Vec<u8>,
@@ -35,7 +35,7 @@ pub struct DepthwiseConv {
     spans: Vec<Span>,
     /// Of each span, what it reads of an input row, in the order of its tile's pointers: bytes from the row's first pixel, or [`OUTSIDE`].
     columns: Vec<usize>,
-    /// Which of [`Kernels::stencils`] fits.
+    /// Which of [`Kernels::stencils_f32`] or [`Kernels::stencils_i8`] fits.
     stencil: Option<usize>,
     /// Channels of a run, a multiple of 16.
     run: usize,
@@ -80,12 +80,23 @@ impl DepthwiseConv {
         let mut made = DepthwiseConv::new(kernels, window, 1, signed, pad_value as u8, init);
         let (taps, padded) = (window.kernel[0] * window.kernel[1], window.out_c.next_multiple_of(16));
         let weight = |tap: usize, c: usize| i16::from(weights[tap * padded + c] as i8);
-        made.repacked = match kernels.row_format {
-            RowFormat::Taps => (0..taps).flat_map(|tap| (0..padded).map(move |c| weight(tap, c))).collect(),
-            RowFormat::TapPairs => {
-                let pair = |first: usize, c: usize| [weight(first, c), if first + 1 < taps { weight(first + 1, c) } else { 0 }];
-                let block = |c: usize| (0..taps).step_by(2).flat_map(move |first| (c..c + 16).flat_map(move |c| pair(first, c)));
-                (0..padded).step_by(16).flat_map(block).collect()
+        let pair = |first: i16, second: i16| u32::from(first as u16) | u32::from(second as u16) << 16;
+        made.repacked = if made.stencil.is_some() {
+            (0..taps * padded).map(|i| f32::from(weights[i] as i8).to_bits()).collect()
+        } else {
+            match kernels.row_format {
+                RowFormat::Taps => (0..taps)
+                    .flat_map(|tap| (0..padded).step_by(2).map(move |c| (tap, c)))
+                    .map(|(tap, c)| pair(weight(tap, c), weight(tap, c + 1)))
+                    .collect(),
+                RowFormat::TapPairs => {
+                    let next = |tap: usize, c: usize| if tap + 1 < taps { weight(tap + 1, c) } else { 0 };
+                    let blocks = (0..padded).step_by(16).flat_map(|block| (0..taps).step_by(2).map(move |tap| (block, tap)));
+                    blocks
+                        .flat_map(|(block, tap)| (block..block + 16).map(move |c| (tap, c)))
+                        .map(|(tap, c)| pair(weight(tap, c), next(tap, c)))
+                        .collect()
+                }
             }
         };
         made
@@ -95,7 +106,8 @@ impl DepthwiseConv {
         init.resize(window.out_c.next_multiple_of(16), 0);
         let padding = vec![pad; window.out_c.next_multiple_of(16) * element];
         let [_, kw] = window.kernel;
-        let fits = element == 4 && matches!(kw, 3 | 5) && matches!(window.stride[1], 1 | 2) && window.dilation[1] == 1;
+        let exact = element == 4 || window.kernel[0] * kw < MAX_EXACT_TAPS;
+        let fits = exact && matches!(kw, 3 | 5) && matches!(window.stride[1], 1 | 2) && window.dilation[1] == 1;
         let stencil = fits.then(|| kw - 3 + window.stride[1] - 1);
         let (spans, columns) = spans(&window, element, stencil.is_some());
         let [kh, kw] = window.kernel;
@@ -146,7 +158,7 @@ impl DepthwiseConv {
     pub unsafe fn run_i8(&self, items: Range<usize>, buffers: &DepthwiseBuffers, finish: &FinishI8<'_>) {
         let finish = FinishInt::Bytes(*finish);
         // SAFETY: the caller's promise.
-        unsafe { self.each_tile(items, buffers, |pixels, tile| self.kernels.rows_i8[pixels - 1](tile, &finish)) }
+        unsafe { self.each_tile(items, buffers, |pixels, tile| self.row_i8(pixels)(tile, &finish)) }
     }
 
     /// Runs `items` and hands the sums (`f32` or `i32`) of each tile to `then`.
@@ -166,7 +178,7 @@ impl DepthwiseConv {
                     let finish = FinishF32 { out: base.cast(), out_pixel: stride, residual: core::ptr::null(), residual_pixel: 0, lo, hi };
                     self.row_f32(pixels)(tile, &finish);
                 } else {
-                    self.kernels.rows_i8[pixels - 1](tile, &FinishInt::Sums(base.cast(), stride));
+                    self.row_i8(pixels)(tile, &FinishInt::Sums(base.cast(), stride));
                 }
             }
             then(Raw { at, stride, pixel: tile.pixel, rows: pixels, channel: tile.from, cols: tile.to - tile.from });
@@ -219,8 +231,15 @@ impl DepthwiseConv {
 
     fn row_f32(&self, pixels: usize) -> RowF32 {
         match self.stencil {
-            Some(stencil) => self.kernels.stencils[stencil][pixels - 1],
+            Some(stencil) => self.kernels.stencils_f32[stencil][pixels - 1],
             None => self.kernels.rows_f32[pixels - 1],
+        }
+    }
+
+    fn row_i8(&self, pixels: usize) -> RowI8 {
+        match self.stencil {
+            Some(stencil) => self.kernels.stencils_i8[stencil][pixels - 1],
+            None => self.kernels.rows_i8[pixels - 1],
         }
     }
 

@@ -36,8 +36,8 @@ pub struct FinishI8<'a> {
     pub add: ResidualAdd,
 }
 
-/// `clamp(round_half_even((x * x_mult + r * r_mult + offset) / 2^shift) + zero, lo, hi)`, with `x` the requantized sum and `r` the residual. All of it must
-/// stay inside 31 bits, whatever bytes `x` and `r` are: [`ResidualAdd::is_exact`].
+/// `clamp(round_half_even((x * x_mult + r * r_mult + offset) / 2^shift) + zero, lo, hi)`, with `x` the requantized sum and `r` the residual; products
+/// and sums wrap in `i32`. [`ResidualAdd::is_valid`] must hold.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ResidualAdd {
     /// Whether the residual is `i8` rather than `u8`.
@@ -48,7 +48,7 @@ pub struct ResidualAdd {
     pub r_mult: i32,
     /// Added to the products: what the zero points make.
     pub offset: i32,
-    /// Binary places of the factors, `1..=31`.
+    /// Binary places of the factors, `2..=30`.
     pub shift: u32,
     /// Zero point of the result.
     pub zero: i32,
@@ -59,11 +59,10 @@ pub struct ResidualAdd {
 }
 
 impl ResidualAdd {
-    /// Whether 32 bits hold every step.
-    pub fn is_exact(&self) -> bool {
-        let wide = |x: i32| i64::from(x).abs();
-        let most = 512 * wide(self.x_mult) + 255 * wide(self.r_mult) + wide(self.offset);
-        (1..=31).contains(&self.shift) && most + (1 << (self.shift - 1)) < 1 << 31 && wide(self.zero) <= 1024 && self.lo <= self.hi
+    /// Whether the tiles' 32-bit steps compute it: the shift is in its range, the zero point and the limits are near 0.
+    pub fn is_valid(&self) -> bool {
+        let near = |x: i32| (-MAX_SPAN..=MAX_SPAN).contains(&x);
+        (2..=30).contains(&self.shift) && near(self.zero) && near(self.lo) && near(self.hi) && self.lo <= self.hi
     }
 }
 
@@ -86,19 +85,15 @@ const MAX_SPAN: i32 = 512;
 const DECIDED: f32 = 0.5 - 2e-4;
 
 impl Requantization {
-    /// Per channel multipliers with one shift. `None` where the exact fast form does not hold: a factor of 1 or more, or results further from
-    /// the zero point than 512; the caller then computes the general form.
-    pub fn new(multiplier: &[i32], shift: u32, zero: i32, lo: i32, hi: i32) -> Option<Requantization> {
+    /// Per channel multipliers with one shift, for sums of at most `bound(channel)` in magnitude. `None` where the exact fast form does not hold: a quotient may leave 32 bits, or
+    /// results be further from the zero point than 512; the caller then computes the general form.
+    pub fn new(multiplier: &[i32], shift: u32, zero: i32, lo: i32, hi: i32, bound: impl Fn(usize) -> u64) -> Option<Requantization> {
         let scale = |m: i32| f64::from(m) / (2.0_f64).powi(shift as i32);
-        let near = |limit: i32| (-MAX_SPAN..=MAX_SPAN).contains(&limit.saturating_sub(zero));
-        let sound = (1..=62).contains(&shift)
-            && lo <= hi
-            && near(lo)
-            && near(hi)
-            && near(0)
-            && (-512..=512).contains(&lo)
-            && (-512..=512).contains(&hi);
-        if !sound || multiplier.iter().any(|&m| scale(m).abs() > 0.999) {
+        let near = |x: i32| (-MAX_SPAN..=MAX_SPAN).contains(&x);
+        let limits = [lo, hi].into_iter().all(|limit| near(limit) && near(limit.saturating_sub(zero)));
+        let sound = (1..=62).contains(&shift) && lo <= hi && near(zero) && limits;
+        let greatest = |(c, &m): (usize, &i32)| scale(m).abs() * bound(c).min(1 << 31) as f64;
+        if !sound || multiplier.iter().enumerate().map(greatest).any(|most| most > f64::from(i32::MAX - 4096)) {
             return None;
         }
         // Past the last channel tiles compute on zeros.
@@ -168,33 +163,50 @@ pub(crate) unsafe fn finish_f32<S: Simd, const NV: usize>(f: FinishF32, sums: [S
     }
 }
 
-/// What [`finish_i8`] needs, in locals: stores to the output might otherwise change what is read through references.
+/// What [`finish_i8`] needs, in registers or on the stack: stores to the output might otherwise change what is read through references.
 #[derive(Clone, Copy)]
-pub(crate) struct BytesOf<'a> {
+pub(crate) struct BytesOf<'a, S: Simd> {
     finish: FinishI8<'a>,
     scale: *const f32,
-    zero: i32,
-    lo: i32,
-    hi: i32,
+    /// The zero point and the clamp of the requantization, and of the result.
+    inner: [i32; 3],
+    clamp: S::Clamp,
 }
 
-impl<'a> BytesOf<'a> {
+impl<'a, S: Simd> BytesOf<'a, S> {
+    /// # Safety
+    /// The CPU runs `S`.
     #[inline(always)]
-    pub(crate) fn new(finish: &FinishI8<'a>) -> BytesOf<'a> {
-        let q = finish.requantization;
-        BytesOf { finish: *finish, scale: q.scale.as_ptr(), zero: q.zero, lo: q.lo, hi: q.hi }
+    pub(crate) unsafe fn new(finish: &FinishI8<'a>) -> BytesOf<'a, S> {
+        let (q, a) = (finish.requantization, &finish.add);
+        let [zero, lo, hi] = if finish.residual.is_null() { [q.zero, q.lo, q.hi] } else { [a.zero, a.lo, a.hi] };
+        // SAFETY: the caller's promise.
+        let clamp = unsafe { S::clamp(zero, lo, hi) };
+        BytesOf { finish: *finish, scale: q.scale.as_ptr(), inner: [q.zero, q.lo, q.hi], clamp }
+    }
+
+    /// Whether rows of `cols` channels in `NV` vectors take the short way.
+    #[inline(always)]
+    pub(crate) fn is_plain<const NV: usize>(&self, cols: usize) -> bool {
+        self.finish.residual.is_null() && cols >= NV * S::LANES
     }
 }
 
-/// As [`finish_f32`], for bytes.
+/// As [`finish_f32`], for bytes; `PLAIN` where [`BytesOf::is_plain`].
 ///
 /// # Safety
-/// `f` covers the pixel and the channels; a residual has `LANES` readable bytes at every vector.
+/// `b` covers the pixel and the channels; a residual has `LANES` readable bytes at every vector.
 #[inline(always)]
-pub(crate) unsafe fn finish_i8<S: Simd, const NV: usize>(b: BytesOf<'_>, sums: [S::I; NV], pixel: usize, channel: usize, cols: usize) {
+pub(crate) unsafe fn finish_i8<S: Simd, const NV: usize, const PLAIN: bool>(
+    b: &BytesOf<'_, S>,
+    sums: [S::I; NV],
+    pixel: usize,
+    channel: usize,
+    cols: usize,
+) {
     // SAFETY: as the caller vouches; scale and multiplier are padded past the last vector.
     unsafe {
-        let f = b.finish;
+        let f = &b.finish;
         let out = f.out.wrapping_add(pixel * f.out_pixel + channel);
         // An `f32` estimate decides, but where some lane is too near to a tie: then all take the integers' way.
         let mut v = sums;
@@ -202,33 +214,31 @@ pub(crate) unsafe fn finish_i8<S: Simd, const NV: usize>(b: BytesOf<'_>, sums: [
         for j in 0..NV {
             let estimate = S::mul(S::to_float(sums[j]), S::load(b.scale.add(channel + j * S::LANES)));
             v[j] = S::to_int(estimate);
-            worst = S::max(worst, S::abs(S::sub(estimate, S::to_float(v[j]))));
+            let off = S::abs(S::sub(estimate, S::to_float(v[j])));
+            worst = if j == 0 { off } else { S::max(worst, off) };
         }
         if S::any_above(worst, DECIDED) {
             for j in 0..NV {
                 v[j] = requantized_exactly::<S>(f.requantization, sums[j], channel + j * S::LANES);
             }
         }
-        let (mut zero, mut lo, mut hi) = (b.zero, b.lo, b.hi);
-        if !f.residual.is_null() {
-            let residual = f.residual.wrapping_add(pixel * f.residual_pixel + channel);
-            for j in 0..NV {
-                let left = cols.saturating_sub(j * S::LANES).min(S::LANES);
-                if left > 0 {
-                    let x = S::imin(S::imax(S::iadd(v[j], S::isplat(zero)), S::isplat(lo)), S::isplat(hi));
-                    v[j] = add_residual::<S>(&f.add, x, S::load_bytes(residual.wrapping_add(j * S::LANES), f.add.signed, left));
-                }
-            }
-            (zero, lo, hi) = (f.add.zero, f.add.lo, f.add.hi);
+        if PLAIN {
+            S::store_clamped(out, v, b.clamp);
+            return;
         }
-        if cols >= NV * S::LANES {
-            S::store_clamped(out, v, zero, lo, hi);
-        } else {
-            for j in 0..NV {
-                let left = cols.saturating_sub(j * S::LANES).min(S::LANES);
-                if left > 0 {
+        for j in 0..NV {
+            let left = cols.saturating_sub(j * S::LANES).min(S::LANES);
+            if left > 0 {
+                if !f.residual.is_null() {
+                    let [zero, lo, hi] = b.inner;
+                    let residual = f.residual.wrapping_add(pixel * f.residual_pixel + channel + j * S::LANES);
                     let x = S::imin(S::imax(S::iadd(v[j], S::isplat(zero)), S::isplat(lo)), S::isplat(hi));
-                    S::store_bytes(out.wrapping_add(j * S::LANES), x, left);
+                    v[j] = add_residual::<S>(&f.add, x, S::load_bytes(residual, f.add.signed, left));
+                }
+                if left < S::LANES {
+                    S::store_clamped_first(out.wrapping_add(j * S::LANES), v[j], b.clamp, left);
+                } else {
+                    S::store_clamped(out.wrapping_add(j * S::LANES), [v[j]], b.clamp);
                 }
             }
         }
@@ -261,8 +271,11 @@ unsafe fn add_residual<S: Simd>(a: &ResidualAdd, x: S::I, r: S::I) -> S::I {
         let x = S::imul(x, S::isplat(a.x_mult));
         let r = S::imul(r, S::isplat(a.r_mult));
         let sum = S::iadd(S::iadd(x, r), S::isplat(a.offset));
-        let odd = S::iand(S::ishr(sum, a.shift), S::isplat(1));
-        let half = S::isplat(((1_u32 << (a.shift - 1)) - 1) as i32);
-        S::ishr(S::iadd(S::iadd(sum, half), odd), a.shift)
+        // The quotient rounded down, and one more where the rest is past a half, or at a half of an odd quotient. No step leaves 32 bits.
+        let floor = S::ishr(sum, a.shift);
+        let rest = S::iand(sum, S::isplat((1 << a.shift) - 1));
+        let odd = S::iand(floor, S::isplat(1));
+        let up = S::ishr(S::iadd(S::iadd(rest, odd), S::isplat((1 << (a.shift - 1)) - 1)), a.shift);
+        S::iadd(floor, up)
     }
 }

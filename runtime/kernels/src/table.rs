@@ -3,6 +3,7 @@
 use crate::finish::FinishF32;
 use crate::isa::Isa;
 use crate::simd::{DotFormat, Simd};
+use crate::tile::convert::Pixels;
 use crate::tile::depthwise::RowTile;
 use crate::tile::matrix::{FinishInt, Tile};
 use crate::tile::stencil::STENCIL_PIXELS;
@@ -40,7 +41,11 @@ pub struct Kernels {
     /// `[pixels - 1]`.
     pub(crate) rows_i8: [RowI8; 4],
     /// For rows of 3 and of 5 taps and steps of 1 and of 2: `[(taps - 3) + (step - 1)][pixels - 1]`.
-    pub(crate) stencils: [[RowF32; STENCIL_PIXELS]; 4],
+    pub(crate) stencils_f32: [[RowF32; STENCIL_PIXELS]; 4],
+    /// Likewise.
+    pub(crate) stencils_i8: [[RowI8; STENCIL_PIXELS]; 4],
+    /// Converts pixels to [`Kernels::dot`].
+    pub(crate) convert: unsafe fn(&Pixels),
 }
 
 macro_rules! tiles {
@@ -48,27 +53,30 @@ macro_rules! tiles {
 }
 
 macro_rules! stencils {
-    ($kw:literal, $step:literal) => {
+    ($f:ident) => {
+        [stencils!($f, 3, 1), stencils!($f, 3, 2), stencils!($f, 5, 1), stencils!($f, 5, 2)]
+    };
+    ($f:ident, $kw:literal, $step:literal) => {
         [
-            stencil::<$kw, $step, 1>,
-            stencil::<$kw, $step, 2>,
-            stencil::<$kw, $step, 3>,
-            stencil::<$kw, $step, 4>,
-            stencil::<$kw, $step, 5>,
-            stencil::<$kw, $step, 6>,
-            stencil::<$kw, $step, 7>,
-            stencil::<$kw, $step, 8>,
+            $f::<$kw, $step, 1>,
+            $f::<$kw, $step, 2>,
+            $f::<$kw, $step, 3>,
+            $f::<$kw, $step, 4>,
+            $f::<$kw, $step, 5>,
+            $f::<$kw, $step, 6>,
+            $f::<$kw, $step, 7>,
+            $f::<$kw, $step, 8>,
         ]
     };
 }
 
-/// A module with the five families of functions compiled for `$features`, and their table.
+/// A module with the families of functions compiled for `$features`, and their table.
 macro_rules! tier {
     ($module:ident, $isa:expr, $simd:ty, $(#[$features:meta])?, $row_format:expr, $row_i8:path,
      $n1:literal: [$($m1:literal)*], $n2:literal: [$($m2:literal)*]) => {
         mod $module {
             use super::*;
-            use crate::tile::{depthwise, matrix};
+            use crate::tile::{depthwise, matrix, stencil};
 
             $(#[$features])?
             unsafe fn tile_f32<const MR: usize, const NV: usize>(t: &Tile, f: &FinishF32) {
@@ -86,9 +94,19 @@ macro_rules! tier {
                 unsafe { depthwise::row_f32::<$simd, P>(t, f) }
             }
             $(#[$features])?
-            unsafe fn stencil<const KW: usize, const STEP: usize, const P: usize>(t: &RowTile, f: &FinishF32) {
+            unsafe fn stencil_f32<const KW: usize, const STEP: usize, const P: usize>(t: &RowTile, f: &FinishF32) {
                 // SAFETY: as above.
-                unsafe { crate::tile::stencil::stencil_f32::<$simd, KW, STEP, P>(t, f) }
+                unsafe { stencil::stencil_f32::<$simd, KW, STEP, P>(t, f) }
+            }
+            $(#[$features])?
+            unsafe fn stencil_i8<const KW: usize, const STEP: usize, const P: usize>(t: &RowTile, f: &FinishInt<'_>) {
+                // SAFETY: as above.
+                unsafe { stencil::stencil_i8::<$simd, KW, STEP, P>(t, f) }
+            }
+            $(#[$features])?
+            unsafe fn convert(p: &Pixels) {
+                // SAFETY: as above.
+                unsafe { crate::tile::convert::convert(<$simd as Simd>::DOT, p) }
             }
             $(#[$features])?
             unsafe fn row_i8<const P: usize>(t: &RowTile, f: &FinishInt<'_>) {
@@ -104,7 +122,9 @@ macro_rules! tier {
                 tiles_i8: [tiles!(tile_i8, $n1: $($m1)*), tiles!(tile_i8, $n2: $($m2)*)],
                 rows_f32: [row_f32::<1>, row_f32::<2>, row_f32::<3>, row_f32::<4>],
                 rows_i8: [row_i8::<1>, row_i8::<2>, row_i8::<3>, row_i8::<4>],
-                stencils: [stencils!(3, 1), stencils!(3, 2), stencils!(5, 1), stencils!(5, 2)],
+                stencils_f32: stencils!(stencil_f32),
+                stencils_i8: stencils!(stencil_i8),
+                convert,
             };
         }
     };

@@ -145,9 +145,10 @@ const SHIFT: u32 = 38;
 impl Bytes {
     fn new(noise: &mut Noise, w: &Window, signed: bool, adds: bool) -> Bytes {
         let multiplier: Vec<i32> = (0..w.out_c).map(|_| (1 << 24) + (noise.next() % (1 << 28)) as i32).collect();
-        let requantization = Requantization::new(&multiplier, SHIFT, 3, -100, 110).expect("factors below 1");
-        let add = ResidualAdd { signed, x_mult: 70_001, r_mult: -50_003, offset: -12_345, shift: 17, zero: 2, lo: -128, hi: 127 };
-        assert!(add.is_exact());
+        let requantization = Requantization::new(&multiplier, SHIFT, 3, -100, 110, |_| u64::MAX).expect("factors below 1");
+        let add =
+            ResidualAdd { signed, x_mult: 7_000_001, r_mult: -8_000_003, offset: 1_612_345_678, shift: 23, zero: 2, lo: -128, hi: 127 };
+        assert!(add.is_valid());
         Bytes { signed, requantization, multiplier, add: adds.then_some(add), residual: noise.bytes(w.pixels() * w.out_c + SLACK) }
     }
 
@@ -166,7 +167,7 @@ impl Bytes {
         let x = (requantize(sum, self.multiplier[c], SHIFT) + 3).clamp(-100, 110);
         let Some(a) = &self.add else { return x as u8 };
         let r = byte(&self.residual, m * w.out_c + c, self.signed);
-        let t = x * a.x_mult + r * a.r_mult + a.offset;
+        let t = (x * a.x_mult).wrapping_add(r * a.r_mult).wrapping_add(a.offset);
         (requantize(t, 1, a.shift) + a.zero).clamp(a.lo, a.hi) as u8
     }
 }
@@ -392,7 +393,7 @@ fn ties_are_exact() {
     let packed = pack_i8(&w, &dense);
     // A half, and a hair to either side of it: every odd sum is a tie or beside one.
     let multiplier: Vec<i32> = (0..out_c as i32).map(|c| (1 << 24) + c % 3 - 1).collect();
-    let requantization = Requantization::new(&multiplier, 31, 0, -128, 127).expect("small factors");
+    let requantization = Requantization::new(&multiplier, 31, 0, -128, 127, |_| u64::MAX).expect("small factors");
     for kernels in tiers() {
         let conv = Contraction::int8(kernels, w, false, 0, &packed, &[], 1);
         let mut area = scratch(conv.scratch_bytes());
@@ -420,10 +421,12 @@ fn ties_are_exact() {
 
 #[test]
 fn requantization_refuses_what_the_estimate_cannot_hold() {
-    assert!(Requantization::new(&[i32::MAX], 31, 0, -128, 127).is_none(), "a factor of about 1");
-    assert!(Requantization::new(&[1 << 20], 31, 0, -4096, 127).is_none(), "a wide range");
-    assert!(Requantization::new(&[1 << 20], 63, 0, -128, 127).is_none(), "a shift too far");
-    assert!(Requantization::new(&[1 << 20], 31, 0, -128, 127).is_some());
+    assert!(Requantization::new(&[i32::MAX], 31, 0, -128, 127, |_| u64::MAX).is_none(), "a factor of about 1");
+    assert!(Requantization::new(&[i32::MAX], 31, 0, -128, 127, |_| 1 << 30).is_some(), "a factor of about 1, of lesser sums");
+    assert!(Requantization::new(&[1 << 30], 24, 0, -128, 127, |_| 1 << 25).is_none(), "a factor of 64");
+    assert!(Requantization::new(&[1 << 20], 31, 0, -4096, 127, |_| 1).is_none(), "a wide range");
+    assert!(Requantization::new(&[1 << 20], 63, 0, -128, 127, |_| 1).is_none(), "a shift too far");
+    assert!(Requantization::new(&[1 << 20], 31, 0, -128, 127, |_| u64::MAX).is_some());
 }
 
 #[test]

@@ -27,6 +27,8 @@ pub(crate) struct Reader<'a> {
     pub weights: &'a Memory,
     pub epilogue: &'a Epilogue,
     pub channels: usize,
+    /// Products in a sum.
+    pub depth: u64,
 }
 
 impl Reader<'_> {
@@ -94,7 +96,7 @@ impl Reader<'_> {
         };
         let (bias, requantization) = self.requantized(x)?;
         let residual = Some((self.plane(access)?, add));
-        add.is_exact().then_some(Form::Int8 { bias, requantization, residual, out })
+        add.is_valid().then_some(Form::Int8 { bias, requantization, residual, out })
     }
 
     /// `Min(Max(Add(x, zero), lo), hi)`: its constants, and `x`.
@@ -115,14 +117,16 @@ impl Reader<'_> {
             _ => return None,
         };
         let multiplier: Vec<i32> = multiplier.into_iter().map(int).collect::<Option<_>>()?;
-        let (value, bias) = match self.expr(*value) {
+        let (value, bias): (ExprId, Vec<i32>) = match self.expr(*value) {
             Expr::Binary(BinaryOp::Add, x, y) => {
                 let Expr::Load(access) = self.expr(*y) else { return None };
                 (*x, self.channel_values(access)?.into_iter().map(int).collect::<Option<_>>()?)
             }
             _ => (*value, Vec::new()),
         };
-        let requantization = Requantization::new(&multiplier, u32::from(*shift), zero, lo, hi)?;
+        let products = self.depth.saturating_mul(255 * 128);
+        let bound = |c: usize| products.saturating_add(bias.get(c).map_or(0, |b| u64::from(b.unsigned_abs())));
+        let requantization = Requantization::new(&multiplier, u32::from(*shift), zero, lo, hi, bound)?;
         (*self.expr(value) == Expr::Total(0)).then_some((bias, requantization))
     }
 

@@ -98,8 +98,8 @@ impl Builder<'_> {
         &self.weights.bytes()[start..start + self.plan.buffers[weights].bytes() as usize]
     }
 
-    fn finish(&mut self, epilogue: &Epilogue, arithmetic: Arithmetic, window: &Window) -> Result<Ending, CompileError> {
-        let reader = Reader { plan: self.plan, weights: self.weights, epilogue, channels: window.out_c };
+    fn finish(&mut self, epilogue: &Epilogue, arithmetic: Arithmetic, window: &Window, depth: usize) -> Result<Ending, CompileError> {
+        let reader = Reader { plan: self.plan, weights: self.weights, epilogue, channels: window.out_c, depth: depth as u64 };
         Ok(match reader.form(arithmetic.total()) {
             Some(Form::F32 { bias, residual, lo, hi, out }) => {
                 let (source, residual_pixel) =
@@ -126,7 +126,8 @@ impl Builder<'_> {
 
     fn contract(&mut self, contract: &Contract) -> Result<Pending, CompileError> {
         let window = window(&contract.window);
-        let (finish, bias, int_bias) = self.finish(&contract.epilogue, contract.arithmetic, &window)?;
+        let (finish, bias, int_bias) =
+            self.finish(&contract.epilogue, contract.arithmetic, &window, window.kernel[0] * window.kernel[1] * window.in_c)?;
         let conv = match contract.arithmetic {
             Arithmetic::F32 => Contraction::f32(self.kernels, window, &bias, self.threads),
             Arithmetic::Int8 { pad_value } => {
@@ -142,7 +143,8 @@ impl Builder<'_> {
 
     fn depthwise(&mut self, depthwise: &Depthwise) -> Result<Pending, CompileError> {
         let window = window(&depthwise.window);
-        let (finish, bias, int_bias) = self.finish(&depthwise.epilogue, depthwise.arithmetic, &window)?;
+        let (finish, bias, int_bias) =
+            self.finish(&depthwise.epilogue, depthwise.arithmetic, &window, window.kernel[0] * window.kernel[1])?;
         let conv = match depthwise.arithmetic {
             Arithmetic::F32 => DepthwiseConv::f32(self.kernels, window, &bias),
             Arithmetic::Int8 { pad_value } => {

@@ -20,6 +20,7 @@ impl Simd for Avx2 {
     const DOT: DotFormat = DotFormat::PairsI16;
     type F = __m256;
     type I = __m256i;
+    type Clamp = [__m256i; 3];
 
     #[inline(always)]
     unsafe fn splat(x: f32) -> __m256 {
@@ -150,35 +151,22 @@ impl Simd for Avx2 {
         }
     }
     #[inline(always)]
-    unsafe fn store_bytes(p: *mut u8, v: __m256i, n: usize) {
-        // SAFETY: the trait's contract; `n` bytes are written.
-        unsafe {
-            let low = _mm256_and_si256(v, _mm256_set1_epi32(0xff));
-            let words = _mm_packs_epi32(_mm256_castsi256_si128(low), _mm256_extracti128_si256::<1>(low));
-            let bytes = _mm_packus_epi16(words, words);
-            if n == 8 {
-                _mm_storel_epi64(p.cast(), bytes);
-            } else {
-                let rest = _mm_cvtsi128_si64(bytes).to_le_bytes();
-                core::ptr::copy_nonoverlapping(rest.as_ptr(), p, n);
-            }
-        }
+    unsafe fn clamp(zero: i32, lo: i32, hi: i32) -> [__m256i; 3] {
+        // SAFETY: the trait's contract.
+        unsafe { [_mm256_set1_epi16(zero as i16), _mm256_set1_epi16(lo as i16), _mm256_set1_epi16(hi as i16)] }
     }
     #[inline(always)]
-    unsafe fn store_clamped<const NV: usize>(p: *mut u8, v: [__m256i; NV], zero: i32, lo: i32, hi: i32) {
+    unsafe fn store_clamped<const NV: usize>(p: *mut u8, v: [__m256i; NV], [zero, lo, hi]: [__m256i; 3]) {
         // Two vectors make sixteen bytes; saturation to `i16` on the way changes nothing that the clamp lets through.
         let mut j = 0;
         while j < NV {
             // SAFETY: the trait's contract.
             unsafe {
-                let splat = |x: i32| _mm256_set1_epi16(x as i16);
                 let words = _mm256_packs_epi32(v[j], if j + 1 < NV { v[j + 1] } else { v[j] });
-                let moved = _mm256_adds_epi16(words, splat(zero));
-                let clamped = _mm256_min_epi16(_mm256_max_epi16(moved, splat(lo)), splat(hi));
-                let low = _mm256_and_si256(clamped, splat(0xff));
+                let clamped = _mm256_min_epi16(_mm256_max_epi16(_mm256_adds_epi16(words, zero), lo), hi);
+                let low = _mm256_and_si256(clamped, _mm256_set1_epi16(0xff));
                 let bytes = _mm256_packus_epi16(low, low);
-                let (first, second) = (_mm256_castsi256_si128(bytes), _mm256_extracti128_si256::<1>(bytes));
-                let ordered = _mm_unpacklo_epi32(first, second);
+                let ordered = _mm_unpacklo_epi32(_mm256_castsi256_si128(bytes), _mm256_extracti128_si256::<1>(bytes));
                 if j + 1 < NV {
                     _mm_storeu_si128(p.wrapping_add(j * 8).cast(), ordered);
                 } else {

@@ -35,6 +35,7 @@ macro_rules! avx512 {
             const DOT: DotFormat = $format;
             type F = __m512;
             type I = __m512i;
+            type Clamp = [__m512i; 3];
             #[inline(always)]
             unsafe fn splat(x: f32) -> __m512 {
                 // SAFETY: the trait's contract.
@@ -164,9 +165,19 @@ macro_rules! avx512 {
                 }
             }
             #[inline(always)]
-            unsafe fn store_bytes(p: *mut u8, v: __m512i, n: usize) {
+            unsafe fn clamp(zero: i32, lo: i32, hi: i32) -> [__m512i; 3] {
                 // SAFETY: the trait's contract.
-                unsafe { _mm512_mask_cvtepi32_storeu_epi8(p.cast(), mask(n), v) }
+                unsafe { [_mm512_set1_epi32(zero), _mm512_set1_epi32(lo), _mm512_set1_epi32(hi)] }
+            }
+            #[inline(always)]
+            unsafe fn store_clamped<const NV: usize>(p: *mut u8, v: [__m512i; NV], [zero, lo, hi]: [__m512i; 3]) {
+                for (j, v) in v.into_iter().enumerate() {
+                    // SAFETY: the trait's contract.
+                    unsafe {
+                        let clamped = _mm512_min_epi32(_mm512_max_epi32(_mm512_add_epi32(v, zero), lo), hi);
+                        _mm_storeu_si128(p.wrapping_add(j * 16).cast(), _mm512_cvtepi32_epi8(clamped));
+                    }
+                }
             }
             #[inline(always)]
             unsafe fn dot(acc: __m512i, a: __m512i, w: __m512i) -> __m512i {

@@ -46,6 +46,8 @@ pub(crate) trait Simd: Copy {
     type F: Copy;
     /// Integers.
     type I: Copy;
+    /// A zero point and two limits, as [`Simd::store_clamped`] takes them.
+    type Clamp: Copy;
 
     unsafe fn splat(x: f32) -> Self::F;
     unsafe fn load(p: *const f32) -> Self::F;
@@ -83,17 +85,18 @@ pub(crate) trait Simd: Copy {
     unsafe fn to_int(v: Self::F) -> Self::I;
     /// The first `n` bytes, `0 < n <= LANES`, widened; zeros above. May read `LANES` bytes.
     unsafe fn load_bytes(p: *const u8, signed: bool, n: usize) -> Self::I;
-    /// The low byte of the first `n` lanes, `0 < n <= LANES`.
-    unsafe fn store_bytes(p: *mut u8, v: Self::I, n: usize);
+    /// The constants of [`Simd::store_clamped`].
+    unsafe fn clamp(zero: i32, lo: i32, hi: i32) -> Self::Clamp;
     /// Stores all lanes as bytes, each `v + zero` clamped to `lo..=hi`, with `zero`, `lo` and `hi` (a byte, signed or not) of a few hundred at most.
+    unsafe fn store_clamped<const NV: usize>(p: *mut u8, v: [Self::I; NV], clamp: Self::Clamp);
+    /// As [`Simd::store_clamped`], for the first `n` lanes; `0 < n < LANES`.
     #[inline(always)]
-    unsafe fn store_clamped<const NV: usize>(p: *mut u8, v: [Self::I; NV], zero: i32, lo: i32, hi: i32) {
-        for (j, v) in v.into_iter().enumerate() {
-            // SAFETY: the trait's contract.
-            unsafe {
-                let clamped = Self::imin(Self::imax(Self::iadd(v, Self::isplat(zero)), Self::isplat(lo)), Self::isplat(hi));
-                Self::store_bytes(p.wrapping_add(j * Self::LANES), clamped, Self::LANES);
-            }
+    unsafe fn store_clamped_first(p: *mut u8, v: Self::I, clamp: Self::Clamp, n: usize) {
+        let mut bytes = [0_u8; 16];
+        // SAFETY: sixteen bytes hold all lanes, and `n` of them are copied.
+        unsafe {
+            Self::store_clamped(bytes.as_mut_ptr(), [v], clamp);
+            core::ptr::copy_nonoverlapping(bytes.as_ptr(), p, n);
         }
     }
     /// Adds to each lane the products of its four bytes of `a` and of `w`, as [`Simd::DOT`] says.

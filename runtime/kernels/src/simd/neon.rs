@@ -11,6 +11,7 @@ impl Simd for Neon {
     const DOT: DotFormat = DotFormat::QuadsI8;
     type F = float32x4_t;
     type I = int32x4_t;
+    type Clamp = [int32x4_t; 3];
 
     #[inline(always)]
     unsafe fn splat(x: f32) -> float32x4_t {
@@ -149,13 +150,20 @@ impl Simd for Neon {
         }
     }
     #[inline(always)]
-    unsafe fn store_bytes(p: *mut u8, v: int32x4_t, n: usize) {
+    unsafe fn clamp(zero: i32, lo: i32, hi: i32) -> [int32x4_t; 3] {
         // SAFETY: the trait's contract.
-        unsafe {
-            let words = vreinterpret_u8_u16(vmovn_u32(vreinterpretq_u32_s32(v)));
-            let bytes = vuzp1_u8(words, words);
-            let four = vget_lane_u32::<0>(vreinterpret_u32_u8(bytes)).to_le_bytes();
-            core::ptr::copy_nonoverlapping(four.as_ptr(), p, n);
+        unsafe { [vdupq_n_s32(zero), vdupq_n_s32(lo), vdupq_n_s32(hi)] }
+    }
+    #[inline(always)]
+    unsafe fn store_clamped<const NV: usize>(p: *mut u8, v: [int32x4_t; NV], [zero, lo, hi]: [int32x4_t; 3]) {
+        for (j, v) in v.into_iter().enumerate() {
+            // SAFETY: the trait's contract.
+            unsafe {
+                let clamped = vminq_s32(vmaxq_s32(vaddq_s32(v, zero), lo), hi);
+                let words = vreinterpret_u8_u16(vmovn_u32(vreinterpretq_u32_s32(clamped)));
+                let bytes = vuzp1_u8(words, words);
+                p.wrapping_add(j * 4).cast::<u32>().write_unaligned(vget_lane_u32::<0>(vreinterpret_u32_u8(bytes)));
+            }
         }
     }
     #[inline(always)]

@@ -15,6 +15,7 @@ impl<const N: usize> Simd for Portable<N> {
     const DOT: DotFormat = DotFormat::PairsI16;
     type F = [f32; N];
     type I = [i32; N];
+    type Clamp = [i32; 3];
 
     #[inline(always)]
     unsafe fn splat(x: f32) -> [f32; N] {
@@ -134,10 +135,16 @@ impl<const N: usize> Simd for Portable<N> {
         lanes(|i| if signed { i32::from(bytes[i] as i8) } else { i32::from(bytes[i]) })
     }
     #[inline(always)]
-    unsafe fn store_bytes(p: *mut u8, v: [i32; N], n: usize) {
-        let bytes: [u8; N] = core::array::from_fn(|i| v[i] as u8);
-        // SAFETY: the trait's contract.
-        unsafe { core::ptr::copy_nonoverlapping(bytes.as_ptr(), p, n) }
+    unsafe fn clamp(zero: i32, lo: i32, hi: i32) -> [i32; 3] {
+        [zero, lo, hi]
+    }
+    #[inline(always)]
+    unsafe fn store_clamped<const NV: usize>(p: *mut u8, v: [[i32; N]; NV], [zero, lo, hi]: [i32; 3]) {
+        for (j, v) in v.into_iter().enumerate() {
+            let bytes: [u8; N] = lanes(|i| v[i].wrapping_add(zero).max(lo).min(hi) as u8);
+            // SAFETY: the trait's contract.
+            unsafe { p.wrapping_add(j * N).cast::<[u8; N]>().write_unaligned(bytes) };
+        }
     }
     #[inline(always)]
     unsafe fn dot(acc: [i32; N], a: [i32; N], w: [i32; N]) -> [i32; N] {

@@ -141,9 +141,15 @@ pub(crate) unsafe fn tile_i8<S: Simd, const MR: usize, const NV: usize>(t: &Tile
         let acc = sums::<IntMac<S>, MR, NV>(t);
         match f {
             FinishInt::Bytes(f) => {
-                let (f, t) = (BytesOf::new(f), *t);
-                for (i, row) in acc.into_iter().enumerate() {
-                    finish_i8::<S, NV>(f, row, t.pixel + i, t.channel, t.cols);
+                let (b, t) = (BytesOf::<S>::new(f), *t);
+                if b.is_plain::<NV>(t.cols) {
+                    for (i, row) in acc.into_iter().enumerate() {
+                        finish_i8::<S, NV, true>(&b, row, t.pixel + i, t.channel, t.cols);
+                    }
+                } else {
+                    for (i, row) in acc.into_iter().enumerate() {
+                        finish_i8::<S, NV, false>(&b, row, t.pixel + i, t.channel, t.cols);
+                    }
                 }
             }
             FinishInt::Sums(base, stride) => {

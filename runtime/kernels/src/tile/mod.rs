@@ -1,5 +1,6 @@
 //! The inner loops, written once over [`crate::simd::Simd`].
 
+pub(crate) mod convert;
 pub(crate) mod depthwise;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod depthwise_avx2;
