@@ -52,6 +52,18 @@ pub enum ImportError {
         /// What exactly is not supported, and what is.
         detail: String,
     },
+    /// An operator wants to know the value of an input while compiling: a shape, a list of axes.
+    #[error(
+        "{place} is not supported with {what} from input `{input}`, which is known only when the model runs: store it in the model as a constant, or give its value when importing"
+    )]
+    NeedsValue {
+        /// Which node.
+        place: Place,
+        /// What it wants to know.
+        what: String,
+        /// The input of the model.
+        input: String,
+    },
     /// A node that breaks the rules of its operator.
     #[error("{place} is invalid: {detail}; {remedy}")]
     Node {

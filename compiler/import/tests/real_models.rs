@@ -6,10 +6,10 @@
 mod support;
 
 use mlp_graph::{Graph, Op, Tensor, eval, passes, verify};
-use mlp_import::testdata::read_npz;
+use mlp_import::testdata::{import_case, read_npz};
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
-use support::{difference, import_for};
+use support::difference;
 
 struct Recorded {
     graph: Graph,
@@ -36,7 +36,7 @@ fn load(name: &str) -> Option<Recorded> {
     let signature = mlp_import::onnx::signature(&model).expect("a readable signature");
     let inputs: Vec<Tensor> = signature.inputs.iter().map(|port| arrays[&format!("in:{}", port.name)].clone()).collect();
     let outputs = signature.outputs.iter().map(|port| arrays[&format!("out:{}", port.name)].clone()).collect();
-    let graph = import_for(&model, &inputs).unwrap_or_else(|error| panic!("{name}: {error}"));
+    let graph = import_case(&model, &inputs).unwrap_or_else(|error| panic!("{name}: {error}")).graph;
     verify::verify(&graph).unwrap_or_else(|error| panic!("{name}: {error}"));
     Some(Recorded { graph, inputs, outputs })
 }

@@ -2,8 +2,9 @@
 
 use super::node::Problem;
 use mlp_graph::infer::result_types;
-use mlp_graph::ir::Type;
+use mlp_graph::ir::{Definition, Type};
 use mlp_graph::{DType, Graph, Op, Origin, Tensor, ValueId};
+use std::collections::BTreeSet;
 
 /// No single value may take more than this: the address space of a wasm module.
 const VALUE_BYTES: u64 = 1 << 32;
@@ -44,6 +45,22 @@ impl Builder {
     /// The data of a value, where it is a constant.
     pub(crate) fn known(&self, value: ValueId) -> Option<&Tensor> {
         self.graph.constant_of(value)
+    }
+
+    /// The name of an input of the model that a value depends on.
+    pub(crate) fn input_behind(&self, value: ValueId) -> Option<String> {
+        let mut seen = BTreeSet::new();
+        let mut pending = vec![value];
+        while let Some(value) = pending.pop() {
+            if !seen.insert(value) {
+                continue;
+            }
+            match self.graph.values[value].definition {
+                Definition::Input(index) => return self.graph.inputs.get(index as usize).map(|port| port.name.clone()),
+                Definition::Result(op, _) => pending.extend(&self.graph.ops[op].operands),
+            }
+        }
+        None
     }
 
     /// Takes room for a constant that the model does not store; false where there is none left.

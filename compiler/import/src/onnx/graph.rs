@@ -9,7 +9,7 @@ use super::signature::{DimSignature, PortSignature, inputs};
 use super::{ops, tensor};
 use crate::error::{ImportError, Place};
 use mlp_graph::ir::Type;
-use mlp_graph::{Graph, Origin, Shape, ValueId};
+use mlp_graph::{Graph, Origin, Shape, Tensor, ValueId};
 use prost::Message;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -21,12 +21,19 @@ pub struct ImportOptions {
 }
 
 /// The first and last version of ONNX's own operators that importers know.
-const OPSETS: std::ops::RangeInclusive<i64> = 7..=27;
+const OPSETS: std::ops::RangeInclusive<i64> = 7..=28;
 
 /// Reads a model.
 ///
 /// The graph takes the model's inputs and returns its outputs, in order; every shape in it is constant.
 pub fn import(bytes: &[u8], options: &ImportOptions) -> Result<Graph, ImportError> {
+    import_with_values(bytes, options, &BTreeMap::new())
+}
+
+/// Reads a model some of whose inputs have fixed values: they become constants, and the graph does not take them.
+///
+/// Models that take a shape or a list of axes as an input can only be compiled so.
+pub fn import_with_values(bytes: &[u8], options: &ImportOptions, fixed: &BTreeMap<String, Tensor>) -> Result<Graph, ImportError> {
     let model = decode(bytes)?;
     let opsets = opsets(&model)?;
     let graph = model.graph.as_ref().ok_or_else(|| ImportError::Malformed { detail: "it holds no graph".into() })?;
@@ -36,7 +43,7 @@ pub fn import(bytes: &[u8], options: &ImportOptions) -> Result<Graph, ImportErro
     }
     let order = execution_order(graph)?;
     let mut builder = Builder::new(&graph.name);
-    let mut values = bind_inputs(graph, options, &mut builder)?;
+    let mut values = bind_inputs(graph, options, fixed, &mut builder)?;
     read_stored(graph, &order, &mut builder, &mut values)?;
     for index in order {
         let node = &graph.node[index];
@@ -85,11 +92,19 @@ fn canonical(domain: &str) -> &str {
 fn bind_inputs<'a>(
     graph: &'a GraphProto,
     options: &ImportOptions,
+    fixed: &BTreeMap<String, Tensor>,
     builder: &mut Builder,
 ) -> Result<HashMap<&'a str, ValueId>, ImportError> {
     let mut values = HashMap::new();
     let names: HashMap<&str, &'a str> = graph.input.iter().map(|input| (input.name.as_str(), input.name.as_str())).collect();
     for port in inputs(graph)? {
+        if let Some((tensor, &name)) = fixed.get(&port.name).zip(names.get(port.name.as_str())) {
+            check_fixed(&port, tensor)?;
+            builder.origin = Origin { name: port.name.clone() };
+            let value = builder.constant(tensor.clone());
+            values.insert(name, value);
+            continue;
+        }
         let dims = bound(&port, options)?;
         let (Some(dtype), Some(&name)) = (port.dtype, names.get(port.name.as_str())) else { continue };
         if !addressable(dtype, &dims) {
@@ -101,6 +116,20 @@ fn bind_inputs<'a>(
         values.insert(name, builder.graph.add_input(name, Type::new(dtype, Shape::fixed(&dims))));
     }
     Ok(values)
+}
+
+/// Refuses a fixed value that the input does not take.
+fn check_fixed(port: &PortSignature, tensor: &Tensor) -> Result<(), ImportError> {
+    let dims = port.dims.iter().flatten();
+    let fits = port.dims.as_ref().is_none_or(|dims| dims.len() == tensor.shape().len())
+        && dims.zip(tensor.shape()).all(|(dim, &size)| !matches!(dim, DimSignature::Const(declared) if *declared != size));
+    if fits && port.dtype == Some(tensor.dtype()) {
+        return Ok(());
+    }
+    Err(ImportError::Graph {
+        detail: format!("input `{}` does not take the value given, {}{:?}", port.name, tensor.dtype(), tensor.shape()),
+        remedy: "give a value of its declared element type and shape".into(),
+    })
 }
 
 /// The sizes of an input, symbols replaced by what they are bound to.
@@ -150,6 +179,7 @@ fn import_node(
     let place = Place { node: node.name.clone(), op: op.clone(), index };
     let refuse = |problem: Problem| match problem {
         Problem::Unsupported(detail) => ImportError::Unsupported { node: node.name.clone(), op: op.clone(), index, detail },
+        Problem::NeedsValue { what, input } => ImportError::NeedsValue { place: place.clone(), what, input },
         Problem::Invalid(detail) => ImportError::Node {
             place: place.clone(),
             detail,

@@ -12,6 +12,13 @@ use mlp_graph::{DType, Op, Shape, Tensor, ValueId};
 pub(crate) enum Problem {
     /// The model is right, but this cannot be compiled.
     Unsupported(String),
+    /// An operand must be known when compiling, but depends on an input of the model.
+    NeedsValue {
+        /// The operand.
+        what: String,
+        /// The input.
+        input: String,
+    },
     /// The model breaks the operator's rules.
     Invalid(String),
 }
@@ -97,6 +104,9 @@ impl NodeImport<'_> {
     /// The integers in a value that must be known while compiling.
     pub(crate) fn known_integers(&self, value: ValueId, what: &str) -> Result<Vec<i64>, Problem> {
         let Some(tensor) = self.builder.known(value) else {
+            if let Some(input) = self.builder.input_behind(value) {
+                return Err(Problem::NeedsValue { what: what.to_owned(), input });
+            }
             return unsupported(format!(
                 "{what} is computed while the model runs; only one that is known when compiling is supported (simplify the model, or bind more dimensions)"
             ));

@@ -2,6 +2,7 @@
 //!
 //! They are untrusted as models are: sizes are checked against the data before anything is allocated.
 
+mod case;
 mod npy;
 mod npz;
 
@@ -10,6 +11,7 @@ use crate::onnx::tensor;
 use mlp_graph::Tensor;
 use prost::Message;
 
+pub use case::{ImportedCase, import_case};
 pub use npy::read_npy;
 pub use npz::read_npz;
 
