@@ -7,7 +7,7 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 
 /// Attributes that old exporters write and that change nothing.
-const IGNORED: [&str; 2] = ["consumed_inputs", "is_test"];
+const IGNORED: [&str; 1] = ["consumed_inputs"];
 
 /// The attributes of one node.
 pub(crate) struct Attributes<'a> {

@@ -21,7 +21,7 @@ pub struct ImportOptions {
 }
 
 /// The first and last version of ONNX's own operators that importers know.
-const OPSETS: std::ops::RangeInclusive<i64> = 7..=28;
+const OPSETS: std::ops::RangeInclusive<i64> = 1..=28;
 
 /// Reads a model.
 ///

@@ -122,6 +122,15 @@ impl NodeImport<'_> {
         }
     }
 
+    /// The one float in a value that must be known while compiling.
+    pub(crate) fn needed_float(&self, value: ValueId, what: &str) -> Result<f64, Problem> {
+        match self.known_float(value) {
+            Some(number) => Ok(number),
+            // What is missing is said as it is for integers.
+            None => self.known_integers(value, what).and_then(|_| invalid(format!("{what} should be one float"))),
+        }
+    }
+
     /// The one number in a value, where it is known while compiling and a float.
     pub(crate) fn known_float(&self, value: ValueId) -> Option<f64> {
         match self.builder.known(value)? {

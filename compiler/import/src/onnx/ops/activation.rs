@@ -2,30 +2,35 @@
 
 use super::Row;
 use crate::onnx::node::{Imported, NodeImport, One, invalid};
-use mlp_graph::ValueId;
 use mlp_graph::op::{BinaryOp, CompareOp, UnaryOp};
+use mlp_graph::{DType, ValueId};
 
 pub(super) const TABLE: &[Row] = &[
     ("", "Relu", relu),
     ("", "LeakyRelu", leaky_relu),
     ("", "PRelu", prelu),
     ("", "ThresholdedRelu", thresholded_relu),
-    ("", "Sigmoid", |node| with_input(node, sigmoid)),
+    ("", "Sigmoid", |node| in_single(node, sigmoid)),
     ("", "HardSigmoid", hard_sigmoid),
     ("", "HardSwish", hard_swish),
-    ("", "Swish", swish),
-    ("", "Elu", elu),
-    ("", "Celu", celu),
-    ("", "Selu", selu),
-    ("", "Softplus", |node| with_input(node, softplus)),
+    ("", "Swish", |node| in_single(node, swish)),
+    ("", "Elu", |node| in_single(node, elu)),
+    ("", "Celu", |node| in_single(node, celu)),
+    ("", "Selu", |node| in_single(node, selu)),
+    ("", "Softplus", |node| in_single(node, softplus)),
     ("", "Softsign", softsign),
-    ("", "Mish", mish),
-    ("", "Gelu", gelu),
+    ("", "Mish", |node| in_single(node, mish)),
+    ("", "Gelu", |node| in_single(node, gelu)),
 ];
 
-fn with_input(node: &mut NodeImport<'_>, map: fn(&mut NodeImport<'_>, ValueId) -> One) -> Imported {
+/// A function of the input that takes several steps: for narrow floats in `F32`, so that it is rounded once.
+fn in_single(node: &mut NodeImport<'_>, map: fn(&mut NodeImport<'_>, ValueId) -> One) -> Imported {
     let x = node.input(0)?;
-    Ok(vec![map(node, x)?])
+    let dtype = node.dtype(x);
+    let wide = if matches!(dtype, DType::F16 | DType::BF16) { DType::F32 } else { dtype };
+    let x = node.cast(wide, x)?;
+    let y = map(node, x)?;
+    Ok(vec![node.cast(dtype, y)?])
 }
 
 /// `op(x, number)`.
@@ -54,7 +59,13 @@ fn leaky_relu(node: &mut NodeImport<'_>) -> Imported {
 }
 
 fn prelu(node: &mut NodeImport<'_>) -> Imported {
-    let (x, slope) = (node.input(0)?, node.input(1)?);
+    let (x, mut slope) = (node.input(0)?, node.input(1)?);
+    // Before operator set 7 slopes go along the channels, and not along the last axis.
+    if node.opset < 7 && node.rank(slope) == 1 {
+        let mut dims = node.dims(slope);
+        dims.resize((node.rank(x).max(2)) - 1, 1);
+        slope = node.reshape(slope, &dims)?;
+    }
     let scaled = node.binary(BinaryOp::Mul, x, slope)?;
     Ok(vec![where_positive(node, x, x, scaled)?])
 }
@@ -98,12 +109,11 @@ fn hard_swish(node: &mut NodeImport<'_>) -> Imported {
     Ok(vec![node.binary(BinaryOp::Mul, x, gate)?])
 }
 
-fn swish(node: &mut NodeImport<'_>) -> Imported {
-    let x = node.input(0)?;
+fn swish(node: &mut NodeImport<'_>, x: ValueId) -> One {
     let alpha = node.attributes.float("alpha")?.unwrap_or(1.0);
     let scaled = if alpha == 1.0 { x } else { with_number(node, BinaryOp::Mul, x, f64::from(alpha))? };
     let gate = sigmoid(node, scaled)?;
-    Ok(vec![node.binary(BinaryOp::Mul, x, gate)?])
+    node.binary(BinaryOp::Mul, x, gate)
 }
 
 /// `scale * (e^(x / divisor) - 1)`. The exponent is bounded at 0, so that the branch not taken is finite.
@@ -115,30 +125,27 @@ fn exponential_tail(node: &mut NodeImport<'_>, x: ValueId, scale: f64, divisor: 
     with_number(node, BinaryOp::Mul, less, scale)
 }
 
-fn elu(node: &mut NodeImport<'_>) -> Imported {
-    let x = node.input(0)?;
+fn elu(node: &mut NodeImport<'_>, x: ValueId) -> One {
     let alpha = f64::from(node.attributes.float("alpha")?.unwrap_or(1.0));
     let tail = exponential_tail(node, x, alpha, 1.0)?;
-    Ok(vec![where_positive(node, x, x, tail)?])
+    where_positive(node, x, x, tail)
 }
 
-fn celu(node: &mut NodeImport<'_>) -> Imported {
-    let x = node.input(0)?;
+fn celu(node: &mut NodeImport<'_>, x: ValueId) -> One {
     let alpha = f64::from(node.attributes.float("alpha")?.unwrap_or(1.0));
     if alpha == 0.0 {
         return invalid("alpha is 0");
     }
     let tail = exponential_tail(node, x, alpha, alpha)?;
-    Ok(vec![where_positive(node, x, x, tail)?])
+    where_positive(node, x, x, tail)
 }
 
-fn selu(node: &mut NodeImport<'_>) -> Imported {
-    let x = node.input(0)?;
+fn selu(node: &mut NodeImport<'_>, x: ValueId) -> One {
     let alpha = f64::from(node.attributes.float("alpha")?.unwrap_or(1.673_263_2));
     let gamma = f64::from(node.attributes.float("gamma")?.unwrap_or(1.050_701));
     let tail = exponential_tail(node, x, alpha * gamma, 1.0)?;
     let scaled = with_number(node, BinaryOp::Mul, x, gamma)?;
-    Ok(vec![where_positive(node, x, scaled, tail)?])
+    where_positive(node, x, scaled, tail)
 }
 
 /// `ln(1 + e^x)`, as `max(x, 0) + ln(1 + e^-|x|)`, which does not overflow.
@@ -159,16 +166,14 @@ fn softsign(node: &mut NodeImport<'_>) -> Imported {
     Ok(vec![node.binary(BinaryOp::Div, x, sum)?])
 }
 
-fn mish(node: &mut NodeImport<'_>) -> Imported {
-    let x = node.input(0)?;
+fn mish(node: &mut NodeImport<'_>, x: ValueId) -> One {
     let soft = softplus(node, x)?;
     let gate = node.unary(UnaryOp::Tanh, soft)?;
-    Ok(vec![node.binary(BinaryOp::Mul, x, gate)?])
+    node.binary(BinaryOp::Mul, x, gate)
 }
 
 /// `x / 2 * (1 + erf(x / sqrt 2))`, or its approximation by `tanh`.
-fn gelu(node: &mut NodeImport<'_>) -> Imported {
-    let x = node.input(0)?;
+fn gelu(node: &mut NodeImport<'_>, x: ValueId) -> One {
     let gate = match node.attributes.string("approximate")?.unwrap_or("none") {
         "none" => {
             let scaled = with_number(node, BinaryOp::Mul, x, std::f64::consts::FRAC_1_SQRT_2)?;
@@ -186,5 +191,5 @@ fn gelu(node: &mut NodeImport<'_>) -> Imported {
     };
     let sum = with_number(node, BinaryOp::Add, gate, 1.0)?;
     let half = with_number(node, BinaryOp::Mul, x, 0.5)?;
-    Ok(vec![node.binary(BinaryOp::Mul, half, sum)?])
+    node.binary(BinaryOp::Mul, half, sum)
 }

@@ -1,6 +1,7 @@
 //! Comparisons and logic.
 
 use super::Row;
+use super::elementwise::operands;
 use crate::onnx::node::{Imported, NodeImport};
 use mlp_graph::op::{BinaryOp, CompareOp, UnaryOp};
 
@@ -18,7 +19,7 @@ pub(super) const TABLE: &[Row] = &[
 ];
 
 fn compare(node: &mut NodeImport<'_>, op: CompareOp, swapped: bool) -> Imported {
-    let (x, y) = (node.input(0)?, node.input(1)?);
+    let (x, y) = operands(node)?;
     Ok(vec![if swapped { node.compare(op, y, x)? } else { node.compare(op, x, y)? }])
 }
 
@@ -29,7 +30,7 @@ fn not(node: &mut NodeImport<'_>) -> Imported {
 
 /// A sum of truth values is their or, a product their and.
 fn logic(node: &mut NodeImport<'_>, op: BinaryOp) -> Imported {
-    let (x, y) = (node.input(0)?, node.input(1)?);
+    let (x, y) = operands(node)?;
     Ok(vec![node.binary(op, x, y)?])
 }
 

@@ -1,9 +1,9 @@
 //! Maps of one, two or many operands that are one operation of the graph or a few.
 
 use super::Row;
-use crate::onnx::node::{Imported, NodeImport, One, invalid, unsupported};
-use mlp_graph::DType;
-use mlp_graph::op::{BinaryOp, UnaryOp};
+use crate::onnx::node::{Imported, NodeImport, One, Problem, invalid, unsupported};
+use mlp_graph::op::{BinaryOp, CompareOp, UnaryOp};
+use mlp_graph::{DType, ValueId};
 
 pub(super) const TABLE: &[Row] = &[
     ("", "Neg", |node| unary(node, UnaryOp::Neg)),
@@ -61,13 +61,30 @@ fn reciprocal(node: &mut NodeImport<'_>) -> Imported {
 }
 
 fn binary(node: &mut NodeImport<'_>, op: BinaryOp) -> Imported {
-    let (x, y) = (node.input(0)?, node.input(1)?);
+    let (x, y) = operands(node)?;
     Ok(vec![node.binary(op, x, y)?])
+}
+
+/// The two operands of a map. Before operator set 7 the second is aligned where `axis` says, not at the last axis.
+pub(super) fn operands(node: &mut NodeImport<'_>) -> Result<(ValueId, ValueId), Problem> {
+    let (x, y) = (node.input(0)?, node.input(1)?);
+    if node.opset >= 7 {
+        return Ok((x, y));
+    }
+    node.attributes.int("broadcast")?;
+    let Some(axis) = node.attributes.int("axis")? else { return Ok((x, y)) };
+    let (rank, mut dims) = (node.rank(x), node.dims(y));
+    let axis = node.axis(axis, rank)?;
+    if axis + dims.len() > rank {
+        return invalid(format!("an operand of rank {} does not fit at axis {axis} of one of rank {rank}", dims.len()));
+    }
+    dims.resize(rank - axis, 1);
+    Ok((x, node.reshape(y, &dims)?))
 }
 
 /// The exponent may have another type; integer powers are computed in `F64`, which is exact up to 2^53.
 fn pow(node: &mut NodeImport<'_>) -> Imported {
-    let (x, y) = (node.input(0)?, node.input(1)?);
+    let (x, y) = operands(node)?;
     let dtype = node.dtype(x);
     if node.known_float(y) == Some(2.0) && dtype.is_float() && node.dims(y).len() <= node.dims(x).len() {
         return Ok(vec![node.binary(BinaryOp::Mul, x, x)?]);
@@ -78,7 +95,7 @@ fn pow(node: &mut NodeImport<'_>) -> Imported {
     Ok(vec![node.cast(dtype, power)?])
 }
 
-/// `fmod` has the sign of the dividend, as the graph's remainder; integers without it that of the divisor.
+/// With `fmod` a remainder has the sign of the dividend, as the graph's; without it that of the divisor.
 fn modulo(node: &mut NodeImport<'_>) -> Imported {
     let fmod = node.attributes.int("fmod")?.unwrap_or(0) != 0;
     let (x, y) = (node.input(0)?, node.input(1)?);
@@ -87,20 +104,32 @@ fn modulo(node: &mut NodeImport<'_>) -> Imported {
     if fmod || (dtype.is_int() && !dtype.is_signed_int()) {
         return Ok(vec![remainder]);
     }
-    if dtype.is_float() {
-        return invalid("floats need fmod = 1");
-    }
-    // (r + y) % y has the divisor's sign, and so has every remainder that already did.
-    let shifted = node.binary(BinaryOp::Add, remainder, y)?;
-    Ok(vec![node.binary(BinaryOp::Rem, shifted, y)?])
+    let zero = node.scalar(dtype, 0.0);
+    let negative = node.compare(CompareOp::Lt, remainder, zero)?;
+    let wanted = node.compare(CompareOp::Lt, y, zero)?;
+    let turned = node.compare(CompareOp::Ne, negative, wanted)?;
+    let something = node.compare(CompareOp::Ne, remainder, zero)?;
+    let off = node.binary(BinaryOp::Mul, turned, something)?;
+    let moved = node.binary(BinaryOp::Add, remainder, y)?;
+    Ok(vec![node.select(off, moved, remainder)?])
 }
 
+/// A count that is negative or not below the width shifts everything out.
 fn shift(node: &mut NodeImport<'_>) -> Imported {
-    match node.attributes.string("direction")? {
-        Some("LEFT") => binary(node, BinaryOp::Shl),
-        Some("RIGHT") => binary(node, BinaryOp::Shr),
-        other => invalid(format!("direction is {other:?}")),
-    }
+    let (x, count) = (node.input(0)?, node.input(1)?);
+    let dtype = node.dtype(x);
+    let zero = node.scalar(dtype, 0.0);
+    let last = node.scalar(dtype, dtype.size() as f64 * 8.0 - 1.0);
+    let (shifted, out) = match node.attributes.string("direction")? {
+        Some("LEFT") => (node.binary(BinaryOp::Shl, x, count)?, zero),
+        Some("RIGHT") if dtype.is_signed_int() => (node.binary(BinaryOp::Shr, x, count)?, node.binary(BinaryOp::Shr, x, last)?),
+        Some("RIGHT") => (node.binary(BinaryOp::Shr, x, count)?, zero),
+        other => return invalid(format!("direction is {other:?}")),
+    };
+    let above = node.compare(CompareOp::Le, zero, count)?;
+    let below = node.compare(CompareOp::Le, count, last)?;
+    let inside = node.binary(BinaryOp::Mul, above, below)?;
+    Ok(vec![node.select(inside, shifted, out)?])
 }
 
 /// All operands combined from the left.

@@ -17,6 +17,8 @@ fn gemm(node: &mut NodeImport<'_>) -> Imported {
     let (a, b, c) = (node.input(0)?, node.input(1)?, node.optional(2));
     let alpha = node.attributes.float("alpha")?.unwrap_or(1.0);
     let beta = node.attributes.float("beta")?.unwrap_or(1.0);
+    // Before operator set 7 it says that C stretches, which it does anyway.
+    node.attributes.int("broadcast")?;
     let product = product(node, a, b)?;
     let scaled = scale(node, product, alpha)?;
     let Some(c) = c else { return Ok(vec![scaled]) };

@@ -29,7 +29,8 @@ fn transpose(node: &mut NodeImport<'_>) -> Imported {
 fn concat(node: &mut NodeImport<'_>) -> Imported {
     let inputs = node.all_inputs()?;
     let rank = node.rank(inputs[0]);
-    let Some(axis) = node.attributes.int("axis")? else { return invalid("attribute `axis` is missing") };
+    let default = if node.opset < 4 { Some(1) } else { None };
+    let Some(axis) = node.attributes.int("axis")?.or(default) else { return invalid("attribute `axis` is missing") };
     let axis = node.axis(axis, rank)? as u32;
     Ok(vec![node.emit(Op::Concat { axis }, &inputs)?])
 }

@@ -27,6 +27,9 @@ fn batch(node: &mut NodeImport<'_>) -> Imported {
     if node.attributes.int("spatial")?.unwrap_or(1) != 1 {
         return unsupported("spatial = 0 normalizes each position apart; export the model with a newer operator set");
     }
+    if node.opset < 7 && node.attributes.int("is_test")?.unwrap_or(0) == 0 {
+        return unsupported("is_test = 0 means training; export the model for inference");
+    }
     let training = node.attributes.int("training_mode")?.unwrap_or(0) != 0;
     if node.opset < 14 && (1..5).any(|output| node.wants(output)) {
         return unsupported("outputs past the first belong to training; export the model for inference");

@@ -4,7 +4,7 @@
 use super::Row;
 use super::conv::convolution;
 use crate::onnx::node::{Imported, NodeImport, One, Problem, invalid, unsupported};
-use mlp_graph::op::BinaryOp;
+use mlp_graph::op::{BinaryOp, ReduceKind, UnaryOp};
 use mlp_graph::{DType, Op, ValueId};
 
 pub(super) const TABLE: &[Row] = &[
@@ -48,7 +48,32 @@ pub(super) fn dequantize(node: &mut NodeImport<'_>, x: ValueId, params: &Params)
 }
 
 pub(super) fn quantize(node: &mut NodeImport<'_>, x: ValueId, params: &Params) -> One {
+    let computed = node.builder.known(params.scale).is_none() && node.rank(params.scale) == 0;
+    if computed && node.dtype(x) == DType::F32 {
+        return quantize_by_division(node, x, params);
+    }
     node.emit(Op::Quantize { axis: params.axis }, &[x, params.scale, params.zero])
+}
+
+/// `saturate(round_half_even(x / scale) + zero)` as ONNX says it. Where the scale is computed, nothing is gained by its reciprocal, by which
+/// `Quantize` multiplies.
+fn quantize_by_division(node: &mut NodeImport<'_>, x: ValueId, params: &Params) -> One {
+    let dtype = node.dtype(params.zero);
+    let (least, most) = match dtype {
+        DType::U8 => (0.0, 255.0),
+        DType::I8 => (-128.0, 127.0),
+        DType::U16 => (0.0, 65535.0),
+        DType::I16 => (-32768.0, 32767.0),
+        other => return unsupported(format!("quantizing to {other}")),
+    };
+    let zero = node.cast(DType::F32, params.zero)?;
+    let steps = node.binary(BinaryOp::Div, x, params.scale)?;
+    let steps = node.unary(UnaryOp::RoundEven, steps)?;
+    let moved = node.binary(BinaryOp::Add, steps, zero)?;
+    let (least, most) = (node.scalar(DType::F32, least), node.scalar(DType::F32, most));
+    let bounded = node.binary(BinaryOp::Max, moved, least)?;
+    let bounded = node.binary(BinaryOp::Min, bounded, most)?;
+    node.cast(dtype, bounded)
 }
 
 fn refuse_blocks(node: &NodeImport<'_>, dims: &[u64], scale: ValueId, axis: usize) -> Result<(), Problem> {
@@ -102,7 +127,6 @@ fn dequantize_linear(node: &mut NodeImport<'_>) -> Imported {
 
 /// Scale and zero point from the range of the values, which always includes 0.
 fn dynamic_quantize_linear(node: &mut NodeImport<'_>) -> Imported {
-    use mlp_graph::op::{ReduceKind, UnaryOp};
     let x = node.input(0)?;
     let axes: Vec<usize> = (0..node.rank(x)).collect();
     let zero = node.scalar(DType::F32, 0.0);
@@ -119,7 +143,7 @@ fn dynamic_quantize_linear(node: &mut NodeImport<'_>) -> Imported {
     let bounded = node.binary(BinaryOp::Min, bounded, most)?;
     let rounded = node.unary(UnaryOp::RoundEven, bounded)?;
     let point = node.cast(DType::U8, rounded)?;
-    let y = node.emit(Op::Quantize { axis: 0 }, &[x, scale, point])?;
+    let y = quantize(node, x, &Params { scale, zero: point, axis: 0 })?;
     Ok(vec![y, scale, point])
 }
 

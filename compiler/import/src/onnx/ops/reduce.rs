@@ -3,7 +3,7 @@
 use super::Row;
 use crate::onnx::node::{Imported, NodeImport, Problem, invalid};
 use mlp_graph::op::{BinaryOp, ReduceKind, UnaryOp};
-use mlp_graph::{DType, Op, ValueId};
+use mlp_graph::{DType, Op, Tensor, ValueId};
 
 pub(super) const TABLE: &[Row] = &[
     ("", "ReduceSum", |node| plain(node, ReduceKind::Sum, 13)),
@@ -48,6 +48,9 @@ fn over(node: &NodeImport<'_>, input_since: i64) -> Result<Over, Problem> {
 fn plain(node: &mut NodeImport<'_>, kind: ReduceKind, input_since: i64) -> Imported {
     let over = over(node, input_since)?;
     let x = node.input(0)?;
+    if let Some(nothing) = of_nothing(node, kind, &over)? {
+        return Ok(vec![nothing]);
+    }
     if node.dtype(x) == DType::Bool {
         // Of truth values the greatest is their or, the least their and: those of the numbers 0 and 1.
         let numbers = node.cast(DType::I32, x)?;
@@ -55,6 +58,31 @@ fn plain(node: &mut NodeImport<'_>, kind: ReduceKind, input_since: i64) -> Impor
         return Ok(vec![node.cast(DType::Bool, reduced)?]);
     }
     Ok(vec![node.reduce(kind, &over.axes, over.keep, x)?])
+}
+
+/// The greatest or least of no elements: the least or greatest value there is.
+fn of_nothing(node: &mut NodeImport<'_>, kind: ReduceKind, over: &Over) -> Result<Option<ValueId>, Problem> {
+    let x = node.input(0)?;
+    let dims = node.dims(x);
+    if !over.axes.iter().any(|&axis| dims[axis] == 0) {
+        return Ok(None);
+    }
+    let value = match kind {
+        ReduceKind::Max => f64::NEG_INFINITY,
+        ReduceKind::Min => f64::INFINITY,
+        _ => return Ok(None),
+    };
+    let scalar = match node.dtype(x) {
+        DType::Bool => Tensor::scalar(kind == ReduceKind::Min),
+        dtype => Tensor::scalar_of(dtype, value),
+    };
+    let sizes = dims.iter().enumerate().filter_map(|(axis, &dim)| match over.axes.contains(&axis) {
+        false => Some(dim),
+        true => over.keep.then_some(1),
+    });
+    let sizes: Vec<u64> = sizes.collect();
+    let scalar = node.constant(scalar);
+    node.broadcast(scalar, &sizes).map(Some)
 }
 
 /// Integers are averaged in `F64` and truncated.

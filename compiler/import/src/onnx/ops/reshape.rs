@@ -15,10 +15,14 @@ pub(super) const TABLE: &[Row] = &[
     ("", "SpaceToDepth", space_to_depth),
 ];
 
-/// A size of 0 keeps the input's (unless `allowzero`), and one size of -1 takes what is left.
+/// The shape is an attribute before operator set 5, and an input from then on. A size of 0 keeps the input's (unless `allowzero`), and one size of -1 takes what is left.
 fn reshape(node: &mut NodeImport<'_>) -> Imported {
-    let (x, shape) = (node.input(0)?, node.input(1)?);
-    let asked = node.known_integers(shape, "the shape")?;
+    let x = node.input(0)?;
+    let asked = if node.opset < 5 {
+        node.attributes.ints("shape")?.ok_or("attribute `shape` is missing")?.to_vec()
+    } else {
+        node.known_integers(node.input(1)?, "the shape")?
+    };
     let allow_zero = node.attributes.int("allowzero")?.unwrap_or(0) != 0;
     let from = node.dims(x);
     let mut dims = Vec::with_capacity(asked.len());
@@ -36,7 +40,7 @@ fn reshape(node: &mut NodeImport<'_>) -> Imported {
     if let Some(axis) = open {
         let total: u64 = from.iter().product();
         let others = dims.iter().try_fold(1u64, |product, &dim| product.checked_mul(dim)).unwrap_or(0);
-        if others == 0 || total % others != 0 {
+        if others == 0 || !total.is_multiple_of(others) {
             return invalid(format!("{from:?} cannot be given the shape {asked:?}"));
         }
         dims[axis] = total / others;
@@ -153,7 +157,12 @@ fn space_to_depth(node: &mut NodeImport<'_>) -> Imported {
     if h % block != 0 || w % block != 0 {
         return invalid(format!("an image of {h} x {w} cannot be split into blocks of {block} x {block}"));
     }
+    let perm = match node.attributes.string("mode")?.unwrap_or("DCR") {
+        "DCR" => [0, 3, 5, 1, 2, 4],
+        "CRD" => [0, 1, 3, 5, 2, 4],
+        other => return invalid(format!("mode is `{other}`")),
+    };
     let x = node.reshape(x, &[n, c, h / block, block, w / block, block])?;
-    let x = node.transpose(&[0, 3, 5, 1, 2, 4], x)?;
+    let x = node.transpose(&perm, x)?;
     Ok(vec![node.reshape(x, &[n, c * block * block, h / block, w / block])?])
 }

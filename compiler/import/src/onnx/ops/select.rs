@@ -14,20 +14,21 @@ fn identity(node: &mut NodeImport<'_>) -> Imported {
     Ok(vec![node.input(0)?])
 }
 
-/// The identity, unless the model asks to train with a ratio above 0.
+/// The identity, unless the model asks to train with a ratio above 0. Before operator set 7 an attribute says that it does not.
 fn dropout(node: &mut NodeImport<'_>) -> Imported {
     let x = node.input(0)?;
     let (_, _) = (node.attributes.float("ratio")?, node.attributes.int("seed")?);
+    let mut ratio = 0.0;
+    if node.opset < 7 && node.attributes.int("is_test")?.unwrap_or(0) == 0 {
+        ratio = 0.5;
+    }
     if let Some(training) = node.optional(2)
         && node.known_integers(training, "training_mode")? != [0]
     {
-        let ratio = match node.optional(1) {
-            Some(ratio) => node.known_float(ratio),
-            None => Some(0.5),
-        };
-        if ratio != Some(0.0) {
-            return unsupported("training_mode is on with a ratio above 0; export the model for inference");
-        }
+        ratio = node.optional(1).map_or(Ok(0.5), |ratio| node.needed_float(ratio, "the ratio"))?;
+    }
+    if ratio != 0.0 {
+        return unsupported(format!("it is to drop values at random, a part of {ratio}; export the model for inference"));
     }
     let mut results = vec![x];
     if node.wants(1) {
