@@ -1,0 +1,54 @@
+//! Where everything lies in a module's memory: 64 reserved bytes, the weights, the arena, and room for padding that kernels read.
+
+use mlp_bundle::loops::BufferId;
+use mlp_bundle::plan::{ALIGN, Place, Plan, SLACK};
+
+/// Bytes that no buffer uses, at the start: address 0 stays free, and kernels spill lanes here.
+pub(crate) const RESERVED: u64 = 64;
+
+/// Bytes of a page of memory.
+pub(crate) const PAGE: u64 = 1 << 16;
+
+/// The memory of a module.
+pub(crate) struct Layout {
+    places: Vec<u64>,
+    /// First byte of the weights.
+    pub(crate) weights: u64,
+    /// First byte of the arena.
+    pub(crate) arena: u64,
+    /// First byte of the zeros that stand for padding.
+    pub(crate) zeros: u64,
+    /// First byte of the row of zero points that stands for padding of integer inputs.
+    pub(crate) filled: u64,
+    /// Pages of memory.
+    pub(crate) pages: u64,
+}
+
+impl Layout {
+    /// Lays a plan out, with so many bytes for each kind of padding; an error where 32 bits do not suffice.
+    pub(crate) fn of(plan: &Plan, padding: u64) -> Result<Layout, String> {
+        let weights = RESERVED;
+        let arena = (weights + plan.weights_bytes).next_multiple_of(ALIGN);
+        let zeros = (arena + plan.arena_bytes).next_multiple_of(ALIGN);
+        let row = if padding == 0 { 0 } else { (padding + SLACK).next_multiple_of(ALIGN) };
+        let filled = zeros + row;
+        let pages = (filled + row).div_ceil(PAGE);
+        if pages > PAGE {
+            return Err(format!(
+                "weights of {} bytes and an arena of {} do not fit in the 4 GiB of a WebAssembly memory; use smaller inputs or a smaller model",
+                plan.weights_bytes, plan.arena_bytes
+            ));
+        }
+        let place = |place: Place| match place {
+            Place::Arena { offset } => arena + offset,
+            Place::Weights { offset } => weights + offset,
+        };
+        Ok(Layout { places: plan.buffers.values().map(|buffer| place(buffer.place)).collect(), weights, arena, zeros, filled, pages })
+    }
+
+    /// The address of a buffer.
+    pub(crate) fn address(&self, buffer: BufferId) -> u64 {
+        use cranelift_entity::EntityRef;
+        self.places[buffer.index()]
+    }
+}
