@@ -1,1 +1,35 @@
-//! Sessions over the backends a bundle can run on.
+//! Runs bundles on the machine at hand: typed values in, typed values out, on whichever backend is asked for.
+//!
+//! [`backend`] puts the native, GPU and WebAssembly runtimes behind one trait; [`session`] opens a pipeline of a bundle and converts between its
+//! signature and the plan's ports; [`photo`] reads image files as pipelines take them.
+
+pub mod backend;
+pub mod photo;
+pub mod session;
+pub mod value;
+
+pub use backend::{Backend, BackendKind};
+pub use session::{Session, Signature};
+pub use value::Value;
+
+/// Why something could not be run.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The bundle is refused.
+    #[error(transparent)]
+    Bundle(#[from] mlp_bundle::BundleError),
+    /// An image is refused.
+    #[error(transparent)]
+    Photo(#[from] photo::PhotoError),
+    /// The backend cannot run the pipeline.
+    #[error("the {backend} backend cannot run it: {reason}")]
+    Backend {
+        /// The backend.
+        backend: BackendKind,
+        /// Why, and what helps.
+        reason: String,
+    },
+    /// The inputs are not those of the pipeline.
+    #[error("{0}")]
+    Input(String),
+}

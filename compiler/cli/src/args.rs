@@ -1,0 +1,242 @@
+//! The command line, as `--help` teaches it.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// Compiles declarative machine learning to code that runs where the user is.
+#[derive(Debug, Parser)]
+#[command(
+    name = "mlpc",
+    version,
+    after_help = "Start with: mlpc run examples/objects/objects.mlp --input photo=examples/objects/espresso.png"
+)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Check a .mlp file: names, types, shapes, units
+    Check(Check),
+    /// Run a pipeline on this machine and print its answer
+    Run(Run),
+    /// Run the tests in a .mlp file
+    Test(Test),
+    /// Compile a .mlp file or an .onnx model to a bundle
+    Build(Build),
+    /// Show what is in a bundle and what it needs
+    Inspect(Inspect),
+    /// Ask whether a model comes out right on every backend
+    Verify(Verify),
+    /// Measure a model or pipeline: latency, load time, memory, size
+    Bench(Bench),
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  mlpc check objects.mlp\n  mlpc check objects.mlp --format json   one diagnostic a line, for editors and bundlers"
+)]
+pub(crate) struct Check {
+    /// The source file
+    pub(crate) file: PathBuf,
+    /// How diagnostics are printed
+    #[arg(long, value_enum, default_value_t = Format::Human)]
+    pub(crate) format: Format,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// With the source, for people
+    Human,
+    /// One JSON object a line
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Runtime {
+    /// Machine code made for this processor
+    Native,
+    /// WGSL on this machine's GPU (Vulkan, Metal or Direct3D 12)
+    Gpu,
+    /// The WebAssembly module for fixed-width SIMD
+    Wasm,
+    /// The WebAssembly module for relaxed SIMD
+    WasmRelaxed,
+}
+
+impl From<Runtime> for mlp_engine::BackendKind {
+    fn from(runtime: Runtime) -> Self {
+        match runtime {
+            Runtime::Native => Self::Native,
+            Runtime::Gpu => Self::Gpu,
+            Runtime::Wasm => Self::Wasm,
+            Runtime::WasmRelaxed => Self::WasmRelaxed,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  mlpc run objects.mlp --input photo=coffee.png\n  mlpc run objects.mlp --input photo=coffee.png --backend gpu --json\n  mlpc run dist/objects.mlpb --input photo=coffee.png"
+)]
+pub(crate) struct Run {
+    /// A .mlp file, or a bundle (its folder or .mlpb archive)
+    pub(crate) file: PathBuf,
+    /// An input and its file: images (PNG, JPEG, WebP) for photos, .npy for tensors. Repeat it for each input
+    #[arg(short, long = "input", value_name = "NAME=FILE")]
+    pub(crate) inputs: Vec<String>,
+    /// The pipeline; needed where the file has several that take inputs of these names
+    #[arg(short, long)]
+    pub(crate) pipeline: Option<String>,
+    /// What runs it
+    #[arg(short, long, value_enum, default_value_t = Runtime::Native)]
+    pub(crate) backend: Runtime,
+    /// Threads of the native backend
+    #[arg(short, long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(crate) threads: u16,
+    /// Print the answer as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  mlpc test objects.mlp --backend wasm")]
+pub(crate) struct Test {
+    /// The source file
+    pub(crate) file: PathBuf,
+    /// What runs the pipelines
+    #[arg(short, long, value_enum, default_value_t = Runtime::Native)]
+    pub(crate) backend: Runtime,
+    /// One JSON object a test
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  mlpc build objects.mlp -o dist\n  mlpc build objects.mlp -o objects.mlpb        the same in one file\n  mlpc build mobilenet.onnx -o dist --dim N=1   a bare model"
+)]
+pub(crate) struct Build {
+    /// A .mlp file or an .onnx model
+    pub(crate) file: PathBuf,
+    /// The bundle to write: a folder, or an archive where the name ends in .mlpb
+    #[arg(short, long)]
+    pub(crate) output: PathBuf,
+    /// The size of a symbolic dim of an .onnx model; one that leads a shape is 1 unless said here
+    #[arg(long = "dim", value_name = "NAME=SIZE")]
+    pub(crate) dims: Vec<String>,
+    /// Print what was written as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  mlpc inspect dist\n  mlpc inspect dist --plan Classify   every kernel of a pipeline, in the loop IR's text form"
+)]
+pub(crate) struct Inspect {
+    /// A bundle: its folder, its manifest.json or its .mlpb archive
+    pub(crate) bundle: PathBuf,
+    /// Print the plan of this pipeline
+    #[arg(long, value_name = "PIPELINE")]
+    pub(crate) plan: Option<String>,
+    /// Print the manifest as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum VerifyBackend {
+    /// The reference interpreter of the tensor graph
+    Reference,
+    /// Machine code made for this processor
+    Native,
+    /// WGSL on this machine's GPU
+    Gpu,
+    /// The WebAssembly module for fixed-width SIMD
+    Wasm,
+    /// The WebAssembly module for relaxed SIMD
+    WasmRelaxed,
+    /// All of these
+    All,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    long_about = "Ask whether a model comes out right on every backend.\n\nPATH is a folder with model.onnx and test_data_set_*/input_*.pb and output_*.pb, a folder of such folders, or an .onnx file with --data FILE.npz, whose arrays are named in:INPUT and out:OUTPUT.",
+    after_help = "Examples:\n  mlpc verify model.onnx --data recorded.npz --backend all\n  mlpc verify cases/ --backend native --backend wasm --json\n\nPrints a line a case and backend (pass, fail, unsupported) and a closing count. Exit code 1 where anything failed or was unsupported.\n\nFloats pass within atol + rtol * |expected|, integers exactly. Models with quantized operators pass within one quantization step of the recorded output, or\nwith equal top-5 (scores one step apart are tied), and their outputs must be bit-equal on every backend."
+)]
+pub(crate) struct Verify {
+    /// A case, a folder of cases, or an .onnx file
+    pub(crate) path: PathBuf,
+    /// Recorded inputs and outputs of an .onnx file
+    #[arg(long, value_name = "FILE.npz")]
+    pub(crate) data: Option<PathBuf>,
+    /// A backend; repeat it for several
+    #[arg(short, long = "backend", value_enum, value_delimiter = ',', default_values_t = [VerifyBackend::All])]
+    pub(crate) backends: Vec<VerifyBackend>,
+    /// Relative tolerance of floats
+    #[arg(long, default_value_t = 1e-3)]
+    pub(crate) rtol: f64,
+    /// Absolute tolerance of floats
+    #[arg(long, default_value_t = 1e-4)]
+    pub(crate) atol: f64,
+    /// One JSON object a line: name, backend, status, max_abs, max_rel, detail
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Cases that may fail: `CASE [BACKEND,...] REASON` a line. One of them that passes is a failure
+    #[arg(long, value_name = "FILE")]
+    pub(crate) known: Option<PathBuf>,
+    /// Write bundles, inputs and expected outputs of all cases, with an index.json, for a check elsewhere (a browser), and run nothing
+    #[arg(long, value_name = "DIR")]
+    pub(crate) emit: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  mlpc bench mobilenet.onnx --backend native --backend wasm\n  mlpc bench objects.mlp --threads 2 --json"
+)]
+pub(crate) struct Bench {
+    /// An .onnx model or a .mlp file
+    pub(crate) path: PathBuf,
+    /// A backend; repeat it for several
+    #[arg(short, long = "backend", value_enum, value_delimiter = ',', default_values_t = [Runtime::Native])]
+    pub(crate) backends: Vec<Runtime>,
+    /// Threads of the native backend
+    #[arg(short, long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(crate) threads: u16,
+    /// The pipeline of a .mlp file, where it has several
+    #[arg(short, long)]
+    pub(crate) pipeline: Option<String>,
+    /// The size of a symbolic dim of an .onnx model; one that leads a shape is 1 unless said here
+    #[arg(long = "dim", value_name = "NAME=SIZE")]
+    pub(crate) dims: Vec<String>,
+    /// Inputs of an .onnx model, arrays named in:INPUT; random ones where it is not given
+    #[arg(long, value_name = "FILE.npz")]
+    pub(crate) data: Option<PathBuf>,
+    /// Seconds to measure for
+    #[arg(long, default_value_t = 2.0)]
+    pub(crate) seconds: f64,
+    /// One JSON object a line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Reads `NAME=VALUE`.
+pub(crate) fn assignment(text: &str) -> Result<(&str, &str), crate::Failure> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() && !value.is_empty() => Ok((name, value)),
+        _ => Err(crate::Failure(format!("`{text}` is not NAME=VALUE"))),
+    }
+}
+
+/// Reads `NAME=SIZE` options.
+pub(crate) fn dims(texts: &[String]) -> Result<mlp_driver::onnx::Dims, crate::Failure> {
+    let read = |text: &String| {
+        let (name, size) = assignment(text)?;
+        let size = size.parse().map_err(|_| crate::Failure(format!("the size in `{text}` is not a whole number")))?;
+        Ok((name.to_string(), size))
+    };
+    texts.iter().map(read).collect()
+}

@@ -1,0 +1,46 @@
+//! `mlpc check`: is a file right?
+
+use crate::args::{Check, Format};
+use crate::{Outcome, render};
+use mlp_driver::host::Disk;
+use mlp_driver::package::Package;
+use std::path::Path;
+
+/// Runs the command.
+pub(crate) fn check(arguments: &Check) -> Outcome {
+    let package = Package::check(&Disk, &arguments.file);
+    match arguments.format {
+        Format::Human => {
+            report(&package);
+            if package.has_errors() {
+                return Ok(false);
+            }
+            let count = package.program().entries().count();
+            anstream::println!("{} is right: {count} pipeline{}", arguments.file.display(), if count == 1 { "" } else { "s" });
+        }
+        Format::Json => {
+            let sources = sources(&package);
+            for diagnostic in package.diagnostics() {
+                anstream::println!("{}", serde_json::to_string(&render::json(diagnostic, &sources))?);
+            }
+        }
+    }
+    Ok(!package.has_errors())
+}
+
+/// The texts that a package's diagnostics point into.
+pub(crate) fn sources<'p>(package: &'p Package) -> impl Fn(u32) -> Option<(&'p str, &'p str)> {
+    move |file| package.program().files.get(file as usize).map(|file| (file.path.as_str(), file.text.as_str()))
+}
+
+/// Prints a package's diagnostics for people.
+pub(crate) fn report(package: &Package) {
+    render::human(package.diagnostics(), &sources(package));
+}
+
+/// Checks a file and prints what is wrong; none where something is.
+pub(crate) fn checked(file: &Path) -> Option<Package> {
+    let package = Package::check(&Disk, file);
+    report(&package);
+    (!package.has_errors()).then_some(package)
+}

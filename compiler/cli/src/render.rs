@@ -1,0 +1,150 @@
+//! Diagnostics, sizes and times as people read them.
+
+use miette::{
+    GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteDiagnostic, NamedSource, Report, Severity, ThemeCharacters, ThemeStyles,
+};
+use mlp_syntax::{Diagnostic, Location};
+use serde::Serialize;
+use std::io::IsTerminal;
+
+pub(crate) const RED: &str = "\x1b[1;31m";
+pub(crate) const GREEN: &str = "\x1b[32m";
+pub(crate) const YELLOW: &str = "\x1b[33m";
+pub(crate) const BOLD: &str = "\x1b[1m";
+pub(crate) const DIM: &str = "\x1b[2m";
+pub(crate) const PLAIN: &str = "\x1b[0m";
+
+/// The texts that diagnostics point into, by file number: path and text.
+pub(crate) type Sources<'a> = dyn Fn(u32) -> Option<(&'a str, &'a str)> + 'a;
+
+/// Prints diagnostics with their source to the error stream.
+pub(crate) fn human<'a>(diagnostics: &[Diagnostic], sources: &Sources<'a>) {
+    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let styles = if colour { ThemeStyles::ansi() } else { ThemeStyles::none() };
+    let theme = GraphicalTheme { characters: ThemeCharacters::unicode(), styles };
+    let handler = GraphicalReportHandler::new_themed(theme).with_width(100);
+    for diagnostic in diagnostics {
+        let report = report(diagnostic, sources);
+        let mut text = String::new();
+        if handler.render_report(&mut text, report.as_ref()).is_ok() {
+            eprintln!("{}", text.trim_start_matches('\n'));
+        } else {
+            eprintln!("{}: {}", diagnostic.code, diagnostic.message);
+        }
+    }
+}
+
+fn report<'a>(diagnostic: &Diagnostic, sources: &Sources<'a>) -> Report {
+    let file = diagnostic.labels.first().map_or(0, |label| label.at.file.0);
+    let here = diagnostic.labels.iter().filter(|label| label.at.file.0 == file);
+    let labels = here.map(|label| LabeledSpan::new(Some(label.text.clone()), label.at.span.start as usize, label.at.span.range().len()));
+    let severity = if diagnostic.is_error() { Severity::Error } else { Severity::Warning };
+    let mut data =
+        MietteDiagnostic::new(&diagnostic.message).with_code(diagnostic.code.to_string()).with_severity(severity).with_labels(labels);
+    if let Some(help) = help(diagnostic) {
+        data = data.with_help(help);
+    }
+    let report = Report::new(data);
+    match sources(file) {
+        Some((path, text)) => report.with_source_code(NamedSource::new(path, text.to_string())),
+        None => report,
+    }
+}
+
+/// The remedy, and the replacement that a fix would write.
+fn help(diagnostic: &Diagnostic) -> Option<String> {
+    let fix = diagnostic.fix.as_ref().filter(|fix| !fix.replacement.trim().is_empty() && !fix.replacement.contains('\n'));
+    match (&diagnostic.help, fix) {
+        (Some(help), Some(fix)) if !help.contains(&fix.replacement) => Some(format!("{help}: write `{}`", fix.replacement)),
+        (Some(help), _) => Some(help.clone()),
+        (None, Some(fix)) => Some(format!("write `{}`", fix.replacement)),
+        (None, None) => None,
+    }
+}
+
+/// A diagnostic as programs read it; lines and columns count from 1, columns in characters.
+#[derive(Serialize)]
+pub(crate) struct JsonDiagnostic<'d> {
+    code: String,
+    severity: mlp_syntax::Severity,
+    message: &'d str,
+    labels: Vec<JsonLabel<'d>>,
+    help: Option<&'d str>,
+    fix: Option<JsonFix<'d>>,
+}
+
+#[derive(Serialize)]
+struct JsonLabel<'d> {
+    #[serde(flatten)]
+    place: JsonPlace,
+    text: &'d str,
+}
+
+#[derive(Serialize)]
+struct JsonFix<'d> {
+    #[serde(flatten)]
+    place: JsonPlace,
+    replacement: &'d str,
+}
+
+#[derive(Serialize)]
+struct JsonPlace {
+    file: String,
+    start: u32,
+    end: u32,
+    line: u32,
+    column: u32,
+}
+
+/// A diagnostic as programs read it.
+pub(crate) fn json<'d, 'a>(diagnostic: &'d Diagnostic, sources: &Sources<'a>) -> JsonDiagnostic<'d> {
+    let place = |at: Location| {
+        let (path, text) = sources(at.file.0).unwrap_or(("", ""));
+        let start = mlp_syntax::LineIndex::new(text).line_column(text, at.span.start);
+        JsonPlace { file: path.into(), start: at.span.start, end: at.span.end, line: start.line, column: start.column }
+    };
+    JsonDiagnostic {
+        code: diagnostic.code.to_string(),
+        severity: diagnostic.severity,
+        message: &diagnostic.message,
+        labels: diagnostic.labels.iter().map(|label| JsonLabel { place: place(label.at), text: &label.text }).collect(),
+        help: diagnostic.help.as_deref(),
+        fix: diagnostic.fix.as_ref().map(|fix| JsonFix { place: place(fix.at), replacement: &fix.replacement }),
+    }
+}
+
+/// Bytes with a binary unit.
+pub(crate) fn bytes(count: u64) -> String {
+    let units = ["B", "KiB", "MiB", "GiB"];
+    let (mut value, mut unit) = (count as f64, 0);
+    while value >= 1024.0 && unit + 1 < units.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    if unit == 0 { format!("{count} B") } else { format!("{value:.1} {}", units[unit]) }
+}
+
+/// A duration with a fitting unit.
+pub(crate) fn milliseconds(ms: f64) -> String {
+    if ms >= 1000.0 {
+        format!("{:.2} s", ms / 1000.0)
+    } else if ms >= 1.0 {
+        format!("{ms:.1} ms")
+    } else {
+        format!("{:.0} µs", ms * 1000.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_and_times_have_fitting_units() {
+        assert_eq!(bytes(999), "999 B");
+        assert_eq!(bytes(5 << 20), "5.0 MiB");
+        assert_eq!(milliseconds(0.25), "250 µs");
+        assert_eq!(milliseconds(12.34), "12.3 ms");
+        assert_eq!(milliseconds(2500.0), "2.50 s");
+    }
+}

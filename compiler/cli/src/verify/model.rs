@@ -1,0 +1,148 @@
+//! A case's model, compiled on first need and run on a backend.
+
+use super::case::{Case, Recorded, read_file};
+use crate::Failure;
+use mlp_bundle::DType;
+use mlp_driver::compile::{self, Code, Compiled};
+use mlp_driver::onnx;
+use mlp_engine::BackendKind;
+use mlp_engine::backend::{self, Artifacts};
+use mlp_graph::ir::Definition;
+use mlp_graph::{Graph, Op, Tensor, ValueId};
+
+/// Why a model cannot be judged.
+pub(super) struct Refused {
+    /// It asks for something that this compiler or backend does not do, rather than being wrong.
+    pub(super) unsupported: bool,
+    /// The reason.
+    pub(super) detail: String,
+}
+
+impl From<Failure> for Refused {
+    fn from(Failure(detail): Failure) -> Refused {
+        Refused { unsupported: false, detail }
+    }
+}
+
+fn unsupported(detail: impl ToString) -> Refused {
+    Refused { unsupported: true, detail: detail.to_string() }
+}
+
+/// A model with its data.
+pub(super) struct Model {
+    graph: Graph,
+    compiled: Option<Compiled>,
+    code: Option<Code>,
+    /// Inputs and expected outputs.
+    pub(super) recorded: Recorded,
+    /// The model's outputs.
+    pub(super) output_names: Vec<String>,
+    /// An output's quantization step, where it has one.
+    pub(super) steps: Vec<Option<f64>>,
+    /// All arithmetic is on integers, so backends must agree bit for bit.
+    pub(super) integer: bool,
+}
+
+impl Model {
+    /// Reads, imports and optimizes the model of a case for the sizes of its inputs.
+    pub(super) fn load(case: &Case) -> Result<Model, Refused> {
+        let bytes = read_file(&case.model)?;
+        let failed = |error: mlp_import::ImportError| Refused { unsupported: error.is_unsupported(), detail: error.to_string() };
+        let signature = mlp_import::onnx::signature(&bytes).map_err(failed)?;
+        let names = |ports: &[mlp_import::onnx::PortSignature]| ports.iter().map(|port| port.name.clone()).collect::<Vec<_>>();
+        let output_names = names(&signature.outputs);
+        let recorded = case.read(&names(&signature.inputs), &output_names)?;
+        let shapes: Vec<&[u64]> = recorded.inputs.iter().map(Tensor::shape).collect();
+        let dims = onnx::dims_of(&signature, &shapes).map_err(Failure)?;
+        let mut graph = onnx::import(&bytes, &dims).map_err(failed)?;
+        mlp_graph::passes::optimize(&mut graph).map_err(|error| Failure(format!("the optimizer failed; please report this: {error}")))?;
+        let quantized = graph.order.iter().any(|op| is_quantized(&graph.ops[*op].op));
+        let steps = graph.outputs.iter().map(|port| if quantized { step(&graph, port.value) } else { None }).collect();
+        let integer = quantized && graph.order.iter().all(|op| is_exact(&graph, &graph.ops[*op].op, &graph.ops[*op].results));
+        Ok(Model { graph, compiled: None, code: None, recorded, output_names, steps, integer })
+    }
+
+    /// Runs the model on a backend, or in the reference interpreter.
+    pub(super) fn run(&mut self, kind: Option<BackendKind>) -> Result<Vec<Tensor>, Refused> {
+        let Some(kind) = kind else {
+            return mlp_graph::eval::run(&self.graph, &self.recorded.inputs).map_err(|error| Failure(error.to_string()).into());
+        };
+        if self.compiled.is_none() {
+            self.compiled = Some(compile::plan(&self.graph).map_err(unsupported)?);
+        }
+        if self.code.is_none() && kind != BackendKind::Native {
+            let plan = &self.compiled.as_ref().expect("it was made above").plan;
+            self.code = Some(compile::emit(plan).map_err(unsupported)?);
+        }
+        let compiled = self.compiled.as_ref().expect("it was made above");
+        let wasm = self.code.as_ref().map(|code| {
+            let bytes = if kind == BackendKind::Wasm { &code.simd128 } else { &code.relaxed };
+            (&bytes[..], &code.wasm)
+        });
+        let gpu = match self.code.as_ref().map(|code| &code.gpu) {
+            Some(Ok(program)) => Ok(program),
+            Some(Err(error)) if kind == BackendKind::Gpu => return Err(unsupported(error)),
+            _ => Err(String::new()),
+        };
+        let artifacts = Artifacts { plan: &compiled.plan, weights: compiled.weights.clone(), wasm, gpu };
+        let mut backend = backend::open(kind, &artifacts, 1).map_err(|error| Failure(error.to_string()))?;
+        let inputs: Vec<&[u8]> = self.recorded.inputs.iter().map(Tensor::bytes).collect();
+        let outputs = backend.run(&inputs, &[]).map_err(|error| Failure(error.to_string()))?;
+        let tensor = |(port, bytes): (&mlp_bundle::plan::Port, Vec<u8>)| {
+            let shape = port.shape.iter().map(|size| match size {
+                mlp_bundle::plan::Size::Const(n) => *n,
+                mlp_bundle::plan::Size::Symbol(_) => 0,
+            });
+            Tensor::new(compiled.plan.buffers[port.buffer].dtype, shape.collect(), bytes).map_err(|error| Failure(error.to_string()).into())
+        };
+        compiled.plan.outputs.iter().zip(outputs).map(tensor).collect()
+    }
+
+    /// The compiled model and its code, for writing elsewhere.
+    pub(super) fn into_parts(self) -> Result<(Compiled, Code, Recorded), Refused> {
+        let compiled = compile::plan(&self.graph).map_err(unsupported)?;
+        let code = compile::emit(&compiled.plan).map_err(unsupported)?;
+        Ok((compiled, code, self.recorded))
+    }
+}
+
+fn is_quantized(op: &Op) -> bool {
+    matches!(op, Op::QuantizedConv { .. } | Op::QuantizedMatMul { .. } | Op::QuantizedAdd { .. } | Op::QuantizedMean { .. })
+}
+
+/// Whether an operation gives the same bits everywhere: no float arithmetic but one rounding.
+fn is_exact(graph: &Graph, op: &Op, results: &[ValueId]) -> bool {
+    let float = results.iter().any(|result| graph.values[*result].ty.dtype.is_float());
+    let moves = matches!(
+        op,
+        Op::Constant(_)
+            | Op::Quantize { .. }
+            | Op::Dequantize { .. }
+            | Op::Reshape
+            | Op::Transpose { .. }
+            | Op::Slice { .. }
+            | Op::Concat { .. }
+            | Op::Pad { .. }
+    );
+    !float || moves
+}
+
+/// One quantization step of an output: the scale it is dequantized with, 1 where it is an integer, the greatest scale where channels differ.
+fn step(graph: &Graph, value: ValueId) -> Option<f64> {
+    let ty = &graph.values[value].ty;
+    if matches!(ty.dtype, DType::U8 | DType::I8) {
+        return Some(1.0);
+    }
+    let Definition::Result(op, _) = graph.values[value].definition else { return None };
+    let node = &graph.ops[op];
+    match &node.op {
+        Op::Reshape | Op::Transpose { .. } | Op::Slice { .. } => step(graph, node.operands[0]),
+        Op::Dequantize { .. } => {
+            let Definition::Result(scale, _) = graph.values[node.operands[1]].definition else { return None };
+            let Op::Constant(id) = graph.ops[scale].op else { return None };
+            let scales = graph.tensors[id].bytes().chunks_exact(4).map(|bytes| f32::from_le_bytes(bytes.try_into().unwrap_or_default()));
+            scales.map(f64::from).reduce(f64::max)
+        }
+        _ => None,
+    }
+}

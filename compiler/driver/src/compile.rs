@@ -1,0 +1,81 @@
+//! A graph to a plan, and a plan to the code of every target.
+
+use mlp_bundle::gpu::GpuProgram;
+use mlp_bundle::manifest::WasmModules;
+use mlp_bundle::plan::{Place, Plan};
+use mlp_codegen::wasm::{self, Target};
+use mlp_codegen::{CodegenError, wgsl};
+use mlp_graph::Graph;
+use std::sync::Arc;
+
+/// Why a graph could not be compiled.
+#[derive(Debug, thiserror::Error)]
+pub enum CompileError {
+    /// A pass left the graph broken: a defect of this compiler.
+    #[error("the optimizer made an invalid graph; please report this: {0}")]
+    Optimize(String),
+    /// The graph cannot be planned.
+    #[error(transparent)]
+    Plan(#[from] mlp_plan::PlanError),
+    /// The plan cannot be turned into code.
+    #[error(transparent)]
+    Codegen(#[from] CodegenError),
+}
+
+/// A planned graph.
+#[derive(Clone, Debug)]
+pub struct Compiled {
+    /// The plan.
+    pub plan: Plan,
+    /// Its weights.
+    pub weights: Arc<[u8]>,
+    /// What it takes.
+    pub report: mlp_plan::Report,
+}
+
+/// The code of a plan for every target.
+#[derive(Clone, Debug)]
+pub struct Code {
+    /// The module for fixed-width SIMD.
+    pub simd128: Vec<u8>,
+    /// The module for relaxed SIMD.
+    pub relaxed: Vec<u8>,
+    /// How the modules are used; the names of their files are not set.
+    pub wasm: WasmModules,
+    /// The GPU program, or why the plan cannot run on a GPU.
+    pub gpu: Result<GpuProgram, CodegenError>,
+}
+
+/// Optimizes and plans a graph.
+pub fn compile(mut graph: Graph) -> Result<Compiled, CompileError> {
+    mlp_graph::passes::optimize(&mut graph).map_err(|error| CompileError::Optimize(error.to_string()))?;
+    plan(&graph)
+}
+
+/// Plans a graph that is optimized already.
+pub fn plan(graph: &Graph) -> Result<Compiled, CompileError> {
+    let planned = mlp_plan::plan(graph, &mlp_plan::PlanOptions::default())?;
+    Ok(Compiled { plan: planned.plan, weights: planned.weights.into(), report: planned.report })
+}
+
+/// Emits the code of every target.
+pub fn emit(plan: &Plan) -> Result<Code, CompileError> {
+    let simd128 = wasm::emit(plan, Target::Simd128)?;
+    let relaxed = wasm::emit(plan, Target::Relaxed)?;
+    let ports = plan.inputs.iter().chain(&plan.outputs).map(|port| (port.name.clone(), offset(plan, port.buffer))).collect();
+    let wasm = WasmModules {
+        simd128: String::new(),
+        relaxed: String::new(),
+        memory_pages: simd128.memory_pages,
+        weights_offset: simd128.weights_offset,
+        arena_offset: simd128.arena_offset,
+        ports,
+    };
+    Ok(Code { simd128: simd128.bytes, relaxed: relaxed.bytes, wasm, gpu: wgsl::emit(plan) })
+}
+
+fn offset(plan: &Plan, buffer: mlp_bundle::loops::BufferId) -> u64 {
+    match plan.buffers[buffer].place {
+        Place::Arena { offset } | Place::Weights { offset } => offset,
+    }
+}

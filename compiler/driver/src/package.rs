@@ -1,0 +1,296 @@
+//! `.mlp` files: checked, compiled pipeline by pipeline, packed.
+
+use crate::bundle::{CompiledPipeline, Packer};
+use crate::compile::{self, CompileError, Compiled};
+use crate::host::{Host, normalize};
+use crate::onnx;
+use mlp_analysis::{Checked, ModelSignature, PipelineId, Program, SignatureDim, SignaturePort, World};
+use mlp_bundle::Bundle;
+use mlp_bundle::bundle::digest;
+use mlp_bundle::manifest::{Field, ValueType};
+use mlp_codegen::typescript::{self, Hook, TypeScript};
+use mlp_graph::Graph;
+use mlp_import::onnx::DimSignature;
+use mlp_lower::{Lowered, ModelRequest, SignatureField, SignatureType};
+use mlp_syntax::Diagnostic;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+/// Why a checked package could not be compiled.
+#[derive(Debug, thiserror::Error)]
+pub enum PackageError {
+    /// A file that was there when the package was checked cannot be read any more.
+    #[error("{}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What went wrong.
+        source: std::io::Error,
+    },
+    /// A model cannot be imported.
+    #[error("model `{model}` ({path}): {source}")]
+    Import {
+        /// The model's name.
+        model: String,
+        /// Its file.
+        path: String,
+        /// What went wrong.
+        source: mlp_import::ImportError,
+    },
+    /// A pipeline cannot be lowered.
+    #[error("pipeline `{pipeline}`: {source}")]
+    Lower {
+        /// The pipeline's name.
+        pipeline: String,
+        /// What went wrong.
+        source: mlp_lower::LowerError,
+    },
+    /// A pipeline cannot be compiled.
+    #[error("pipeline `{pipeline}`: {source}")]
+    Compile {
+        /// The pipeline's name.
+        pipeline: String,
+        /// What went wrong.
+        source: CompileError,
+    },
+}
+
+/// The checker's view of the host.
+struct HostWorld<'h> {
+    host: &'h dyn Host,
+    /// Every path that was read.
+    read: RefCell<BTreeSet<PathBuf>>,
+}
+
+impl HostWorld<'_> {
+    fn bytes(&self, path: &str) -> Result<Vec<u8>, String> {
+        let path = normalize(Path::new(path));
+        self.read.borrow_mut().insert(path.clone());
+        self.host.read(&path).map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => "there is no such file".to_string(),
+            _ => error.to_string(),
+        })
+    }
+}
+
+impl World for HostWorld<'_> {
+    fn read(&self, path: &str) -> Result<String, String> {
+        String::from_utf8(self.bytes(path)?).map_err(|_| "it is not UTF-8 text".to_string())
+    }
+
+    fn exists(&self, path: &str) -> bool {
+        self.bytes(path).is_ok()
+    }
+
+    fn signature(&self, path: &str) -> Result<ModelSignature, String> {
+        let bytes = self.bytes(path)?;
+        let signature = mlp_import::onnx::signature(&bytes).map_err(|error| error.to_string())?;
+        let port = |port: &mlp_import::onnx::PortSignature| {
+            let dims = port.dims.iter().flatten().map(|dim| match dim {
+                DimSignature::Const(n) => SignatureDim::Const(*n),
+                DimSignature::Symbol(name) => SignatureDim::Symbol(name.clone()),
+                DimSignature::Unknown => SignatureDim::Unknown,
+            });
+            let dtype = port.dtype.ok_or_else(|| format!("it does not say of which type `{}` is", port.name))?;
+            Ok(SignaturePort { name: port.name.clone(), dtype, dims: dims.collect() })
+        };
+        let ports = |ports: &[mlp_import::onnx::PortSignature]| ports.iter().map(port).collect::<Result<_, String>>();
+        Ok(ModelSignature { inputs: ports(&signature.inputs)?, outputs: ports(&signature.outputs)?, sha256: digest(&bytes) })
+    }
+}
+
+/// A package that was checked.
+pub struct Package {
+    program: Program,
+    checked: Option<Checked<Program>>,
+    diagnostics: Vec<Diagnostic>,
+    dependencies: BTreeSet<PathBuf>,
+}
+
+/// A pipeline, planned, with its signature.
+pub struct CompiledEntry {
+    /// Its name.
+    pub name: String,
+    /// Its doc comment.
+    pub doc: String,
+    /// What it takes. The label files in the types are the keys of `labels`.
+    pub inputs: Vec<Field>,
+    /// What it gives.
+    pub outputs: Vec<Field>,
+    /// True where the answer is a record of `outputs`.
+    pub record: bool,
+    /// The plan and its weights.
+    pub compiled: Compiled,
+    /// The lines of each set of labels.
+    pub labels: BTreeMap<String, Vec<String>>,
+}
+
+/// A built package.
+pub struct Built {
+    /// The bundle.
+    pub bundle: Bundle,
+    /// The typed module around it.
+    pub typescript: TypeScript,
+    /// What could not be made, for people: a pipeline that no GPU can run, say.
+    pub remarks: Vec<String>,
+}
+
+impl Package {
+    /// Checks a file with all that it uses.
+    pub fn check(host: &dyn Host, file: &Path) -> Package {
+        let world = HostWorld { host, read: RefCell::default() };
+        let analysis = mlp_analysis::check(&world, &file.to_string_lossy().replace('\\', "/"));
+        let (program, diagnostics) = (analysis.program().clone(), analysis.diagnostics().to_vec());
+        Package { program, checked: analysis.into_checked().ok(), diagnostics, dependencies: world.read.into_inner() }
+    }
+
+    /// The program, as far as it could be understood.
+    pub fn program(&self) -> &Program {
+        &self.program
+    }
+
+    /// What was found.
+    pub fn diagnostics(&self) -> &[Diagnostic] {
+        &self.diagnostics
+    }
+
+    /// True where an error was found.
+    pub fn has_errors(&self) -> bool {
+        self.checked.is_none()
+    }
+
+    /// Every file that the result depends on.
+    pub fn dependencies(&self) -> &BTreeSet<PathBuf> {
+        &self.dependencies
+    }
+
+    /// Compiles one pipeline of a package without errors to a plan.
+    ///
+    /// # Panics
+    /// Where the package has errors.
+    pub fn compile(&self, host: &dyn Host, pipeline: PipelineId) -> Result<CompiledEntry, PackageError> {
+        let checked = self.checked.as_ref().expect("only a package without errors is compiled");
+        let source = &checked.pipelines[pipeline.0 as usize];
+        let Lowered { graph, signature } = self.lower(host, checked, pipeline)?;
+        let compiled = compile::compile(graph).map_err(|error| PackageError::Compile { pipeline: source.name.clone(), source: error })?;
+        let mut labels = BTreeMap::new();
+        let mut fields = |fields: Vec<SignatureField>| fields.into_iter().map(|field| self.field(field, &mut labels)).collect();
+        let (inputs, outputs) = (fields(signature.inputs), fields(signature.outputs));
+        Ok(CompiledEntry {
+            name: source.name.clone(),
+            doc: source.doc.clone(),
+            inputs,
+            outputs,
+            record: signature.record,
+            compiled,
+            labels,
+        })
+    }
+
+    /// A field as the manifest has it; the lines of its labels are put under their name.
+    fn field(&self, field: SignatureField, lines: &mut BTreeMap<String, Vec<String>>) -> Field {
+        let mut named = |id| {
+            let set = self.program.label_set(id);
+            let name = set.map_or_else(String::new, |set| set.name.clone());
+            lines.insert(name.clone(), set.map_or_else(Vec::new, |set| set.lines.clone()));
+            name
+        };
+        let ty = match field.ty {
+            SignatureType::Tensor { dtype, shape, port, .. } => ValueType::Tensor { dtype, shape, port },
+            SignatureType::Image { max_height, max_width, port, height, width } => {
+                ValueType::Image { max_height, max_width, port, height, width }
+            }
+            SignatureType::Label { labels, port } => ValueType::Label { labels: named(labels), port },
+            SignatureType::Ranking { labels, count, indices, scores } => {
+                ValueType::Ranking { labels: named(labels), count, indices, scores }
+            }
+        };
+        Field { name: field.name, ty }
+    }
+
+    fn lower(&self, host: &dyn Host, checked: &Checked<Program>, pipeline: PipelineId) -> Result<Lowered, PackageError> {
+        let failure = RefCell::new(None);
+        let import = |request: &ModelRequest| -> Result<Graph, String> {
+            let path = normalize(Path::new(&request.source));
+            let bytes = host.read(&path).map_err(|source| {
+                let text = source.to_string();
+                failure.replace(Some(PackageError::Read { path, source }));
+                text
+            })?;
+            onnx::import(&bytes, &request.sizes).map_err(|source| {
+                let text = source.to_string();
+                failure.replace(Some(PackageError::Import { model: request.name.clone(), path: request.source.clone(), source }));
+                text
+            })
+        };
+        mlp_lower::lower(checked, pipeline, &import).map_err(|source| {
+            let name = checked.pipeline(pipeline).map_or_else(String::new, |pipeline| pipeline.name.clone());
+            failure.take().unwrap_or(PackageError::Lower { pipeline: name, source })
+        })
+    }
+
+    /// Builds a bundle of all pipelines of a package without errors. `doing` hears what is being done.
+    ///
+    /// # Panics
+    /// Where the package has errors.
+    pub fn build(&self, host: &dyn Host, name: &str, doing: &dyn Fn(&str)) -> Result<Built, PackageError> {
+        let mut packer = Packer::new(name, self.program.edition);
+        let root = self.program.files.first().map_or(String::new(), |file| file.path.clone());
+        let mut remarks = Vec::new();
+        for path in &self.dependencies {
+            let bytes = host.read(path).map_err(|source| PackageError::Read { path: path.clone(), source })?;
+            let folder = Path::new(&root).parent().unwrap_or(Path::new(""));
+            let shown = path.strip_prefix(normalize(folder)).unwrap_or(path).to_string_lossy().replace('\\', "/");
+            let licence = self.program.models.iter().find(|model| normalize(Path::new(&model.source)) == *path);
+            packer.source(&shown, &bytes, licence.and_then(|model| model.licence.clone()));
+        }
+        let mut label_texts = BTreeMap::new();
+        for (id, pipeline) in self.program.entries() {
+            doing(&format!("compiling {}", pipeline.name));
+            let mut entry = self.compile(host, id)?;
+            doing(&format!("emitting {}", pipeline.name));
+            let failed = |source| PackageError::Compile { pipeline: pipeline.name.clone(), source };
+            let code = compile::emit(&entry.compiled.plan).map_err(failed)?;
+            if let Err(error) = &code.gpu {
+                remarks.push(format!("`{}` gets no GPU program: {error}", pipeline.name));
+            }
+            entry.pack_labels(&mut packer, &mut label_texts);
+            let CompiledEntry { name, doc, inputs, outputs, record, compiled, .. } = entry;
+            packer.pipeline(CompiledPipeline { name, doc, inputs, outputs, record, compiled, code });
+        }
+        let bundle = packer.finish();
+        let typescript = typescript::emit(&bundle.manifest, &self.hooks(), &label_texts);
+        Ok(Built { bundle, typescript, remarks })
+    }
+
+    fn hooks(&self) -> Vec<Hook> {
+        let backend = |backend: &mlp_analysis::Backend| match backend {
+            mlp_analysis::Backend::WebGpu => typescript::Backend::WebGpu,
+            mlp_analysis::Backend::Wasm => typescript::Backend::Wasm,
+        };
+        let hook = |hook: &mlp_analysis::Hook| {
+            let pipeline = self.program.pipeline(hook.pipeline)?.name.clone();
+            Some(Hook { name: hook.name.clone(), pipeline, prefer: hook.prefer.iter().map(backend).collect() })
+        };
+        self.program.hooks.iter().filter_map(hook).collect()
+    }
+}
+
+impl CompiledEntry {
+    /// Adds the label files to a bundle and renames them in the signature to what they are called there.
+    fn pack_labels(&mut self, packer: &mut Packer, texts: &mut BTreeMap<String, String>) {
+        for (key, lines) in &self.labels {
+            let text = lines.join("\n") + "\n";
+            let name = packer.file("labels", "txt", text.clone().into_bytes());
+            for field in self.inputs.iter_mut().chain(&mut self.outputs) {
+                if let ValueType::Label { labels, .. } | ValueType::Ranking { labels, .. } = &mut field.ty
+                    && labels == key
+                {
+                    labels.clone_from(&name);
+                }
+            }
+            texts.insert(name, text);
+        }
+    }
+}

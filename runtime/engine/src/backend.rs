@@ -1,0 +1,155 @@
+//! The runtimes that a plan can run on, behind one trait.
+
+use crate::EngineError;
+use mlp_bundle::gpu::GpuProgram;
+use mlp_bundle::manifest::WasmModules;
+use mlp_bundle::plan::Plan;
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+/// A runtime.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum BackendKind {
+    /// Machine code made for this processor.
+    Native,
+    /// WGSL on this machine's GPU.
+    Gpu,
+    /// The bundle's WebAssembly module for fixed-width SIMD.
+    Wasm,
+    /// The bundle's WebAssembly module for relaxed SIMD.
+    WasmRelaxed,
+}
+
+impl BackendKind {
+    /// Every runtime.
+    pub const ALL: [BackendKind; 4] = [BackendKind::Native, BackendKind::Gpu, BackendKind::Wasm, BackendKind::WasmRelaxed];
+
+    /// The name on command lines and in reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            BackendKind::Native => "native",
+            BackendKind::Gpu => "gpu",
+            BackendKind::Wasm => "wasm",
+            BackendKind::WasmRelaxed => "wasm-relaxed",
+        }
+    }
+}
+
+impl fmt::Display for BackendKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for BackendKind {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<BackendKind, String> {
+        let known = BackendKind::ALL.map(BackendKind::name).join(", ");
+        BackendKind::ALL.into_iter().find(|kind| kind.name() == name).ok_or_else(|| format!("`{name}` is none of {known}"))
+    }
+}
+
+/// A pipeline that is loaded and can run again and again.
+pub trait Backend {
+    /// Runs once: inputs are the dense little-endian bytes of the plan's input ports at the symbols' values, and so are the outputs.
+    fn run(&mut self, inputs: &[&[u8]], symbols: &[u32]) -> Result<Vec<Vec<u8>>, EngineError>;
+
+    /// What it runs on, for people: the instruction set or the adapter.
+    fn description(&self) -> String;
+}
+
+/// Everything that loading a plan can need.
+pub struct Artifacts<'a> {
+    /// The plan.
+    pub plan: &'a Plan,
+    /// The weights file.
+    pub weights: Arc<[u8]>,
+    /// The WebAssembly module that the backend asks for, with its offsets.
+    pub wasm: Option<(&'a [u8], &'a WasmModules)>,
+    /// The GPU program, or why there is none.
+    pub gpu: Result<&'a GpuProgram, String>,
+}
+
+/// Loads a plan on a backend. `threads` is how many the native backend may use.
+pub fn open(kind: BackendKind, artifacts: &Artifacts<'_>, threads: usize) -> Result<Box<dyn Backend>, EngineError> {
+    match kind {
+        BackendKind::Native => native(artifacts, threads),
+        BackendKind::Gpu => gpu(artifacts),
+        BackendKind::Wasm | BackendKind::WasmRelaxed => wasm(kind, artifacts),
+    }
+}
+
+fn refused(backend: BackendKind, reason: impl fmt::Display) -> EngineError {
+    EngineError::Backend { backend, reason: reason.to_string() }
+}
+
+fn native(artifacts: &Artifacts<'_>, threads: usize) -> Result<Box<dyn Backend>, EngineError> {
+    let options = mlp_native::Options { threads, isa: None };
+    let program = mlp_native::Program::compile(artifacts.plan, artifacts.weights.clone(), &options);
+    Ok(Box::new(Native { program: program.map_err(|error| refused(BackendKind::Native, error))?, threads: threads.max(1) }))
+}
+
+struct Native {
+    program: mlp_native::Program,
+    threads: usize,
+}
+
+impl Backend for Native {
+    fn run(&mut self, inputs: &[&[u8]], symbols: &[u32]) -> Result<Vec<Vec<u8>>, EngineError> {
+        self.program.run(inputs, symbols).map_err(|error| refused(BackendKind::Native, error))
+    }
+
+    fn description(&self) -> String {
+        let threads = if self.threads == 1 { "1 thread".to_string() } else { format!("{} threads", self.threads) };
+        format!("{}, {threads}", self.program.isa())
+    }
+}
+
+fn gpu(artifacts: &Artifacts<'_>) -> Result<Box<dyn Backend>, EngineError> {
+    let program = artifacts.gpu.as_ref().map_err(|reason| refused(BackendKind::Gpu, reason))?;
+    let session = mlp_gpu::GpuSession::new(program, &artifacts.weights);
+    Ok(Box::new(Gpu { session: session.map_err(|error| refused(BackendKind::Gpu, error))?, plan: artifacts.plan.clone() }))
+}
+
+struct Gpu {
+    session: mlp_gpu::GpuSession,
+    plan: Plan,
+}
+
+impl Backend for Gpu {
+    fn run(&mut self, inputs: &[&[u8]], symbols: &[u32]) -> Result<Vec<Vec<u8>>, EngineError> {
+        let fit = self.plan.check_arguments(self.plan.weights_bytes as usize, inputs, symbols);
+        let sizes = fit.map_err(|reason| refused(BackendKind::Gpu, reason))?;
+        let mut outputs = self.session.run(inputs, symbols).map_err(|error| refused(BackendKind::Gpu, error))?;
+        outputs.iter_mut().zip(sizes).for_each(|(output, size)| output.truncate(size));
+        Ok(outputs)
+    }
+
+    fn description(&self) -> String {
+        self.session.adapter().name.clone()
+    }
+}
+
+fn wasm(kind: BackendKind, artifacts: &Artifacts<'_>) -> Result<Box<dyn Backend>, EngineError> {
+    let (module, modules) = artifacts.wasm.ok_or_else(|| refused(kind, "there is no WebAssembly module"))?;
+    let offsets = mlp_wasm::Offsets { weights: modules.weights_offset, arena: modules.arena_offset };
+    let session = mlp_wasm::WasmSession::new(module, artifacts.plan, &artifacts.weights, offsets);
+    Ok(Box::new(Wasm { session: session.map_err(|error| refused(kind, error))?, kind }))
+}
+
+struct Wasm {
+    session: mlp_wasm::WasmSession,
+    kind: BackendKind,
+}
+
+impl Backend for Wasm {
+    fn run(&mut self, inputs: &[&[u8]], symbols: &[u32]) -> Result<Vec<Vec<u8>>, EngineError> {
+        self.session.run(inputs, symbols).map_err(|error| refused(self.kind, error))
+    }
+
+    fn description(&self) -> String {
+        "wasmtime".to_string()
+    }
+}

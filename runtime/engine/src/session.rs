@@ -1,0 +1,183 @@
+//! A pipeline of a bundle, opened on a backend.
+
+use crate::EngineError;
+use crate::backend::{self, Artifacts, Backend, BackendKind};
+use crate::photo::Photo;
+use crate::value::{Ranked, Tensor, Value};
+use mlp_bundle::Bundle;
+use mlp_bundle::manifest::{Field, Pipeline, ValueType};
+use mlp_bundle::plan::Plan;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// What a pipeline takes and gives, with the lines of the label files that its types name.
+#[derive(Clone, Debug)]
+pub struct Signature {
+    /// The pipeline's name.
+    pub name: String,
+    /// What it takes, in order.
+    pub inputs: Vec<Field>,
+    /// What it gives.
+    pub outputs: Vec<Field>,
+    /// True where the answer is a record of `outputs`.
+    pub record: bool,
+    /// The labels of each file.
+    pub labels: BTreeMap<String, Vec<String>>,
+}
+
+/// A pipeline, loaded.
+pub struct Session {
+    plan: Plan,
+    pipeline: Signature,
+    backend: Box<dyn Backend>,
+    kind: BackendKind,
+}
+
+/// The ports' bytes and the symbols' values of one run.
+#[derive(Default)]
+struct Arguments {
+    ports: BTreeMap<String, Vec<u8>>,
+    symbols: BTreeMap<String, u32>,
+}
+
+impl Session {
+    /// Loads a pipeline of a bundle on a backend; `threads` is how many the native backend may use.
+    pub fn open(bundle: &Bundle, pipeline: &str, kind: BackendKind, threads: usize) -> Result<Session, EngineError> {
+        let pipeline = bundle.pipeline(pipeline).ok_or_else(|| unknown_pipeline(bundle, pipeline))?.clone();
+        let plan = bundle.plan(&pipeline)?;
+        let weights = Arc::clone(bundle.file(&pipeline.weights)?);
+        let module = match kind {
+            BackendKind::Wasm => Some(bundle.file(&pipeline.wasm.simd128)?),
+            BackendKind::WasmRelaxed => Some(bundle.file(&pipeline.wasm.relaxed)?),
+            _ => None,
+        };
+        let program = if kind == BackendKind::Gpu { bundle.gpu(&pipeline, &plan)? } else { None };
+        let artifacts = Artifacts {
+            plan: &plan,
+            weights,
+            wasm: module.map(|module| (&module[..], &pipeline.wasm)),
+            gpu: program.as_ref().ok_or_else(|| "the bundle has no GPU program for it".to_string()),
+        };
+        let backend = backend::open(kind, &artifacts, threads)?;
+        let mut labels = BTreeMap::new();
+        for field in &pipeline.outputs {
+            if let ValueType::Label { labels: file, .. } | ValueType::Ranking { labels: file, .. } = &field.ty {
+                let text = String::from_utf8_lossy(bundle.file(file)?).into_owned();
+                labels.insert(file.clone(), text.lines().map(str::to_string).collect());
+            }
+        }
+        let Pipeline { name, inputs, outputs, record, .. } = pipeline;
+        Ok(Session::new(Signature { name, inputs, outputs, record, labels }, plan, backend, kind))
+    }
+
+    /// A pipeline whose plan is loaded on a backend of that kind.
+    pub fn new(pipeline: Signature, plan: Plan, backend: Box<dyn Backend>, kind: BackendKind) -> Session {
+        Session { plan, pipeline, backend, kind }
+    }
+
+    /// The pipeline's signature.
+    pub fn pipeline(&self) -> &Signature {
+        &self.pipeline
+    }
+
+    /// The backend.
+    pub fn kind(&self) -> BackendKind {
+        self.kind
+    }
+
+    /// The backend and what it runs on, for people.
+    pub fn description(&self) -> String {
+        format!("{} ({})", self.kind, self.backend.description())
+    }
+
+    /// Runs the pipeline on named values; the answer is a record where the signature's is.
+    pub fn run(&mut self, inputs: &BTreeMap<String, Value>) -> Result<Value, EngineError> {
+        if let Some(extra) = inputs.keys().find(|name| self.pipeline.inputs.iter().all(|field| field.name != **name)) {
+            let known = names(&self.pipeline.inputs);
+            return Err(EngineError::Input(format!("`{}` has no input `{extra}`; it takes {known}", self.pipeline.name)));
+        }
+        let mut arguments = Arguments::default();
+        for field in &self.pipeline.inputs {
+            let value = inputs.get(&field.name).ok_or_else(|| {
+                EngineError::Input(format!(
+                    "`{}` takes {}, and `{}` is missing",
+                    self.pipeline.name,
+                    names(&self.pipeline.inputs),
+                    field.name
+                ))
+            })?;
+            bind(field, value, &mut arguments)?;
+        }
+        let symbols: Vec<u32> =
+            self.plan.symbols.values().map(|symbol| arguments.symbols.get(&symbol.name).copied().unwrap_or(symbol.min)).collect();
+        let ports: Vec<&[u8]> =
+            self.plan.inputs.iter().map(|port| arguments.ports.get(&port.name).map_or(&[][..], Vec::as_slice)).collect();
+        let outputs = self.backend.run(&ports, &symbols)?;
+        let outputs: BTreeMap<&str, Vec<u8>> = self.plan.outputs.iter().map(|port| port.name.as_str()).zip(outputs).collect();
+        let mut fields = BTreeMap::new();
+        for field in &self.pipeline.outputs {
+            fields.insert(field.name.clone(), self.answer(&field.ty, &outputs)?);
+        }
+        match fields.len() {
+            1 if !self.pipeline.record => Ok(fields.into_values().next().expect("there is one")),
+            _ => Ok(Value::Record(fields)),
+        }
+    }
+
+    fn answer(&self, ty: &ValueType, outputs: &BTreeMap<&str, Vec<u8>>) -> Result<Value, EngineError> {
+        let port = |name: &str| {
+            outputs.get(name).ok_or_else(|| EngineError::Input(format!("the bundle's plan has no output `{name}`: build it again")))
+        };
+        let label = |file: &str, number: &[u8]| {
+            let index = i32::from_le_bytes(number.try_into().unwrap_or_default());
+            let line = usize::try_from(index).ok().and_then(|index| self.pipeline.labels.get(file)?.get(index));
+            line.cloned().unwrap_or_else(|| index.to_string())
+        };
+        Ok(match ty {
+            ValueType::Tensor { dtype, shape, port: name } => {
+                Value::Tensor(Tensor { dtype: *dtype, shape: shape.clone(), bytes: port(name)?.clone() })
+            }
+            ValueType::Image { .. } => return Err(EngineError::Input("images as answers are not supported".into())),
+            ValueType::Label { labels, port: name } => Value::Label(label(labels, port(name)?)),
+            ValueType::Ranking { labels, indices, scores, .. } => {
+                let scores = port(scores)?.chunks_exact(4).map(|score| f32::from_le_bytes(score.try_into().unwrap_or_default()));
+                let labels = port(indices)?.chunks_exact(4).map(|number| label(labels, number));
+                Value::Ranking(labels.zip(scores).map(|(label, score)| Ranked { label, score }).collect())
+            }
+        })
+    }
+}
+
+fn names(fields: &[Field]) -> String {
+    fields.iter().map(|field| format!("`{}`", field.name)).collect::<Vec<_>>().join(", ")
+}
+
+fn unknown_pipeline(bundle: &Bundle, name: &str) -> EngineError {
+    let known = bundle.manifest.pipelines.iter().map(|pipeline| format!("`{}`", pipeline.name)).collect::<Vec<_>>().join(", ");
+    EngineError::Input(format!("the bundle has no pipeline `{name}`; it has {known}"))
+}
+
+/// Writes a value to the ports and symbols of its field.
+fn bind(field: &Field, value: &Value, arguments: &mut Arguments) -> Result<(), EngineError> {
+    match (&field.ty, value) {
+        (ValueType::Image { max_height, max_width, port, height, width }, Value::Photo(photo)) => {
+            let Photo { width: columns, height: rows, rgba } = photo.clone().within(*max_width, *max_height);
+            arguments.symbols.insert(height.clone(), rows);
+            arguments.symbols.insert(width.clone(), columns);
+            arguments.ports.insert(port.clone(), rgba);
+            Ok(())
+        }
+        (ValueType::Tensor { dtype, shape, port }, Value::Tensor(tensor)) if tensor.dtype == *dtype && tensor.shape == *shape => {
+            arguments.ports.insert(port.clone(), tensor.bytes.clone());
+            Ok(())
+        }
+        (ValueType::Tensor { dtype, shape, .. }, Value::Tensor(tensor)) => {
+            Err(EngineError::Input(format!("`{}` takes {dtype}{shape:?}, and was given {}{:?}", field.name, tensor.dtype, tensor.shape)))
+        }
+        (ValueType::Image { .. }, _) => Err(EngineError::Input(format!("`{}` takes a photo", field.name))),
+        (ValueType::Tensor { .. }, _) => Err(EngineError::Input(format!("`{}` takes a tensor", field.name))),
+        (ValueType::Label { .. } | ValueType::Ranking { .. }, _) => {
+            Err(EngineError::Input(format!("`{}` is of a type that no input has", field.name)))
+        }
+    }
+}
