@@ -88,5 +88,8 @@ fn worst(dtype: DType, output: &[u8], expected: &Tensor) -> f64 {
         _ => f64::NAN,
     };
     let values = output.chunks_exact(dtype.size()).map(number);
-    values.zip(expected.to_f64()).map(|(x, y)| (x - y).abs() / y.abs().max(1.0)).fold(0.0, |worst, x| if x > worst || x.is_nan() { x } else { worst })
+    values
+        .zip(expected.to_f64())
+        .map(|(x, y)| (x - y).abs() / y.abs().max(1.0))
+        .fold(0.0, |worst, x| if x > worst || x.is_nan() { x } else { worst })
 }

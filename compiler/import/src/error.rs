@@ -94,6 +94,13 @@ pub enum ImportError {
     },
 }
 
+impl ImportError {
+    /// True where the model is right and this compiler lacks something, rather than the model being wrong.
+    pub fn is_unsupported(&self) -> bool {
+        matches!(self, ImportError::Unsupported { .. })
+    }
+}
+
 /// A node's name as the start of a message.
 fn quoted(node: &str) -> String {
     if node.is_empty() { String::new() } else { format!("`{node}` ") }

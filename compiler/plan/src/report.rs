@@ -19,7 +19,7 @@ pub struct KernelCost {
 }
 
 /// What a plan costs.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
     /// The plan's name.
     pub name: String,
