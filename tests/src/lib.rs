@@ -1,1 +1,3 @@
-//! End-to-end tests of the whole tree live in `tests/`; this library is what they share.
+//! What the end-to-end tests and the fuzz targets share; the tests themselves are in `tests/`.
+
+pub mod hostile;
