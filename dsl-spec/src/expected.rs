@@ -9,7 +9,7 @@ pub(crate) fn phrase(rule: Rule) -> Option<&'static str> {
 
 fn word_or_literal(rule: Rule) -> Option<&'static str> {
     Some(match rule {
-        Rule::word => "a name",
+        Rule::word | Rule::value_name => "a name",
         Rule::string => "a string",
         Rule::integer => "a whole number",
         Rule::size => "a size such as `224x224`",
@@ -41,7 +41,7 @@ fn mark(rule: Rule) -> Option<&'static str> {
         Rule::rest_mark | Rule::rest_dim => "`..`",
         Rule::minus => "`-`",
         Rule::compare_op | Rule::sum_op | Rule::product_op => "an operator",
-        Rule::end | Rule::EOI => "the end of the block",
+        Rule::end | Rule::EOI => "a new line",
         _ => return None,
     })
 }

@@ -116,6 +116,9 @@ fn unknown_block(header: &Header) -> Diagnostic {
             let at = crate::Location { file: crate::FileId(0), span: header.keyword.span };
             diagnostic.mark(header.keyword.span, format!("did you mean `{keyword}`?")).fix(at, keyword)
         }
+        None if matches!(found.as_str(), "/" | "#") => {
+            diagnostic.mark(header.keyword.span, "expected the start of a block").help("a comment starts with `//` and ends with its line")
+        }
         None => diagnostic
             .mark(header.keyword.span, "expected the start of a block")
             .help("a file is made of `edition`, `use`, `model`, `pipeline`, `test` and `hook`"),
@@ -131,27 +134,63 @@ fn syntax_error(source: &str, item: Span, error: &Error<Rule>) -> Diagnostic {
         "" => "the end".to_owned(),
         text => format!("`{text}`"),
     };
-    if let Some(what) = later_statement(span.text(source)) {
-        return Diagnostic::new(Code::E0009, format!("{what} is not supported by this version of the compiler"))
+    if let Some((what, span)) = later_statement(source, item, span.end as usize) {
+        return Diagnostic::new(Code::E0009, format!("`{what}` is not supported by this version of the compiler"))
             .mark(span, "this part of the language is not read yet")
             .help("write the pipeline without it, or use a newer compiler");
+    }
+    let at = crate::Location { file: crate::FileId(0), span };
+    if span.text(source) == ";" {
+        let diagnostic = Diagnostic::new(Code::E0006, "statements end without `;`").mark(span, "a newline or a comma ends a statement");
+        return diagnostic.help("remove it").fix(at, "");
     }
     let expected = match &error.variant {
         ErrorVariant::ParsingError { positives, .. } => expected::list(positives),
         ErrorVariant::CustomError { message } => message.clone(),
     };
-    Diagnostic::new(Code::E0006, format!("expected {expected}, found {found}")).mark(span, format!("expected {expected}"))
+    let diagnostic = Diagnostic::new(Code::E0006, format!("expected {expected}, found {found}")).mark(span, format!("expected {expected}"));
+    let before = source.get(item.start as usize..span.start as usize).unwrap_or("");
+    if before.starts_with("test") && span.text(source) == "=" {
+        return diagnostic.help("a comparison is written `==`").fix(at, "==");
+    }
+    match form(before) {
+        Some(form) => diagnostic.help(format!("it is written {form}")),
+        None => diagnostic,
+    }
 }
 
-/// Words that begin control flow, which the subset lacks.
-fn later_statement(word: &str) -> Option<&'static str> {
-    Some(match word {
-        "when" => "`when`",
-        "for" => "`for each`",
-        "parallel" => "`parallel`",
-        "loop" => "`loop`",
+/// How an item is written, where the error lies in its head; `before` is the item up to the error.
+fn form(before: &str) -> Option<&'static str> {
+    let keyword = before.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').next().unwrap_or("");
+    if keyword != "use" && before.contains('{') {
+        return None;
+    }
+    Some(match keyword {
+        "edition" => "`edition 2026`",
+        "use" => "`use std.vision.{ resize }` or `use \"./file.mlp\".{ Name }`",
+        "model" => "`model Name { ... }`",
+        "pipeline" => "`pipeline Name(photo: image<rgb>) -> f32[10] { ... }`",
+        "intrinsic" => "`intrinsic pipeline name(x: f32[N]) -> f32[N]`",
+        "test" => "`test \"what holds\" { ... }`",
+        "hook" => "`hook useName for Pipeline { ... }`",
         _ => return None,
     })
+}
+
+/// Control flow, which the subset lacks, in the statement that ends with the error: its keyword, and where that stands.
+fn later_statement(source: &str, item: Span, end: usize) -> Option<(&'static str, Span)> {
+    let before = source.get(item.start as usize..end)?;
+    let line = before.rsplit('\n').next().unwrap_or("");
+    let value = line.trim_start();
+    let value = value.strip_prefix("return").or_else(|| value.split_once('=').map(|(_, value)| value)).unwrap_or(value).trim_start();
+    let what = ["for each", "when", "parallel", "loop"].into_iter().find(|keyword| {
+        let after = value.strip_prefix(keyword);
+        after.is_some_and(|after| {
+            !after.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_') && !after.trim_start().starts_with(['=', '(', '.', '|'])
+        })
+    })?;
+    let start = end - value.len();
+    Some((what, Span::new(start, start + what.len())))
 }
 
 /// The start of the first token at or after `at`: pest may stop before white space and comments.
@@ -173,6 +212,7 @@ fn token_at(source: &str, at: usize, end: usize) -> Span {
     let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let length = match rest.chars().next() {
         None => 0,
+        Some(c) if c.is_ascii_digit() => rest.find(|c: char| !is_word(c) && c != '.').unwrap_or(rest.len()),
         Some(c) if is_word(c) => rest.find(|c: char| !is_word(c)).unwrap_or(rest.len()),
         Some('"') => rest[1..].find(['"', '\n']).map_or(rest.len(), |close| close + 2),
         Some(_) if ["->", "|>", "==", "!=", "<=", ">=", ".."].iter().any(|mark| rest.starts_with(mark)) => 2,

@@ -32,6 +32,7 @@ pub(crate) fn split(source: &str) -> (Vec<Piece>, Vec<Diagnostic>) {
         item: None,
         last: Token::None,
         damaged: false,
+        string_open: false,
         pieces: Vec::new(),
         diagnostics: Vec::new(),
     };
@@ -59,6 +60,8 @@ struct Splitter<'a> {
     item: Option<(usize, usize)>,
     last: Token,
     damaged: bool,
+    /// A string of this item is not closed; what it swallowed makes brackets meaningless.
+    string_open: bool,
     pieces: Vec<Piece>,
     diagnostics: Vec<Diagnostic>,
 }
@@ -100,13 +103,19 @@ impl Splitter<'_> {
         let ends = if !self.open.is_empty() {
             newline && self.column_zero() && self.starts_block()
         } else if newline {
-            self.last != Token::Open && (starts_word || byte == b'"')
+            self.last != Token::Open && !self.continues(byte)
         } else {
             self.last == Token::CloseBrace && starts_word
         };
         if ends {
             self.finish();
         }
+    }
+
+    /// True for a token that no item begins with and that an item may go on with after a newline.
+    fn continues(&self, byte: u8) -> bool {
+        let arrow = byte == b'-' && self.source.as_bytes().get(self.at + 1) == Some(&b'>');
+        arrow || matches!(byte, b'{' | b'(' | b'[' | b'<' | b'|' | b'.' | b',' | b':' | b'=' | b'@')
     }
 
     fn column_zero(&self) -> bool {
@@ -134,7 +143,7 @@ impl Splitter<'_> {
                 self.at += 2;
                 self.last = Token::Open;
             }
-            b'=' | b',' | b'.' | b':' | b'|' | b'+' | b'-' | b'*' | b'/' | b'<' => {
+            b'=' | b',' | b'.' | b':' | b'|' | b'<' => {
                 self.at += 1;
                 self.last = Token::Open;
             }
@@ -171,6 +180,7 @@ impl Splitter<'_> {
         let text = self.source[start + 1..self.at].trim_end_matches([' ', '\t', '\r', ',', '(', ')', '[', ']', '{', '}']);
         self.at = start + 1 + text.len();
         let span = Span::new(start, self.at);
+        self.string_open = true;
         self.report(
             Diagnostic::new(Code::E0002, "this string is not closed")
                 .mark(span, "a string ends on the line where it starts")
@@ -211,6 +221,9 @@ impl Splitter<'_> {
                 return;
             }
         }
+        if self.string_open {
+            return;
+        }
         self.report(
             Diagnostic::new(Code::E0004, format!("this `{}` closes nothing", byte as char))
                 .mark(Span::new(at, at + 1), format!("no `{}` is open here", opener as char))
@@ -219,6 +232,9 @@ impl Splitter<'_> {
     }
 
     fn report_unclosed(&mut self, open: u8, from: usize) {
+        if self.string_open {
+            return;
+        }
         let close = match open {
             b'(' => ')',
             b'[' => ']',
@@ -246,6 +262,7 @@ impl Splitter<'_> {
             self.pieces.push(Piece { span: Span::new(start, end), damaged: self.damaged });
         }
         self.damaged = false;
+        self.string_open = false;
         self.last = Token::None;
     }
 }

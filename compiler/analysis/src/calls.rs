@@ -38,7 +38,7 @@ impl BodyChecker<'_, '_> {
         (ExprKind::Call { callee: target.callee, at: self.place(call.callee.span), args }, ty)
     }
 
-    fn is_local(&self, value: &ast::Expr) -> bool {
+    fn is_local(&mut self, value: &ast::Expr) -> bool {
         matches!(&value.kind, ast::ExprKind::Name(name) if self.knows(name))
     }
 

@@ -33,9 +33,13 @@ impl<'c, 'w> BodyChecker<'c, 'w> {
         self.params.iter().map(|param| param.name.clone()).collect()
     }
 
-    /// True for a binding or parameter of this pipeline.
-    pub(crate) fn knows(&self, name: &str) -> bool {
-        self.locals.iter().any(|local| local.name == name) || self.params.iter().any(|param| param.name == name)
+    /// True for a binding or parameter of this pipeline; a binding counts as used from now on.
+    pub(crate) fn knows(&mut self, name: &str) -> bool {
+        if let Some(local) = self.locals.iter_mut().find(|local| local.name == name) {
+            local.used = true;
+            return true;
+        }
+        self.params.iter().any(|param| param.name == name)
     }
 
     pub(crate) fn place(&self, span: Span) -> Location {
@@ -332,7 +336,11 @@ impl<'c, 'w> BodyChecker<'c, 'w> {
                     mlp_syntax::units::Dimension::Rate => "Hz",
                     mlp_syntax::units::Dimension::Ratio => "%",
                 };
-                let text = format!("{}{unit}", self.checker.text(value.at));
+                let text = match &value.kind {
+                    // Half of a whole is 50%.
+                    ExprKind::Value(Value::Number(number, None)) if unit == "%" => format!("{}%", number * 100.0),
+                    _ => format!("{}{unit}", self.checker.text(value.at)),
+                };
                 Diagnostic::new(Code::E0210, "a number has no unit")
                     .label(value.at, format!("expected {}", dimension.name()))
                     .help(format!("write `{text}`"))

@@ -185,7 +185,10 @@ fn report_named(checker: &mut Checker<'_>, file: FileId, name: &Name, args: &[Ty
             .fix(place, format!("{found}[]"))
     } else {
         let known = NAMED_TYPES.iter().copied().chain(DType::ALL.iter().map(|dtype| dtype.name()));
-        unknown_name(Code::E0203, format!("there is no type `{found}`"), found, place, known)
+        let diagnostic = unknown_name(Code::E0203, format!("there is no type `{found}`"), found, place, known);
+        diagnostic.help(
+            "types are `f32[N, 3]`, `image<rgb>`, `label<...>`, `ranking<...>`, records, `number`, `size`, `string` and numbers with units",
+        )
     };
     checker.report(diagnostic);
 }

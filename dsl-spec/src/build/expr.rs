@@ -144,7 +144,7 @@ impl Builder<'_> {
     fn primary(&mut self, pair: Pair<'_, Rule>) -> Option<Expr> {
         let span = self.closed(&pair);
         let kind = match pair.as_rule() {
-            Rule::word => ExprKind::Name(pair.as_str().to_owned()),
+            Rule::value_name => ExprKind::Name(pair.as_str().trim_end().to_owned()),
             Rule::string => ExprKind::Text(self.text(&pair).value),
             Rule::number => self.number(pair).map_or(ExprKind::Broken, ExprKind::Number),
             Rule::size => self.size(pair.as_str(), span),
