@@ -1,6 +1,6 @@
 //! Bare ONNX models: signatures, dims, and a graph ready to be compiled.
 
-use mlp_graph::Graph;
+use mlp_graph::{Graph, Tensor};
 use mlp_import::ImportError;
 use mlp_import::onnx::{DimSignature, ImportOptions, ModelSignature};
 use std::collections::BTreeMap;
@@ -11,6 +11,34 @@ pub type Dims = BTreeMap<String, u64>;
 /// Reads a model with its dims bound.
 pub fn import(bytes: &[u8], dims: &Dims) -> Result<Graph, ImportError> {
     mlp_import::onnx::import(bytes, &ImportOptions { dims: dims.clone() })
+}
+
+/// Reads a model for given inputs. An input whose value an operator wants to know while compiling (a shape, axes, padding) is compiled in; gives the graph and
+/// the positions of the inputs that it does not take any more.
+pub fn import_for(bytes: &[u8], dims: &Dims, signature: &ModelSignature, given: &[Tensor]) -> Result<(Graph, Vec<usize>), ImportError> {
+    let options = ImportOptions { dims: dims.clone() };
+    let mut positions = Vec::new();
+    let mut fixed = BTreeMap::new();
+    loop {
+        let error = match mlp_import::onnx::import_with_values(bytes, &options, &fixed) {
+            Ok(graph) => {
+                positions.sort_unstable();
+                return Ok((graph, positions));
+            }
+            Err(error) => error,
+        };
+        let wanted = match &error {
+            ImportError::NeedsValue { input, .. } => signature.inputs.iter().position(|port| port.name == *input),
+            _ => None,
+        };
+        match wanted.filter(|position| !positions.contains(position)) {
+            Some(position) => {
+                fixed.insert(signature.inputs[position].name.clone(), given[position].clone());
+                positions.push(position);
+            }
+            None => return Err(error),
+        }
+    }
 }
 
 /// The dims that make a model's inputs these shapes, in the order of its inputs; a shape that the model does not allow is an error that says so.

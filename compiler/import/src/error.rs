@@ -97,7 +97,7 @@ pub enum ImportError {
 impl ImportError {
     /// True where the model is right and this compiler lacks something, rather than the model being wrong.
     pub fn is_unsupported(&self) -> bool {
-        matches!(self, ImportError::Unsupported { .. })
+        matches!(self, ImportError::Unsupported { .. } | ImportError::NeedsValue { .. })
     }
 }
 

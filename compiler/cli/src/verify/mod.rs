@@ -150,6 +150,9 @@ fn judge<'c>(case: &'c Case, backends: &[Option<BackendKind>], arguments: &Verif
                 }
             }
         }
+        if result.status == Status::Pass {
+            result.detail.clone_from(&model.remark);
+        }
         lines.push(result);
     }
     lines

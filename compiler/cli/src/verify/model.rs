@@ -41,6 +41,8 @@ pub(super) struct Model {
     pub(super) steps: Vec<Option<f64>>,
     /// All arithmetic is on integers, so backends must agree bit for bit.
     pub(super) integer: bool,
+    /// What holds only for these inputs; empty mostly.
+    pub(super) remark: String,
 }
 
 impl Model {
@@ -51,15 +53,24 @@ impl Model {
         let signature = mlp_import::onnx::signature(&bytes).map_err(failed)?;
         let names = |ports: &[mlp_import::onnx::PortSignature]| ports.iter().map(|port| port.name.clone()).collect::<Vec<_>>();
         let output_names = names(&signature.outputs);
-        let recorded = case.read(&names(&signature.inputs), &output_names)?;
+        let mut recorded = case.read(&names(&signature.inputs), &output_names)?;
         let shapes: Vec<&[u64]> = recorded.inputs.iter().map(Tensor::shape).collect();
         let dims = onnx::dims_of(&signature, &shapes).map_err(Failure)?;
-        let mut graph = onnx::import(&bytes, &dims).map_err(failed)?;
+        let (mut graph, compiled_in) = onnx::import_for(&bytes, &dims, &signature, &recorded.inputs).map_err(failed)?;
+        let remark = if compiled_in.is_empty() {
+            String::new()
+        } else {
+            let names: Vec<String> = compiled_in.iter().map(|&position| format!("`{}`", signature.inputs[position].name)).collect();
+            format!("for these {}, which are compiled in", names.join(", "))
+        };
+        for &position in compiled_in.iter().rev() {
+            recorded.inputs.remove(position);
+        }
         mlp_graph::passes::optimize(&mut graph).map_err(|error| Failure(format!("the optimizer failed; please report this: {error}")))?;
         let quantized = graph.order.iter().any(|op| is_quantized(&graph.ops[*op].op));
         let steps = graph.outputs.iter().map(|port| if quantized { step(&graph, port.value) } else { None }).collect();
         let integer = quantized && graph.order.iter().all(|op| is_exact(&graph, &graph.ops[*op].op, &graph.ops[*op].results));
-        Ok(Model { graph, compiled: None, code: None, recorded, output_names, steps, integer })
+        Ok(Model { graph, compiled: None, code: None, recorded, output_names, steps, integer, remark })
     }
 
     /// Runs the model on a backend, or in the reference interpreter.
