@@ -7,6 +7,8 @@ use mlp_kernels::{
 };
 use std::time::Instant;
 
+const SMALL: &str = "windows of this size fit";
+
 /// Input size, channels in and out, taps, stride; depthwise where out is 0.
 const LAYERS: [(usize, usize, usize, usize, usize); 22] = [
     (224, 3, 32, 3, 2),
@@ -103,12 +105,14 @@ fn main() {
         // SAFETY (both): the buffers are as long as the window asks for, and aligned.
         let (f32_time, int_time) = if depthwise {
             let buffers = DepthwiseBuffers { input, weights: weights_ptr, scratch: area };
-            let (float, int) = (DepthwiseConv::f32(kernels, w, &[]), DepthwiseConv::int8(kernels, w, false, 0, bytes, &[]));
+            let (float, int) =
+                (DepthwiseConv::f32(kernels, w, &[]).expect(SMALL), DepthwiseConv::int8(kernels, w, false, 0, bytes, &[]).expect(SMALL));
             let f32_time = fastest(|| unsafe { float.run_f32(0..float.items(), &buffers, &finish) });
             (f32_time, fastest(|| unsafe { int.run_i8(0..int.items(), &buffers, &finish_int) }))
         } else {
             let buffers = ContractionBuffers { input, weights: weights_ptr, scratch: area };
-            let (float, int) = (Contraction::f32(kernels, w, &[], 1), Contraction::int8(kernels, w, false, 0, bytes, &[], 1));
+            let (float, int) =
+                (Contraction::f32(kernels, w, &[], 1).expect(SMALL), Contraction::int8(kernels, w, false, 0, bytes, &[], 1).expect(SMALL));
             assert!(float.scratch_bytes().max(int.scratch_bytes()) <= 8 << 20);
             let f32_time = fastest(|| unsafe { float.run_f32(0..float.items(), &buffers, &finish) });
             (f32_time, fastest(|| unsafe { int.run_i8(0..int.items(), &buffers, &finish_int) }))

@@ -21,6 +21,9 @@ const MAX_BLOCK_BYTES: usize = 192 * 1024;
 /// Pixels that a block has at most, so that work can be spread and the table of pointers stays small.
 const BLOCK_PIXELS: usize = 1024;
 
+/// The greatest working memory of one thread, in bytes.
+pub const MAX_SCRATCH: usize = 1 << 28;
+
 /// Element type, and what padding reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Input {
@@ -45,18 +48,28 @@ pub struct Contraction {
     repacked: Option<Vec<u32>>,
     /// What each channel's sum begins with, as bits, padded past the widest tile.
     init: Vec<u32>,
-    /// Byte offsets of the taps from a pixel's pointer.
-    taps: Vec<usize>,
-    steps: usize,
-    panel: usize,
-    /// Bytes of a pixel that tiles read: in the staged copy, or in the input.
-    pixel_bytes: usize,
-    staged: bool,
+    shape: Shape,
     /// Output rows of a block; for a pointwise convolution a row is a pixel.
     block_rows: usize,
     blocks_per_image: usize,
     columns: Vec<Columns>,
     chunks: usize,
+}
+
+/// How tiles walk over the input, or over its staged copy.
+struct Shape {
+    /// Byte offsets of the taps from a pixel's pointer.
+    taps: Vec<usize>,
+    /// Steps of four bytes a tap.
+    steps: usize,
+    /// Bytes of a panel of weights.
+    panel: usize,
+    /// Bytes from one pixel to the next, and from one row to the next.
+    pixel_bytes: usize,
+    row_bytes: usize,
+    /// Bytes that one pixel's taps read.
+    depth_bytes: usize,
+    staged: bool,
 }
 
 /// Where a contraction reads and works.
@@ -77,14 +90,63 @@ struct Block {
     pointers: *mut *const u8,
 }
 
+impl Shape {
+    /// `None` where a single output row takes more than [`MAX_SCRATCH`] bytes of input.
+    fn new(kernels: &Kernels, window: &Window, input: Input) -> Option<Shape> {
+        let readable = match (input, kernels.dot) {
+            (Input::F32, _) => true,
+            (Input::Bytes { .. }, DotFormat::PairsI16) => false,
+            (Input::Bytes { signed, .. }, DotFormat::QuadsU8) => !signed,
+            (Input::Bytes { signed, .. }, DotFormat::QuadsI8) => signed,
+        };
+        let staged = !window.is_pointwise() || !readable;
+        // Integer channels are padded to whole quads, in weights and in the staged copy.
+        let (padded_c, channel_bytes, element) = match input {
+            Input::F32 => (window.in_c, 4, 4),
+            Input::Bytes { .. } => (window.in_c.next_multiple_of(4), kernels.dot.channel_bytes(), 1),
+        };
+        let [kh, kw] = window.kernel;
+        let tap_bytes = padded_c * channel_bytes;
+        let pixel_bytes = if staged { tap_bytes } else { window.in_pixel * element };
+        let row_bytes = staged_columns(window).checked_mul(pixel_bytes)?;
+        let rows = (kh - 1) * window.dilation[0] + 1;
+        rows.checked_mul(row_bytes).filter(|&bytes| !staged || bytes <= MAX_SCRATCH)?;
+        // Neighbouring taps of a row lie side by side in the copy: one long tap.
+        let (taps, steps) = if window.dilation[1] == 1 || kw == 1 {
+            ((0..kh).map(|y| y * window.dilation[0] * row_bytes).collect(), kw * tap_bytes / 4)
+        } else {
+            let tap = |y: usize, x: usize| y * window.dilation[0] * row_bytes + x * window.dilation[1] * pixel_bytes;
+            ((0..kh).flat_map(|y| (0..kw).map(move |x| tap(y, x))).collect(), tap_bytes / 4)
+        };
+        let depth_bytes = kh * kw * tap_bytes;
+        Some(Shape { taps, steps, panel: depth_bytes / 4 * 64, pixel_bytes, row_bytes, depth_bytes, staged })
+    }
+
+    /// Output rows of a block.
+    fn block_rows(&self, window: &Window, threads: usize) -> usize {
+        let most = (BLOCK_PIXELS / window.out_w).max(1);
+        let block_bytes = (self.depth_bytes.saturating_mul(window.out_c) / 4).clamp(MIN_BLOCK_BYTES, MAX_BLOCK_BYTES);
+        let row_bytes = window.stride[0].saturating_mul(self.row_bytes).max(1);
+        let rows = (block_bytes / row_bytes).clamp(1, most).min(window.out_h);
+        if threads < 2 {
+            return rows;
+        }
+        // A block for each thread, but none so small that its tiles are thin.
+        let least = 24_usize.div_ceil(window.out_w).min(rows);
+        rows.min(window.out_h.div_ceil(threads)).max(least)
+    }
+}
+
 impl Contraction {
-    /// A contraction of `f32`, over weights `[ceil(out_c/16)][kh][kw][in_c][16]`, whose sums begin with `bias` (empty for none).
-    pub fn f32(kernels: &'static Kernels, window: Window, bias: &[f32], threads: usize) -> Contraction {
+    /// A contraction of `f32`, over weights `[ceil(out_c/16)][kh][kw][in_c][16]`, whose sums begin with `bias` (empty for none). `None` where its
+    /// window takes more than [`MAX_SCRATCH`] bytes of working memory.
+    pub fn f32(kernels: &'static Kernels, window: Window, bias: &[f32], threads: usize) -> Option<Contraction> {
         let init = bias.iter().map(|b| b.to_bits()).collect();
         Contraction::new(kernels, window, Input::F32, init, threads)
     }
 
-    /// A contraction of bytes, over weights `[ceil(out_c/16)][kh][kw][ceil(in_c/4)][16][4]`, whose sums begin with `bias` (empty for none).
+    /// A contraction of bytes, over weights `[ceil(out_c/16)][kh][kw][ceil(in_c/4)][16][4]`, whose sums begin with `bias` (empty for none). `None` as
+    /// for [`Contraction::f32`].
     ///
     /// # Panics
     /// If `weights` is shorter than that.
@@ -96,7 +158,7 @@ impl Contraction {
         weights: &[u8],
         bias: &[i32],
         threads: usize,
-    ) -> Contraction {
+    ) -> Option<Contraction> {
         let taps = window.kernel[0] * window.kernel[1];
         let quads = taps * window.in_c.div_ceil(4);
         let weights = &weights[..window.out_c.div_ceil(16) * quads * 64];
@@ -110,85 +172,33 @@ impl Contraction {
         init.resize(window.out_c, 0);
         for (c, first) in init.iter_mut().enumerate() {
             let panel = &weights[c / 16 * quads * 64..][..quads * 64];
-            let sum: i32 = panel.chunks_exact(64).flat_map(|quad| &quad[c % 16 * 4..][..4]).map(|&w| i32::from(w as i8)).sum();
+            let own = panel.chunks_exact(64).flat_map(|quad| &quad[c % 16 * 4..][..4]);
+            let sum = own.fold(0_i32, |sum, &w| sum.wrapping_add(i32::from(w as i8)));
             *first = first.wrapping_sub(moved.wrapping_mul(sum) as u32);
         }
-        let mut made = Contraction::new(kernels, window, Input::Bytes { signed, pad_value }, init, threads);
+        let mut made = Contraction::new(kernels, window, Input::Bytes { signed, pad_value }, init, threads)?;
         if kernels.dot == DotFormat::PairsI16 {
             made.repacked = Some(pairs_of_quads(weights));
         }
-        made
+        Some(made)
     }
 
-    fn new(kernels: &'static Kernels, window: Window, input: Input, mut init: Vec<u32>, threads: usize) -> Contraction {
-        let mut window = window;
+    fn new(kernels: &'static Kernels, mut window: Window, input: Input, mut init: Vec<u32>, threads: usize) -> Option<Contraction> {
         if window.is_pointwise() {
             // A row a pixel, so that blocks may end anywhere.
             let pixels = window.pixels();
             (window.batch, window.in_h, window.in_w, window.out_h, window.out_w) = (1, pixels, 1, pixels, 1);
         }
-        let staged = match input {
-            Input::F32 => !window.is_pointwise(),
-            Input::Bytes { signed, .. } => {
-                !window.is_pointwise()
-                    || match kernels.dot {
-                        DotFormat::PairsI16 => true,
-                        DotFormat::QuadsU8 => signed,
-                        DotFormat::QuadsI8 => !signed,
-                    }
-            }
-        };
         init.resize(window.out_c + MAX_COLS, 0);
-        // Integer channels are padded to whole quads, in weights and in the staged copy.
-        let (padded_c, channel_bytes) = match input {
-            Input::F32 => (window.in_c, 4),
-            Input::Bytes { .. } => (window.in_c.next_multiple_of(4), kernels.dot.channel_bytes()),
-        };
-        let [kh, kw] = window.kernel;
-        let tap_bytes = padded_c * channel_bytes;
-        let pixel_bytes = match (staged, input) {
-            (true, _) => tap_bytes,
-            (false, Input::F32) => window.in_pixel * 4,
-            (false, Input::Bytes { .. }) => window.in_pixel,
-        };
-        let row_bytes = staged_columns(&window) * pixel_bytes;
-        // Neighbouring taps of a row lie side by side in the copy: one long tap.
-        let (taps, steps) = if window.dilation[1] == 1 || kw == 1 {
-            ((0..kh).map(|y| y * window.dilation[0] * row_bytes).collect(), kw * tap_bytes / 4)
-        } else {
-            let tap = |y: usize, x: usize| y * window.dilation[0] * row_bytes + x * window.dilation[1] * pixel_bytes;
-            ((0..kh).flat_map(|y| (0..kw).map(move |x| tap(y, x))).collect(), tap_bytes / 4)
-        };
+        let shape = Shape::new(kernels, &window, input)?;
         let columns = split_columns(window.out_c, kernels.unit);
-        let bytes_per_row = window.stride[0] * row_bytes.max(window.out_w * tap_bytes);
-        let most = (BLOCK_PIXELS / window.out_w).max(1);
-        let weight_bytes = kh * kw * tap_bytes * window.out_c;
-        let block_bytes = (weight_bytes / 4).clamp(MIN_BLOCK_BYTES, MAX_BLOCK_BYTES);
-        let mut block_rows = (block_bytes / bytes_per_row.max(1)).clamp(1, most).min(window.out_h.max(1));
-        if threads > 1 {
-            block_rows = block_rows.min(window.out_h.div_ceil(threads).max(1)).max(24_usize.div_ceil(window.out_w).min(block_rows));
-        }
+        let block_rows = shape.block_rows(&window, threads);
         // Blocks of one size, rather than a small last one.
         let blocks_per_image = window.out_h.div_ceil(block_rows);
-        let block_rows = window.out_h.div_ceil(blocks_per_image.max(1)).max(1);
+        let block_rows = window.out_h.div_ceil(blocks_per_image);
         let blocks = blocks_per_image * window.batch;
-        let chunks = if threads > 1 && blocks > 0 { (2 * threads).div_ceil(blocks).clamp(1, columns.len().max(1)) } else { 1 };
-        Contraction {
-            kernels,
-            window,
-            input,
-            repacked: None,
-            init,
-            panel: kh * kw * tap_bytes / 4 * 64,
-            taps,
-            steps,
-            pixel_bytes,
-            staged,
-            block_rows,
-            blocks_per_image,
-            columns,
-            chunks,
-        }
+        let chunks = if threads > 1 { (2 * threads).div_ceil(blocks).clamp(1, columns.len().max(1)) } else { 1 };
+        Some(Contraction { kernels, window, input, repacked: None, init, shape, block_rows, blocks_per_image, columns, chunks })
     }
 
     /// Pieces of work, all independent.
@@ -200,11 +210,7 @@ impl Contraction {
     pub fn scratch_bytes(&self) -> usize {
         let pixels = self.block_rows * self.window.out_w;
         let pointers = (pixels * size_of::<*const u8>()).next_multiple_of(64);
-        let staged = if self.staged {
-            (self.staged_rows(self.block_rows) * staged_columns(&self.window) * self.pixel_bytes).next_multiple_of(64)
-        } else {
-            0
-        };
+        let staged = if self.shape.staged { (self.staged_rows(self.block_rows) * self.shape.row_bytes).next_multiple_of(64) } else { 0 };
         pointers + staged + pixels * MAX_COLS * 4 + 64
     }
 
@@ -322,11 +328,11 @@ impl Contraction {
                 let tile = unsafe {
                     Tile {
                         rows: block.pointers.add(from).cast_const(),
-                        taps: self.taps.as_ptr(),
-                        tap_count: self.taps.len(),
-                        steps: self.steps,
-                        weights: weights.add(columns.channel / 16 * self.panel),
-                        panel: self.panel,
+                        taps: self.shape.taps.as_ptr(),
+                        tap_count: self.shape.taps.len(),
+                        steps: self.shape.steps,
+                        weights: weights.add(columns.channel / 16 * self.shape.panel),
+                        panel: self.shape.panel,
                         init: self.init.as_ptr().add(columns.channel).cast(),
                         pixel: block.first_pixel + from,
                         channel: columns.channel,
@@ -349,21 +355,21 @@ impl Contraction {
         let pointers = buffers.scratch.cast::<*const u8>();
         // SAFETY: the scratch begins with a pointer for each pixel of a block; inputs are inside the caller's buffers.
         unsafe {
-            if self.staged {
+            if self.shape.staged {
                 let area = buffers.scratch.add((self.block_rows * w.out_w * size_of::<*const u8>()).next_multiple_of(64));
                 self.stage(image, first_row, rows, buffers.input, area);
-                let row_bytes = staged_columns(w) * self.pixel_bytes;
+                let row_bytes = self.shape.row_bytes;
                 for y in 0..rows {
                     let row = area.add(y * w.stride[0] * row_bytes);
                     for x in 0..w.out_w {
-                        *pointers.add(y * w.out_w + x) = row.add(x * w.stride[1] * self.pixel_bytes);
+                        *pointers.add(y * w.out_w + x) = row.add(x * w.stride[1] * self.shape.pixel_bytes);
                     }
                 }
             } else {
                 let element = if self.input == Input::F32 { 4 } else { 1 };
                 let input = buffers.input.add(w.in_offset * element);
                 for pixel in 0..pixels {
-                    *pointers.add(pixel) = input.add((first_pixel + pixel) * self.pixel_bytes);
+                    *pointers.add(pixel) = input.add((first_pixel + pixel) * self.shape.pixel_bytes);
                 }
             }
         }
@@ -382,22 +388,22 @@ impl Contraction {
             let row = top + y as isize;
             // SAFETY: `y` is a row of the area, `row` one of the input.
             unsafe {
-                let to = area.add(y * columns * self.pixel_bytes);
+                let to = area.add(y * columns * self.shape.pixel_bytes);
                 if row < 0 || row as usize >= w.in_h {
                     self.pad(to, columns);
                     continue;
                 }
                 let first = (image * w.in_h + row as usize) * w.in_w * w.in_pixel + w.in_offset;
                 self.pad(to, before);
-                self.copy_pixels(input, first, to.add(before * self.pixel_bytes), inside);
-                self.pad(to.add((before + inside) * self.pixel_bytes), columns - before - inside);
+                self.copy_pixels(input, first, to.add(before * self.shape.pixel_bytes), inside);
+                self.pad(to.add((before + inside) * self.shape.pixel_bytes), columns - before - inside);
             }
         }
     }
 
     /// Writes `pixels` pixels of padding.
     unsafe fn pad(&self, to: *mut u8, pixels: usize) {
-        let bytes = pixels * self.pixel_bytes;
+        let bytes = pixels * self.shape.pixel_bytes;
         // SAFETY: the caller's area.
         unsafe {
             match (self.input, self.kernels.dot) {

@@ -2,6 +2,7 @@
 //!
 //! A run of channels is so short that the input rows which an output row reads, and the run's weights, stay in the second-level cache from one row to the next.
 
+use crate::contraction::MAX_SCRATCH;
 use crate::finish::{FinishF32, FinishI8, Raw};
 use crate::table::{Kernels, RowF32, RowFormat, RowI8};
 use crate::tile::depthwise::RowTile;
@@ -65,19 +66,28 @@ pub struct DepthwiseBuffers {
 }
 
 impl DepthwiseConv {
-    /// Of `f32`, over weights `[kh][kw][c rounded up to 16]`; sums begin with `bias` (empty for none).
-    pub fn f32(kernels: &'static Kernels, window: Window, bias: &[f32]) -> DepthwiseConv {
+    /// Of `f32`, over weights `[kh][kw][c rounded up to 16]`; sums begin with `bias` (empty for none). `None` where its window
+    /// takes more than [`MAX_SCRATCH`] bytes of tables.
+    pub fn f32(kernels: &'static Kernels, window: Window, bias: &[f32]) -> Option<DepthwiseConv> {
         let init = bias.iter().map(|b| b.to_bits()).collect();
         DepthwiseConv::new(kernels, window, 4, false, 0, init)
     }
 
-    /// Of bytes, over weights `[kh][kw][c rounded up to 16]` of `i8`; sums begin with `bias` (empty for none).
+    /// Of bytes, over weights `[kh][kw][c rounded up to 16]` of `i8`; sums begin with `bias` (empty for none). `None` as
+    /// for [`DepthwiseConv::f32`].
     ///
     /// # Panics
     /// If `weights` is shorter than that.
-    pub fn int8(kernels: &'static Kernels, window: Window, signed: bool, pad_value: i32, weights: &[u8], bias: &[i32]) -> DepthwiseConv {
+    pub fn int8(
+        kernels: &'static Kernels,
+        window: Window,
+        signed: bool,
+        pad_value: i32,
+        weights: &[u8],
+        bias: &[i32],
+    ) -> Option<DepthwiseConv> {
         let init = bias.iter().map(|&b| b as u32).collect();
-        let mut made = DepthwiseConv::new(kernels, window, 1, signed, pad_value as u8, init);
+        let mut made = DepthwiseConv::new(kernels, window, 1, signed, pad_value as u8, init)?;
         let (taps, padded) = (window.kernel[0] * window.kernel[1], window.out_c.next_multiple_of(16));
         let weight = |tap: usize, c: usize| i16::from(weights[tap * padded + c] as i8);
         let pair = |first: i16, second: i16| u32::from(first as u16) | u32::from(second as u16) << 16;
@@ -99,10 +109,14 @@ impl DepthwiseConv {
                 }
             }
         };
-        made
+        Some(made)
     }
 
-    fn new(kernels: &'static Kernels, window: Window, element: usize, signed: bool, pad: u8, mut init: Vec<u32>) -> DepthwiseConv {
+    fn new(kernels: &'static Kernels, window: Window, element: usize, signed: bool, pad: u8, mut init: Vec<u32>) -> Option<DepthwiseConv> {
+        let entries = window.out_w.checked_mul(window.kernel[1])?.checked_mul(window.kernel[0].max(2))?;
+        if entries > MAX_SCRATCH / 16 {
+            return None;
+        }
         init.resize(window.out_c.next_multiple_of(16), 0);
         let padding = vec![pad; window.out_c.next_multiple_of(16) * element];
         let [_, kw] = window.kernel;
@@ -113,7 +127,7 @@ impl DepthwiseConv {
         let [kh, kw] = window.kernel;
         let run = RUN_BYTES / (kh * window.in_w * element + kh * kw * element.max(2)) / 32 * 32;
         let run = run.clamp(16, window.out_c.next_multiple_of(16));
-        DepthwiseConv { kernels, window, element, signed, repacked: Vec::new(), init, padding, spans, columns, stencil, run }
+        Some(DepthwiseConv { kernels, window, element, signed, repacked: Vec::new(), init, padding, spans, columns, stencil, run })
     }
 
     fn rows(&self) -> usize {

@@ -20,7 +20,7 @@ mod tests;
 mod tile;
 mod window;
 
-pub use contraction::{Contraction, ContractionBuffers};
+pub use contraction::{Contraction, ContractionBuffers, MAX_SCRATCH};
 pub use depthwise::{DepthwiseBuffers, DepthwiseConv};
 pub use finish::{FinishF32, FinishI8, Raw, Requantization, ResidualAdd, requantize};
 pub use isa::Isa;

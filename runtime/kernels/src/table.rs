@@ -19,6 +19,7 @@ pub(crate) enum RowFormat {
     /// `[tap][channels rounded up to 16]` of `i16`.
     Taps,
     /// `[channels / 16][ceil(taps / 2)][16][2]` of `i16`.
+    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
     TapPairs,
 }
 

@@ -187,7 +187,7 @@ fn check_f32(w: Window, threads: usize, residual: bool) -> Result<(), TestCaseEr
             .sum()
     };
     for kernels in tiers() {
-        let conv = Contraction::f32(kernels, w, &bias, threads);
+        let conv = Contraction::f32(kernels, w, &bias, threads).expect("a small window");
         let mut area = scratch(conv.scratch_bytes());
         let buffers = ContractionBuffers { input: input.as_ptr().cast(), weights: packed.as_ptr().cast(), scratch: aligned(&mut area) };
         let mut out = vec![f32::NAN; w.pixels() * w.out_c];
@@ -234,7 +234,7 @@ fn check_i8(w: Window, threads: usize, signed: bool, add: bool) -> Result<(), Te
     }
     let bytes = Bytes::new(&mut noise, &w, signed, add);
     for kernels in tiers() {
-        let conv = Contraction::int8(kernels, w, signed, pad_value, &packed, &bias, threads);
+        let conv = Contraction::int8(kernels, w, signed, pad_value, &packed, &bias, threads).expect("a small window");
         let mut area = scratch(conv.scratch_bytes());
         let buffers = ContractionBuffers { input: input.as_ptr(), weights: packed.as_ptr(), scratch: aligned(&mut area) };
         let mut out = vec![0xee; w.pixels() * w.out_c];
@@ -273,7 +273,7 @@ fn check_depthwise_f32(w: Window) -> Result<(), TestCaseError> {
     (0..taps(&w)).for_each(|t| weights[t * padded + w.out_c..(t + 1) * padded].fill(0.0));
     let bias = noise.floats(w.out_c);
     for kernels in tiers() {
-        let conv = DepthwiseConv::f32(kernels, w, &bias);
+        let conv = DepthwiseConv::f32(kernels, w, &bias).expect("a small window");
         let mut area = scratch(conv.scratch_bytes());
         let buffers = DepthwiseBuffers { input: input.as_ptr().cast(), weights: weights.as_ptr().cast(), scratch: aligned(&mut area) };
         let mut out = vec![f32::NAN; w.pixels() * w.out_c];
@@ -313,7 +313,7 @@ fn check_depthwise_i8(w: Window, signed: bool, add: bool) -> Result<(), TestCase
     };
     let bytes = Bytes::new(&mut noise, &w, signed, add);
     for kernels in tiers() {
-        let conv = DepthwiseConv::int8(kernels, w, signed, pad_value, &weights, &bias);
+        let conv = DepthwiseConv::int8(kernels, w, signed, pad_value, &weights, &bias).expect("a small window");
         let mut area = scratch(conv.scratch_bytes());
         let buffers = DepthwiseBuffers { input: input.as_ptr(), weights: weights.as_ptr(), scratch: aligned(&mut area) };
         let mut out = vec![0xee; w.pixels() * w.out_c];
@@ -395,7 +395,7 @@ fn ties_are_exact() {
     let multiplier: Vec<i32> = (0..out_c as i32).map(|c| (1 << 24) + c % 3 - 1).collect();
     let requantization = Requantization::new(&multiplier, 31, 0, -128, 127, |_| u64::MAX).expect("small factors");
     for kernels in tiers() {
-        let conv = Contraction::int8(kernels, w, false, 0, &packed, &[], 1);
+        let conv = Contraction::int8(kernels, w, false, 0, &packed, &[], 1).expect("a small window");
         let mut area = scratch(conv.scratch_bytes());
         let buffers = ContractionBuffers { input: input.as_ptr(), weights: packed.as_ptr(), scratch: aligned(&mut area) };
         let mut out = vec![0; 64 * out_c];
@@ -435,4 +435,30 @@ fn names_of_instruction_sets_read_back() {
         assert_eq!(Isa::from_name(isa.name()), Some(isa));
     }
     assert!(Isa::best().is_available());
+}
+
+/// A window that few elements describe and no memory holds.
+#[test]
+fn windows_beyond_memory_are_refused() {
+    let far = Window {
+        batch: 1,
+        in_h: 1,
+        in_w: 1,
+        in_c: 1,
+        in_pixel: 1,
+        in_offset: 0,
+        out_h: 1 << 20,
+        out_w: 1 << 20,
+        out_c: 1,
+        kernel: [2, 2],
+        stride: [(1 << 24) - 1; 2],
+        dilation: [(1 << 24) - 1; 2],
+        pad: [0, 0],
+    };
+    let wide = Window { out_w: (1 << 24) - 1, kernel: [1 << 10, 1 << 10], ..far };
+    for kernels in tiers() {
+        assert!(Contraction::f32(kernels, far, &[], 1).is_none());
+        assert!(Contraction::int8(kernels, far, true, 0, &[0; 1024], &[], 4).is_none());
+        assert!(DepthwiseConv::f32(kernels, wide, &[]).is_none());
+    }
 }

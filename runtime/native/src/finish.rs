@@ -165,7 +165,7 @@ impl Reader<'_> {
 
     fn plane(&self, access: &Access) -> Option<Plane> {
         let (element, pixel, channel) = self.linear(access)?;
-        (channel == 1).then_some(Plane { buffer: access.buffer, element, pixel })
+        (channel == 1 || self.channels == 1).then_some(Plane { buffer: access.buffer, element, pixel })
     }
 
     /// The values, one a channel, of an access to constants that does not depend on the pixel.

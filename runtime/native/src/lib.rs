@@ -20,7 +20,7 @@ use memory::Memory;
 use mlp_bundle::loops::BufferId;
 use mlp_bundle::plan::verify::{PlanError, verify};
 use mlp_bundle::plan::{Place, Plan};
-use mlp_kernels::Kernels;
+use mlp_kernels::{Kernels, MAX_SCRATCH};
 use pool::Pool;
 use std::sync::Arc;
 use step::Step;
@@ -60,6 +60,12 @@ pub enum CompileError {
     /// There is not memory enough.
     #[error("{0} bytes of memory could not be set aside")]
     Memory(u64),
+    /// A convolution's window spreads over more memory than is sensible.
+    #[error("kernel `{kernel}` takes more than {MAX_SCRATCH} bytes of working memory: its strides or dilations are too great")]
+    Window {
+        /// The kernel.
+        kernel: String,
+    },
     /// The code generator refused a kernel.
     #[error("machine code could not be made: {0}")]
     Codegen(String),

@@ -71,8 +71,8 @@ impl Builder<'_> {
                 let bases = self.bases(&code);
                 Ok(Pending { work: Work::Nest { code, bases }, cost: nest_cost(nest) })
             }
-            Body::Contract(contract) => self.contract(contract),
-            Body::Depthwise(depthwise) => self.depthwise(depthwise),
+            Body::Contract(contract) => self.contract(contract, &kernel.name),
+            Body::Depthwise(depthwise) => self.depthwise(depthwise, &kernel.name),
         }
     }
 
@@ -124,7 +124,7 @@ impl Builder<'_> {
         })
     }
 
-    fn contract(&mut self, contract: &Contract) -> Result<Pending, CompileError> {
+    fn contract(&mut self, contract: &Contract, name: &str) -> Result<Pending, CompileError> {
         let window = window(&contract.window);
         let (finish, bias, int_bias) =
             self.finish(&contract.epilogue, contract.arithmetic, &window, window.kernel[0] * window.kernel[1] * window.in_c)?;
@@ -135,13 +135,14 @@ impl Builder<'_> {
                 Contraction::int8(self.kernels, window, signed, pad_value, self.packed(contract.weights), &int_bias, self.threads)
             }
         };
+        let conv = conv.ok_or_else(|| CompileError::Window { kernel: name.into() })?;
         let (input, weights) = (self.address(contract.input).cast_const(), self.address(contract.weights).cast_const());
         // About forty multiplications a nanosecond.
         let cost = conv.macs() / 40;
         Ok(Pending { work: Work::Contract { conv, input, weights, finish }, cost })
     }
 
-    fn depthwise(&mut self, depthwise: &Depthwise) -> Result<Pending, CompileError> {
+    fn depthwise(&mut self, depthwise: &Depthwise, name: &str) -> Result<Pending, CompileError> {
         let window = window(&depthwise.window);
         let (finish, bias, int_bias) =
             self.finish(&depthwise.epilogue, depthwise.arithmetic, &window, window.kernel[0] * window.kernel[1])?;
@@ -152,6 +153,7 @@ impl Builder<'_> {
                 DepthwiseConv::int8(self.kernels, window, signed, pad_value, self.packed(depthwise.weights), &int_bias)
             }
         };
+        let conv = conv.ok_or_else(|| CompileError::Window { kernel: name.into() })?;
         let (input, weights) = (self.address(depthwise.input).cast_const(), self.address(depthwise.weights).cast_const());
         let cost = conv.macs() / 15;
         Ok(Pending { work: Work::Depthwise { conv, input, weights, finish }, cost })

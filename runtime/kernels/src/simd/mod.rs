@@ -16,6 +16,7 @@ pub(crate) mod portable;
 pub(crate) enum DotFormat {
     /// Two successive channels as `i16`.
     PairsI16,
+    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
     /// Four successive channels as `u8`; signed input is moved up by 128.
     QuadsU8,
     #[cfg_attr(not(target_arch = "aarch64"), allow(dead_code))]
