@@ -19,7 +19,7 @@ fn beside_generator(file: &str) -> String {
 #[test]
 fn the_list_of_operators_is_what_is_supported() {
     let listed: Vec<String> = beside_generator("operators.txt").split_whitespace().map(str::to_owned).collect();
-    assert_eq!(listed, mlp_import::onnx::supported_operators(), "write operators.txt anew");
+    assert_eq!(listed, mlp_import::onnx::supported_operators(), "write operators.txt anew: cargo run -p mlp-import --example operators");
 }
 
 /// The tensors `input_0.pb`, `input_1.pb`, ... of a data set.

@@ -8,6 +8,8 @@ use std::collections::BTreeSet;
 
 /// No single value may take more than this: the address space of a wasm module.
 const VALUE_BYTES: u64 = 1 << 32;
+/// No value may have more axes than this: the types of very many values of very many axes would not fit in memory.
+const RANK: usize = 64;
 /// What a model may create of constants beyond those it stores (`ConstantOfShape` and the like).
 const CREATED_BYTES: u64 = 1 << 28;
 /// Operations are folded up to this many elements in and out ...
@@ -133,14 +135,17 @@ fn is_cheap(op: &Op) -> bool {
 /// Whether a value of these sizes can be addressed at all. Sizes of 0 do not hide others that are absurd.
 pub(crate) fn addressable(dtype: DType, dims: &[u64]) -> bool {
     let bytes = dims.iter().filter(|&&dim| dim > 0).try_fold(dtype.size() as u64, |product, &dim| product.checked_mul(dim));
-    bytes.is_some_and(|bytes| bytes <= VALUE_BYTES)
+    dims.len() <= RANK && bytes.is_some_and(|bytes| bytes <= VALUE_BYTES)
 }
 
 /// The number of elements of a type; an error where its value could not be addressed.
 fn bounded(ty: &Type) -> Result<u64, Problem> {
     let dims = ty.shape.constants().unwrap_or_default();
     if !addressable(ty.dtype, &dims) {
-        return Err(Problem::Invalid(format!("a value of type {ty} would take more than {} GiB", VALUE_BYTES >> 30)));
+        return Err(Problem::Invalid(match dims.len() {
+            rank if rank > RANK => format!("a value of {rank} axes is made; {RANK} are supported"),
+            _ => format!("a value of type {ty} would take more than {} GiB", VALUE_BYTES >> 30),
+        }));
     }
     Ok(dims.iter().product())
 }

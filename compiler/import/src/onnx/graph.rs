@@ -109,7 +109,7 @@ fn bind_inputs<'a>(
         let (Some(dtype), Some(&name)) = (port.dtype, names.get(port.name.as_str())) else { continue };
         if !addressable(dtype, &dims) {
             return Err(ImportError::Graph {
-                detail: format!("input `{name}` of shape {dims:?} takes more than 4 GiB"),
+                detail: format!("input `{name}` has more than 64 axes or takes more than 4 GiB"),
                 remedy: "bind its symbolic dimensions to smaller sizes".into(),
             });
         }

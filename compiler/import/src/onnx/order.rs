@@ -82,6 +82,10 @@ fn producers<'a>(graph: &'a GraphProto, given: &BTreeSet<&str>) -> Result<HashMa
 fn live_nodes(graph: &GraphProto, given: &BTreeSet<&str>, producers: &HashMap<&str, usize>) -> Result<BTreeSet<usize>, ImportError> {
     let mut live = BTreeSet::new();
     let mut pending = Vec::new();
+    let mut names = BTreeSet::new();
+    if let Some(output) = graph.output.iter().find(|output| !names.insert(output.name.as_str())) {
+        return Err(twice(&output.name));
+    }
     for output in &graph.output {
         match producers.get(output.name.as_str()) {
             Some(&index) => pending.push(index),

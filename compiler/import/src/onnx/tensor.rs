@@ -63,9 +63,13 @@ pub(crate) fn read(proto: &TensorProto) -> Result<Tensor, String> {
         shape.push(u64::try_from(dim).map_err(|_| format!("it has the negative size {dim}"))?);
     }
     if !addressable(dtype, &shape) {
-        return Err(format!("its shape {shape:?} is larger than 4 GiB"));
+        return Err("its shape has more than 64 axes or takes more than 4 GiB".into());
     }
     let count = shape.iter().try_fold(1u64, |product, &dim| product.checked_mul(dim)).ok_or("its size overflows")?;
+    let size = count * dtype.size() as u64;
+    if !proto.raw_data.is_empty() && proto.raw_data.len() as u64 != size {
+        return Err(format!("its shape {shape:?} of {dtype} takes {size} bytes, but raw_data has {}", proto.raw_data.len()));
+    }
     let mut bytes = if proto.raw_data.is_empty() { typed_bytes(proto, dtype, count)? } else { proto.raw_data.clone() };
     if dtype == DType::Bool {
         bytes.iter_mut().for_each(|byte| *byte = u8::from(*byte != 0));

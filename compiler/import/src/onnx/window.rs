@@ -70,9 +70,12 @@ fn pads(node: &NodeImport<'_>, sizes: &[u64], extents: &[u64], strides: &[u64]) 
             if pads.len() != 2 * rank {
                 return invalid(format!("attribute `pads` has {} values for {rank} spatial axes", pads.len()));
             }
-            let pads: Vec<u64> = pads.iter().map(|&pad| u64::try_from(pad).unwrap_or(u64::MAX)).collect();
-            if pads.iter().any(|&pad| pad > LIMIT) {
+            if pads.iter().any(|&pad| pad < 0) {
                 return Err(Problem::Unsupported("negative padding is not supported; cut the input with Slice instead".into()));
+            }
+            let pads: Vec<u64> = pads.iter().map(|&pad| pad.unsigned_abs()).collect();
+            if pads.iter().any(|&pad| pad > LIMIT) {
+                return invalid(format!("a padding of {pads:?} is out of range"));
             }
             return Ok((pads[..rank].to_vec(), pads[rank..].to_vec()));
         }

@@ -6,23 +6,25 @@ use crate::ir::{Graph, Node, Type, ValueId};
 use crate::op::{BinaryOp, Op, PoolKind, ReduceKind};
 use crate::tensor::Tensor;
 
-/// How many operations in a row are carried over.
-const DEPTH: u32 = 16;
+/// How many operations are carried over at most.
+const BUDGET: u32 = 256;
 
 /// The integers whose `dequantize` with these parameters is `value`, if that is computed from such integers by operations that can be carried over to them.
-pub(super) fn carried(graph: &mut Graph, value: ValueId, params: &PerTensor, depth: u32) -> Result<Option<ValueId>, InferError> {
+pub(super) fn carried(graph: &mut Graph, value: ValueId, params: &PerTensor) -> Result<Option<ValueId>, InferError> {
+    // Nothing is made before it is known that all of it can be.
+    if fits(graph, value, params, &mut 0) { carry(graph, value, params) } else { Ok(None) }
+}
+
+fn carry(graph: &mut Graph, value: ValueId, params: &PerTensor) -> Result<Option<ValueId>, InferError> {
     if let Some((integers, found)) = activation(graph, value) {
         return Ok((found == *params).then_some(integers));
-    }
-    if depth == DEPTH || !fits(graph, value, params, depth) {
-        return Ok(None);
     }
     let Some((id, index)) = graph.definition(value) else { return Ok(None) };
     let node = graph.ops[id].clone();
     let origin = graph.origins[id].clone();
     let mut operands = Vec::new();
     for &operand in moved(&node) {
-        let Some(integers) = carried(graph, operand, params, depth + 1)? else { return Ok(None) };
+        let Some(integers) = carry(graph, operand, params)? else { return Ok(None) };
         operands.push(integers);
     }
     match node.op {
@@ -51,12 +53,13 @@ fn moved(node: &Node) -> &[ValueId] {
     }
 }
 
-/// Whether the operation that computes `value`, and all below it, can be carried over: nothing is made before that is known.
-fn fits(graph: &Graph, value: ValueId, params: &PerTensor, depth: u32) -> bool {
+/// Whether the operation that computes `value`, and all below it, can be carried over.
+fn fits(graph: &Graph, value: ValueId, params: &PerTensor, visited: &mut u32) -> bool {
     if let Some((_, found)) = activation(graph, value) {
         return found == *params;
     }
-    let Some(node) = graph.defining(value).filter(|_| depth < DEPTH) else { return false };
+    *visited += 1;
+    let Some(node) = graph.defining(value).filter(|_| *visited <= BUDGET) else { return false };
     let carries = match node.op {
         Op::Reshape | Op::Transpose { .. } | Op::Broadcast | Op::Slice { .. } | Op::Concat { .. } | Op::Gather { .. } => true,
         Op::Pool { kind: PoolKind::Max, .. } => true,
@@ -68,5 +71,5 @@ fn fits(graph: &Graph, value: ValueId, params: &PerTensor, depth: u32) -> bool {
         Op::Pad { .. } => scalar(graph, node.operands[1]) == Some(0.0),
         _ => false,
     };
-    carries && moved(node).iter().all(|&operand| fits(graph, operand, params, depth + 1))
+    carries && moved(node).iter().all(|&operand| fits(graph, operand, params, visited))
 }

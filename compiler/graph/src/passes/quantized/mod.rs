@@ -42,7 +42,7 @@ pub(super) fn run(graph: &mut Graph) -> Result<(), InferError> {
 fn quantized(graph: &mut Graph, uses: &SecondaryMap<ValueId, u32>, id: OpId) -> Result<Option<ValueId>, InferError> {
     let Some(out) = PerTensor::of(graph, id) else { return Ok(None) };
     let operand = graph.ops[id].operands[0];
-    if let Some(value) = carry::carried(graph, operand, &out, 0)? {
+    if let Some(value) = carry::carried(graph, operand, &out)? {
         return Ok(Some(value));
     }
     let Some((bounds, value)) = Bounds::peel(graph, uses, operand, &out) else { return Ok(None) };

@@ -157,7 +157,7 @@ fn pad(node: &mut NodeImport<'_>) -> Imported {
         return Ok(vec![node.emit(Op::Pad { before, after }, &[x, value])?]);
     }
     for axis in 0..rank {
-        if before[axis] + after[axis] > 0 {
+        if before[axis] > 0 || after[axis] > 0 {
             x = pad_by_index(node, x, axis, before[axis], after[axis], mode)?;
         }
     }
