@@ -174,7 +174,7 @@ impl Bindings {
         };
         match bound.dtype {
             DType::U8 => format!("{}({})", helpers.need("u4"), word(0)),
-            DType::I8 => format!("{}({})", helpers.need("s4"), word(0)),
+            DType::I8 => format!("{}({})", helpers.need("sx"), word(0)),
             DType::Bool => format!("({}({})!=vec4i(0))", helpers.need("u4"), word(0)),
             DType::F16 => format!("vec4f(unpack2x16float({}),unpack2x16float({}))", word(0), word(1)),
             DType::BF16 => {

@@ -48,7 +48,7 @@ const HELPERS: &[Helper] = &[
     helper!("fb", [], "fn fb(b:u32)->f32{return bitcast<f32>(b);}\n"),
     // Four bytes of a word as integers, unsigned and signed, and back.
     helper!("u4", [], "fn u4(w:u32)->vec4i{return vec4i((vec4u(w)>>vec4u(0,8,16,24))&vec4u(255));}\n"),
-    helper!("s4", [], "fn s4(w:u32)->vec4i{return (vec4i(bitcast<i32>(w))<<vec4u(24,16,8,0))>>vec4u(24);}\n"),
+    helper!("sx", [], "fn sx(w:u32)->vec4i{return (vec4i(bitcast<i32>(w))<<vec4u(24,16,8,0))>>vec4u(24);}\n"),
     helper!("p4", [], "fn p4(v:vec4i)->u32{let u=(bitcast<vec4u>(v)&vec4u(255))<<vec4u(0,8,16,24);return u.x|u.y|u.z|u.w;}\n"),
     // Four bytes that start at byte `o` of two neighbouring words.
     helper!("wd", [], "fn wd(a:u32,b:u32,o:i32)->u32{let s=u32(o&3)*8u;return (a>>s)|((b<<(31u-s))<<1u);}\n"),
@@ -118,16 +118,16 @@ const HELPERS: &[Helper] = &[
          return s|(r+select(0u,1u,d>h||(d==h&&(r&1u)!=0u)));}return s|((a-939524096u+4095u+((a>>13u)&1u))>>13u);}\n"
     ),
     // 64-bit integers as two words, low one first.
-    helper!("a2", [], "fn a2(a:vec2u,b:vec2u)->vec2u{let l=a.x+b.x;return vec2u(l,a.y+b.y+select(0u,1u,l<a.x));}\n"),
-    helper!("n2", [], "fn n2(a:vec2u)->vec2u{let l=0u-a.x;return vec2u(l,(0u-a.y)-select(0u,1u,a.x!=0u));}\n"),
-    helper!("s2", ["a2", "n2"], "fn s2(a:vec2u,b:vec2u)->vec2u{return a2(a,n2(b));}\n"),
+    helper!("ad", [], "fn ad(a:vec2u,b:vec2u)->vec2u{let l=a.x+b.x;return vec2u(l,a.y+b.y+select(0u,1u,l<a.x));}\n"),
+    helper!("ng", [], "fn ng(a:vec2u)->vec2u{let l=0u-a.x;return vec2u(l,(0u-a.y)-select(0u,1u,a.x!=0u));}\n"),
+    helper!("sb", ["ad", "ng"], "fn sb(a:vec2u,b:vec2u)->vec2u{return ad(a,ng(b));}\n"),
     helper!(
         "mh",
         [],
         "fn mh(a:u32,b:u32)->u32{let l=(a&65535u)*(b&65535u);let m=(a>>16u)*(b&65535u)+(l>>16u);let n=(a&65535u)*(b>>16u)+(m&65535u);\
          return (a>>16u)*(b>>16u)+(m>>16u)+(n>>16u);}\n"
     ),
-    helper!("m2", ["mh"], "fn m2(a:vec2u,b:vec2u)->vec2u{return vec2u(a.x*b.x,mh(a.x,b.x)+a.x*b.y+a.y*b.x);}\n"),
+    helper!("mu", ["mh"], "fn mu(a:vec2u,b:vec2u)->vec2u{return vec2u(a.x*b.x,mh(a.x,b.x)+a.x*b.y+a.y*b.x);}\n"),
     helper!("lu", [], "fn lu(a:vec2u,b:vec2u)->bool{return a.y<b.y||(a.y==b.y&&a.x<b.x);}\n"),
     helper!("li", [], "fn li(a:vec2u,b:vec2u)->bool{return bitcast<i32>(a.y)<bitcast<i32>(b.y)||(a.y==b.y&&a.x<b.x);}\n"),
     helper!(
@@ -149,21 +149,21 @@ const HELPERS: &[Helper] = &[
     // Quotient (x, y) and remainder (z, w) by restoring division; by zero both are 0.
     helper!(
         "qr",
-        ["lu", "s2"],
+        ["lu", "sb"],
         "fn qr(a:vec2u,b:vec2u)->vec4u{var q=vec2u();var r=vec2u();if(b.x==0u&&b.y==0u){return vec4u();}for(var i=63;i>=0;i--){let h=r.y>>31u;\
-         r=vec2u((r.x<<1u)|((select(a.x,a.y,i>31)>>u32(i&31))&1u),(r.y<<1u)|(r.x>>31u));if(h!=0u||!lu(r,b)){r=s2(r,b);if(i>31){q.y|=1u<<u32(i&31);}\
+         r=vec2u((r.x<<1u)|((select(a.x,a.y,i>31)>>u32(i&31))&1u),(r.y<<1u)|(r.x>>31u));if(h!=0u||!lu(r,b)){r=sb(r,b);if(i>31){q.y|=1u<<u32(i&31);}\
          else{q.x|=1u<<u32(i);}}}return vec4u(q,r);}\n"
     ),
-    helper!("ab", ["n2"], "fn ab(a:vec2u)->vec2u{if((a.y>>31u)!=0u){return n2(a);}return a;}\n"),
+    helper!("ab", ["ng"], "fn ab(a:vec2u)->vec2u{if((a.y>>31u)!=0u){return ng(a);}return a;}\n"),
     helper!(
         "dl",
-        ["qr", "ab", "n2"],
-        "fn dl(a:vec2u,b:vec2u)->vec2u{let q=qr(ab(a),ab(b)).xy;if(((a.y^b.y)>>31u)!=0u){return n2(q);}return q;}\n"
+        ["qr", "ab", "ng"],
+        "fn dl(a:vec2u,b:vec2u)->vec2u{let q=qr(ab(a),ab(b)).xy;if(((a.y^b.y)>>31u)!=0u){return ng(q);}return q;}\n"
     ),
     helper!(
         "rl",
-        ["qr", "ab", "n2"],
-        "fn rl(a:vec2u,b:vec2u)->vec2u{let r=qr(ab(a),ab(b)).zw;if((a.y>>31u)!=0u){return n2(r);}return r;}\n"
+        ["qr", "ab", "ng"],
+        "fn rl(a:vec2u,b:vec2u)->vec2u{let r=qr(ab(a),ab(b)).zw;if((a.y>>31u)!=0u){return ng(r);}return r;}\n"
     ),
     // Integers of 64 bits to floats: shifted to 32 significant bits with a sticky one, so that the only rounding is the conversion's.
     helper!(
@@ -182,9 +182,9 @@ const HELPERS: &[Helper] = &[
     ),
     helper!(
         "il",
-        ["ul", "n2"],
+        ["ul", "ng"],
         "fn il(x:f32)->vec2u{if(x>=9223372036854775808f){return vec2u(4294967295u,2147483647u);}if(x<=-9223372036854775808f){return vec2u(0u,2147483648u);}\
-         let r=ul(abs(x));if(x<0f){return n2(r);}return r;}\n"
+         let r=ul(abs(x));if(x<0f){return ng(r);}return r;}\n"
     ),
     // Requantization by a 64-bit product in 16-bit halves, shifts below 32 and from 32 on.
     helper!(

@@ -16,7 +16,7 @@ pub(super) fn unary(helpers: &mut Helpers, op: UnaryOp, a: &Value) -> Result<Str
     let x = &a.text;
     let long = matches!(a.dtype, DType::I64 | DType::U64);
     Ok(match (op, a.dtype) {
-        (UnaryOp::Neg, _) if long => format!("{}({x})", helpers.need("n2")),
+        (UnaryOp::Neg, _) if long => format!("{}({x})", helpers.need("ng")),
         (UnaryOp::Neg, DType::U32) => format!("{}-{x}", if a.wide { "vec4u(0)" } else { "0u" }),
         (UnaryOp::Neg, _) => format!("-{x}"),
         (UnaryOp::Abs, DType::I64) => format!("{}({x})", helpers.need("ab")),
@@ -98,9 +98,9 @@ pub(super) fn binary(helpers: &mut Helpers, op: BinaryOp, a: &Value, b: &Value, 
 fn long_binary(helpers: &mut Helpers, op: BinaryOp, signed: bool, x: &str, y: &str) -> Result<String, String> {
     let mut function = |name: &'static str| format!("{}({x},{y})", helpers.need(name));
     Ok(match op {
-        BinaryOp::Add => function("a2"),
-        BinaryOp::Sub => function("s2"),
-        BinaryOp::Mul => function("m2"),
+        BinaryOp::Add => function("ad"),
+        BinaryOp::Sub => function("sb"),
+        BinaryOp::Mul => function("mu"),
         BinaryOp::Div if signed => function("dl"),
         BinaryOp::Div => format!("{}.xy", function("qr")),
         BinaryOp::Rem if signed => function("rl"),
@@ -128,6 +128,11 @@ pub(super) fn compare(helpers: &mut Helpers, op: CompareOp, a: &Value, b: &Value
                 CompareOp::Lt => format!("{}({x},{y})", helpers.need(less)),
                 CompareOp::Le => format!("!{}({y},{x})", helpers.need(less)),
             }
+        }
+        // The test for NaN. Shader compilers may take `x != x` for false; they may not reason about bits.
+        (DType::F32, CompareOp::Ne) if x == y => {
+            let (bits, mask, limit) = if wide { ("vec4u", "vec4u(0x7fffffffu)", "vec4u(0x7f800000u)") } else { ("u32", "0x7fffffffu", "0x7f800000u") };
+            format!("(bitcast<{bits}>({x})&{mask})>{limit}")
         }
         (DType::Bool, CompareOp::Lt) => format!("(!{x})&{y}"),
         (DType::Bool, CompareOp::Le) => format!("(!{x})|{y}"),

@@ -59,7 +59,7 @@ impl Source {
             (_, true) => format!("vec4f({})", bindings.read_quad(helpers, self.buffer, index)),
             (_, false) => {
                 let name = bindings.name(self.buffer);
-                let unpack = helpers.need(if self.dtype == DType::U8 { "u4" } else { "s4" });
+                let unpack = helpers.need(if self.dtype == DType::U8 { "u4" } else { "sx" });
                 let join = helpers.need("wd");
                 format!("vec4f({unpack}({join}({name}[{index}>>2u],{name}[({index}>>2u)+1],{index})))")
             }

@@ -5,7 +5,7 @@ use mlp_driver::package::Package;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 
 fn read(path: &str) -> String {
     std::fs::read_to_string(Path::new(ROOT).join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
@@ -26,10 +26,9 @@ fn blocks(document: &str, language: &str) -> Vec<String> {
     blocks
 }
 
+/// Runs the compiler; whether it succeeded, what it printed, and what it complained of.
 fn mlpc(arguments: &[&str], folder: &Path) -> (bool, String, String) {
-    let mut command = Command::new(env!("CARGO"));
-    command.args(["run", "--release", "--quiet", "--locked", "--manifest-path"]).arg(Path::new(ROOT).join("Cargo.toml"));
-    let output = command.arg("--").args(arguments).current_dir(folder).output().expect("cargo runs");
+    let output = Command::new(env!("CARGO_BIN_EXE_mlpc")).args(arguments).current_dir(folder).output().expect("mlpc runs");
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
     (output.status.success(), text(output.stdout), text(output.stderr))
 }
