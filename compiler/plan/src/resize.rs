@@ -127,11 +127,34 @@ impl Planner<'_> {
     }
 
     fn resize_tables(&mut self, group: &Group, x: ValueId, axis: Axis, target: [u64; 2], fit: Fit) -> Tables {
-        let graph = self.graph;
-        let name = format!("{} ({})", graph.origin_name(group.frame), ["rows", "columns"][axis.index]);
-        let made = axis.made;
-        let [first, count, sum] = ["first", "count", "sum"].map(|what| self.dense(format!("{name} {what}"), DType::I32, &[made]));
+        let origin = self.graph.origin_name(group.frame);
+        let name = format!("{origin} ({})", ["rows", "columns"][axis.index]);
+        let [first, count, sum] = ["first", "count", "sum"].map(|what| self.dense(format!("{name} {what}"), DType::I32, &[axis.made]));
+        self.emit_spans(group, x, axis, target, fit, [&first, &count, &sum]);
 
+        let made = axis.made;
+        let weights = self.dense(format!("{name} weights"), DType::F32, &[made, axis.taps]);
+        let mut draft = Draft::new(&[made, axis.taps]);
+        draft.scope.note(group.frame);
+        let coords = draft.coords();
+        let scope = &mut draft.scope;
+        let part = self.part(scope, x, axis.index, target, fit);
+        let (centre, reach) = Self::centre(scope, &part, made, &coords[0]);
+        let begin = scope.load(&first, &coords[..1], Guard::Clamp);
+        let step = scope.index(&coords[1]);
+        let position = scope.add(begin, step);
+        let weight = Self::weight(scope, made, centre, reach, position);
+        let total = scope.load(&sum, &coords[..1], Guard::Clamp);
+        let (weight, total) = (scope.cast(DType::F32, weight), scope.cast(DType::F32, total));
+        let weight = scope.div(weight, total);
+        self.store(&mut draft, &weights, &coords, weight);
+        self.push_nest("resize_weights", draft);
+        Tables { first, count, weights }
+    }
+
+    /// The first source element, the number of them and the sum of their weights, for each element of the result.
+    fn emit_spans(&mut self, group: &Group, x: ValueId, axis: Axis, target: [u64; 2], fit: Fit, to: [&Location; 3]) {
+        let made = axis.made;
         let mut draft = Draft::reducing(&[made], &[axis.taps]);
         draft.scope.note(group.frame);
         let coords = draft.coords();
@@ -157,28 +180,10 @@ impl Planner<'_> {
         let next = scope.add(acc, weight);
         draft.dynamic.push((1, taps));
         let total = draft.accumulate(Scalar::I32(0), next);
-        self.store(&mut draft, &first, &coords, begin);
-        self.store(&mut draft, &count, &coords, taps);
-        self.store(&mut draft, &sum, &coords, total);
+        for (place, value) in to.into_iter().zip([begin, taps, total]) {
+            self.store(&mut draft, place, &coords, value);
+        }
         self.push_nest("resize_span", draft);
-
-        let weights = self.dense(format!("{name} weights"), DType::F32, &[made, axis.taps]);
-        let mut draft = Draft::new(&[made, axis.taps]);
-        draft.scope.note(group.frame);
-        let coords = draft.coords();
-        let scope = &mut draft.scope;
-        let part = self.part(scope, x, axis.index, target, fit);
-        let (centre, reach) = Self::centre(scope, &part, made, &coords[0]);
-        let begin = scope.load(&first, &coords[..1], Guard::Clamp);
-        let step = scope.index(&coords[1]);
-        let position = scope.add(begin, step);
-        let weight = Self::weight(scope, made, centre, reach, position);
-        let total = scope.load(&sum, &coords[..1], Guard::Clamp);
-        let (weight, total) = (scope.cast(DType::F32, weight), scope.cast(DType::F32, total));
-        let weight = scope.div(weight, total);
-        self.store(&mut draft, &weights, &coords, weight);
-        self.push_nest("resize_weights", draft);
-        Tables { first, count, weights }
     }
 
     /// Each pixel's sum over its rectangle, three channels at once.
