@@ -44,9 +44,9 @@ impl Scope {
         Some(entry.symbol)
     }
 
-    /// All names.
+    /// All names that stand for something.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
-        self.names.keys().map(String::as_str)
+        self.names.iter().filter(|(_, entry)| entry.symbol != Symbol::Broken).map(|(name, _)| name.as_str())
     }
 }
 
