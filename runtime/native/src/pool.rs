@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering}
 use std::thread::{self, JoinHandle};
 
 /// Rounds of spinning before a thread parks: some tens of microseconds, the time between two steps of a run.
-const SPINS: u32 = 20_000;
+const SPINS: u32 = 3_000;
 
 type Job<'a> = dyn Fn(usize) + Sync + 'a;
 

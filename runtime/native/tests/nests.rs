@@ -355,3 +355,43 @@ fn the_exponential_is_accurate_over_its_range() {
         assert!(y == exact || (y.is_nan() && exact.is_nan()) || (y - exact).abs() <= 2.0 * ulp, "e^{x} is {exact}, not {y}");
     }
 }
+
+/// Three channels of a photo summed over a rectangle with common weights, near its edges too.
+#[test]
+fn sums_side_by_side() {
+    for bounds in [Bounds::Clamp, Bounds::Else(Scalar::I32(9))] {
+        let mut builder = Builder::new();
+        let mut noise = Noise(16);
+        let photo = builder.input(DType::U8, noise.bytes(6 * 7 * 4));
+        let weights = builder.input(DType::F32, noise.floats(5 * 3));
+        let out = builder.output(DType::F32, 8 * 3);
+        let width = builder.symbol(7, 9);
+        let mut exprs = Exprs::new();
+        let weight = load(&mut exprs, Access { dims: vec![dim(&[(1, 3)], 0, None, 13, 1)], ..dense(weights, &[]) });
+        let width = exprs.push(Expr::Symbol(width));
+        let row = exprs.push(Expr::Axis(0));
+        let start = binary(&mut exprs, BinaryOp::Mul, row, width);
+        let four = int(&mut exprs, 4);
+        let start = binary(&mut exprs, BinaryOp::Mul, start, four);
+        let mut accs = Vec::new();
+        for channel in 0..3_u8 {
+            let dims = vec![dim(&[(1, 4)], i64::from(channel) - 8, Some(start), 6 * 7 * 4, 1)];
+            let byte = load(&mut exprs, Access { buffer: photo, offset: 0, dims, bounds });
+            let value = exprs.push(Expr::Cast(DType::F32, byte));
+            let product = binary(&mut exprs, BinaryOp::Mul, weight, value);
+            let acc = exprs.push(Expr::Acc(channel));
+            let next = binary(&mut exprs, BinaryOp::Add, acc, product);
+            accs.push(Accumulator { init: Scalar::f32(f32::from(channel)), next });
+        }
+        let totals: Vec<ExprId> = (0..3).map(|i| exprs.push(Expr::Total(i))).collect();
+        let store = |(channel, &value): (usize, &ExprId)| {
+            let dims = vec![dim(&[(0, 3)], 0, None, 22, 1)];
+            Store { access: Access { buffer: out, offset: channel as u64, dims, bounds: Bounds::Inside }, value }
+        };
+        let stores = totals.iter().enumerate().map(store).collect();
+        // A count a point keeps points from becoming lanes.
+        let reduce = vec![Extent::Dynamic { count: row, max: 5 }];
+        builder.kernel(Body::Nest(Nest { parallel: vec![8], reduce, exprs, accs, stores }));
+        builder.check(1e-6);
+    }
+}

@@ -108,8 +108,8 @@ impl Emitter<'_, '_, '_> {
         }
     }
 
-    /// An index that may leave its extent, brought inside; with [`Bounds::Else`], also whether it was.
-    fn index(&mut self, access: &Access, dim: &AccessDim, lane: i64) -> (Value, Option<Value>) {
+    /// The index of a dimension (in lane `lane`), wherever it lies.
+    pub(crate) fn raw_index(&mut self, dim: &AccessDim, lane: i64) -> Value {
         let mut index = self.int(dim.index.constant);
         for &(axis, coefficient) in &dim.index.terms {
             let value = self.axis_at(axis, lane);
@@ -122,6 +122,12 @@ impl Emitter<'_, '_, '_> {
             let value = self.b.ins().sextend(types::I64, value);
             index = self.b.ins().iadd(index, value);
         }
+        index
+    }
+
+    /// An index that may leave its extent, brought inside; with [`Bounds::Else`], also whether it was.
+    fn index(&mut self, access: &Access, dim: &AccessDim, lane: i64) -> (Value, Option<Value>) {
+        let index = self.raw_index(dim, lane);
         let zero = self.int(0);
         if let Bounds::Else(_) = access.bounds {
             let extent = self.int(i64::from(dim.extent));

@@ -6,6 +6,7 @@ mod emit;
 mod epilogue;
 mod math;
 mod nest;
+mod packed;
 
 use crate::CompileError;
 use cranelift_codegen::Context;

@@ -1,12 +1,14 @@
 //! Loop nests as functions.
 
 use super::emit::{Emitter, LANES, Val};
+use super::packed::Packed;
 use super::{Calls, fits_lanes, infer, scalar_type};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{BlockArg, InstBuilder, Type, Value, types};
 use cranelift_frontend::FunctionBuilder;
 use mlp_bundle::DType;
-use mlp_bundle::loops::{Expr, ExprId, Extent, Nest};
+use mlp_bundle::Scalar;
+use mlp_bundle::loops::{Accumulator, Expr, ExprId, Extent, Nest};
 
 /// Fills a function `(bases, symbols, begin, end)`, and answers the iterations of its outermost loop.
 pub(crate) fn emit(b: &mut FunctionBuilder<'_>, calls: &mut Calls<'_>, nest: &Nest, kinds: &[DType], symbols: usize) -> u64 {
@@ -199,27 +201,32 @@ impl Emitter<'_, '_, '_> {
                 self.value(id);
             }
         }
-        self.accs = nest
-            .accs
-            .iter()
-            .map(|acc| {
-                let dtype = acc.init.dtype();
-                let init = self.constant(acc.init);
-                let (ty, init) = self.carried(dtype, init);
-                let variable = self.b.declare_var(ty);
-                self.b.def_var(variable, init);
-                variable
-            })
-            .collect();
+        let packed = if self.vector.is_none() { Packed::of(nest, self.kinds) } else { None };
+        let inits: Vec<(Type, Value)> = match &packed {
+            Some(packed) => vec![(types::F32X4, self.gather(DType::F32, |e, lane| e.packed_init(nest, packed, lane)))],
+            None => nest.accs.iter().map(|acc| self.carried(acc.init)).collect(),
+        };
+        self.accs.clear();
+        for (ty, init) in inits {
+            let variable = self.b.declare_var(ty);
+            self.b.def_var(variable, init);
+            self.accs.push(variable);
+        }
         let before = self.memo.clone();
-        self.reduce(nest, 0, &counts);
+        self.reduce(nest, packed.as_ref(), 0, &counts);
         self.memo = before;
-        self.totals = (0..nest.accs.len())
-            .map(|i| {
-                let value = self.b.use_var(self.accs[i]);
-                if self.vector.is_some() { Val::Lanes(value) } else { Val::One(value) }
-            })
-            .collect();
+        let sums: Vec<Value> = self.accs.clone().into_iter().map(|variable| self.b.use_var(variable)).collect();
+        self.totals = match &packed {
+            Some(packed) => (0..packed.len() as u8).map(|lane| Val::One(self.b.ins().extractlane(sums[0], lane))).collect(),
+            None if self.vector.is_some() => sums.into_iter().map(Val::Lanes).collect(),
+            None => sums.into_iter().map(Val::One).collect(),
+        };
+    }
+
+    /// What lane `lane` of packed accumulators begins with.
+    fn packed_init(&mut self, nest: &Nest, packed: &Packed<'_>, lane: i64) -> Value {
+        let init = if (lane as usize) < packed.len() { nest.accs[lane as usize].init } else { Scalar::f32(0.0) };
+        self.constant(init)
     }
 
     /// The count of a reduction loop: one value, since lanes never differ in it ([`steers_reduction`]).
@@ -232,33 +239,40 @@ impl Emitter<'_, '_, '_> {
         self.b.ins().smin(value, max)
     }
 
-    fn carried(&mut self, dtype: DType, init: Value) -> (Type, Value) {
-        if self.vector.is_some() { (Self::lanes_type(dtype), self.lanes(Val::One(init), dtype)) } else { (scalar_type(dtype), init) }
+    fn carried(&mut self, init: Scalar) -> (Type, Value) {
+        let dtype = init.dtype();
+        let value = self.constant(init);
+        if self.vector.is_some() { (Self::lanes_type(dtype), self.lanes(Val::One(value), dtype)) } else { (scalar_type(dtype), value) }
     }
 
-    fn reduce(&mut self, nest: &Nest, depth: usize, counts: &[Value]) {
-        if depth == counts.len() {
-            let before = self.memo.clone();
-            let next: Vec<Value> = nest
-                .accs
-                .iter()
-                .map(|acc| {
-                    let value = self.value(acc.next);
-                    let dtype = acc.init.dtype();
-                    if self.vector.is_some() { self.lanes(value, dtype) } else { self.scalar(value, dtype, 0) }
-                })
-                .collect();
+    /// Opens the reduction loops from `depth` on.
+    fn reduce(&mut self, nest: &Nest, packed: Option<&Packed<'_>>, depth: usize, counts: &[Value]) {
+        if depth < counts.len() {
+            let zero = self.int(0);
+            self.for_range(zero, counts[depth], 1, |e, i| {
+                e.axes[nest.parallel.len() + depth] = i;
+                e.reduce(nest, packed, depth + 1, counts);
+            });
+            return;
+        }
+        let before = self.memo.clone();
+        if let Some(packed) = packed {
+            let sum = self.b.use_var(self.accs[0]);
+            let next = self.packed_next(packed, sum);
+            self.b.def_var(self.accs[0], next);
+        } else {
+            let next: Vec<Value> = nest.accs.iter().map(|acc| self.next_value(acc)).collect();
             for (variable, value) in self.accs.clone().into_iter().zip(next) {
                 self.b.def_var(variable, value);
             }
-            self.memo = before;
-            return;
         }
-        let zero = self.int(0);
-        self.for_range(zero, counts[depth], 1, |e, i| {
-            e.axes[nest.parallel.len() + depth] = i;
-            e.reduce(nest, depth + 1, counts);
-        });
+        self.memo = before;
+    }
+
+    fn next_value(&mut self, acc: &Accumulator) -> Value {
+        let value = self.value(acc.next);
+        let dtype = acc.init.dtype();
+        if self.vector.is_some() { self.lanes(value, dtype) } else { self.scalar(value, dtype, 0) }
     }
 
     fn inside_reduction(&self, nest: &Nest) -> Inside {
