@@ -1,14 +1,14 @@
 //! Real models against what ONNX Runtime computes, through the reference interpreter.
 //!
-//! The environment variable `MLP_MODELS` names a folder of `NAME.onnx` with `NAME.npz` (arrays `in:<input>` and `out:<output>`). Without it the folder is
-//! `examples/objects`, and of the models below those are checked that it holds with a recording.
+//! The environment variable `MLP_MODELS` names a folder of `NAME.onnx` with `NAME.npz` (arrays `in:<input>` and `out:<output>`), all of which must be there. Without
+//! it, those models are checked that the tree carries: the quantized EfficientNet of `examples/objects`, and what lies in `tests/data`.
 
 mod support;
 
 use mlp_graph::{Graph, Op, Tensor, eval, passes, verify};
 use mlp_import::testdata::{import_case, read_npz};
 use std::collections::{BTreeMap, HashMap};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use support::difference;
 
 struct Recorded {
@@ -17,18 +17,26 @@ struct Recorded {
     outputs: Vec<Tensor>,
 }
 
-fn folder() -> PathBuf {
-    match std::env::var_os("MLP_MODELS") {
-        Some(folder) => PathBuf::from(folder),
-        None => PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../examples/objects"),
+/// Where a model and its recording are.
+fn files(name: &str) -> (PathBuf, PathBuf) {
+    if let Some(folder) = std::env::var_os("MLP_MODELS").map(PathBuf::from) {
+        return (folder.join(name).with_extension("onnx"), folder.join(name).with_extension("npz"));
     }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let data = root.join("tests/data").join(name);
+    let model = match name {
+        "efficientnet_lite0_qdq" => root.join("examples/objects/efficientnet_lite0.onnx"),
+        _ => data.with_extension("onnx"),
+    };
+    (model, data.with_extension("npz"))
 }
 
-/// The model of that name with its recording; none where the folder lacks it, which is an error if `MLP_MODELS` is set.
+/// The model of that name with its recording; none where it is not at hand.
 fn load(name: &str) -> Option<Recorded> {
-    let model = folder().join(name).with_extension("onnx");
-    let (Ok(model), Ok(recording)) = (std::fs::read(&model), std::fs::read(model.with_extension("npz"))) else {
-        assert!(std::env::var_os("MLP_MODELS").is_none(), "{} or its recording is missing", model.display());
+    let (model_file, recording) = files(name);
+    let carried = ["efficientnet_lite0_qdq", "sk_digits_mlp"].contains(&name);
+    let (Ok(model), Ok(recording)) = (std::fs::read(&model_file), std::fs::read(&recording)) else {
+        assert!(!carried && std::env::var_os("MLP_MODELS").is_none(), "{} or its recording is missing", model_file.display());
         eprintln!("{name} is not here: set MLP_MODELS to check it");
         return None;
     };
