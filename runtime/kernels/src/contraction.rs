@@ -320,10 +320,13 @@ impl Contraction {
         let weights = self.repacked.as_ref().map_or(buffers.weights, |w| w.as_ptr().cast());
         for columns in &self.columns[share] {
             let most = self.kernels.tiles_f32[columns.units - 1].len();
-            // Tiles of nearly one size: the latency of a thin last one would show.
+            // Tiles of nearly one size, since the latency of a thin last one would show: some a pixel larger, then the others.
             let tiles = block.pixels.div_ceil(most);
-            for i in 0..tiles {
-                let (from, to) = (i * block.pixels / tiles, (i + 1) * block.pixels / tiles);
+            let (rows, larger) = (block.pixels / tiles, block.pixels % tiles);
+            for (from, rows, count) in [(0, rows + 1, larger), (larger * (rows + 1), rows, tiles - larger)] {
+                if count == 0 {
+                    continue;
+                }
                 // SAFETY: every pointer of the block is set; panels and first values of the columns are inside their arrays.
                 let tile = unsafe {
                     Tile {
@@ -335,11 +338,12 @@ impl Contraction {
                         panel: self.shape.panel,
                         init: self.init.as_ptr().add(columns.channel).cast(),
                         pixel: block.first_pixel + from,
+                        count,
                         channel: columns.channel,
                         cols: columns.cols,
                     }
                 };
-                run(columns, to - from, &tile);
+                run(columns, rows, &tile);
             }
             done(columns, &block);
         }

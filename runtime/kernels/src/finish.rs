@@ -130,33 +130,36 @@ pub struct Raw {
     pub cols: usize,
 }
 
-/// Stores a row of `NV` vectors, `cols` lanes of it.
+/// Stores a row of `NV` vectors, `cols` lanes of it; `PLAIN` where it is whole vectors without a residual.
 ///
 /// # Safety
 /// `f` covers the pixel and the channels.
 #[inline(always)]
-pub(crate) unsafe fn finish_f32<S: Simd, const NV: usize>(f: FinishF32, sums: [S::F; NV], pixel: usize, channel: usize, cols: usize) {
+pub(crate) unsafe fn finish_f32<S: Simd, const NV: usize, const PLAIN: bool>(
+    f: FinishF32,
+    sums: [S::F; NV],
+    pixel: usize,
+    channel: usize,
+    cols: usize,
+) {
     // SAFETY: lanes at or past `cols` are neither read nor written.
     unsafe {
         let out = f.out.wrapping_add(pixel * f.out_pixel + channel);
         let residual = f.residual.wrapping_add(pixel * f.residual_pixel + channel);
         for j in 0..NV {
-            let left = cols.saturating_sub(j * S::LANES);
+            let left = if PLAIN { S::LANES } else { cols.saturating_sub(j * S::LANES) };
             if left == 0 {
                 break;
             }
             let mut v = sums[j];
+            if !PLAIN && !f.residual.is_null() {
+                let r = residual.wrapping_add(j * S::LANES);
+                v = S::add(v, if left >= S::LANES { S::load(r) } else { S::load_first(r, left) });
+            }
+            v = S::min(S::max(v, S::splat(f.lo)), S::splat(f.hi));
             if left >= S::LANES {
-                if !f.residual.is_null() {
-                    v = S::add(v, S::load(residual.wrapping_add(j * S::LANES)));
-                }
-                v = S::min(S::max(v, S::splat(f.lo)), S::splat(f.hi));
                 S::store(out.wrapping_add(j * S::LANES), v);
             } else {
-                if !f.residual.is_null() {
-                    v = S::add(v, S::load_first(residual.wrapping_add(j * S::LANES), left));
-                }
-                v = S::min(S::max(v, S::splat(f.lo)), S::splat(f.hi));
                 S::store_first(out.wrapping_add(j * S::LANES), v, left);
             }
         }

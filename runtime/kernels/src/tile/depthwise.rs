@@ -76,7 +76,7 @@ unsafe fn block_f32<S: Simd, const P: usize, const V: usize>(t: &RowTile, f: &Fi
             sources = sources.add(P);
         }
         for (i, row) in acc.into_iter().enumerate() {
-            finish_f32::<S, V>(*f, row, t.pixel + i, c, t.channels - c);
+            finish_f32::<S, V, false>(*f, row, t.pixel + i, c, t.channels - c);
         }
     }
 }

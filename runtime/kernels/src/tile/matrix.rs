@@ -4,10 +4,10 @@ use crate::finish::{BytesOf, FinishF32, FinishI8, finish_f32, finish_i8};
 use crate::simd::Simd;
 use core::marker::PhantomData;
 
-/// One tile's operands. A step is four bytes of a pixel: one `f32` channel, or two or four integer channels.
+/// A run of tiles of one size, over the same channels. A step is four bytes of a pixel: one `f32` channel, or two or four integer channels.
 #[derive(Clone, Copy)]
 pub(crate) struct Tile {
-    /// One pointer a pixel.
+    /// One pointer a pixel, of all tiles.
     pub rows: *const *const u8,
     /// Bytes from a pixel's pointer to each tap.
     pub taps: *const usize,
@@ -21,8 +21,10 @@ pub(crate) struct Tile {
     pub panel: usize,
     /// What each channel's sum begins with (four bytes a channel), from the tile's first channel.
     pub init: *const u8,
-    /// The first pixel.
+    /// The first tile's first pixel.
     pub pixel: usize,
+    /// Tiles.
+    pub count: usize,
     /// The first channel, a multiple of 16.
     pub channel: usize,
     /// Channels that are stored.
@@ -91,16 +93,17 @@ impl<S: Simd> Mac for IntMac<S> {
 }
 
 #[inline(always)]
-unsafe fn sums<M: Mac, const MR: usize, const NV: usize>(t: &Tile) -> [[M::V; NV]; MR] {
+unsafe fn sums<M: Mac, const MR: usize, const NV: usize>(t: &Tile, tile: usize) -> [[M::V; NV]; MR] {
     // SAFETY: the caller vouches for every pixel's taps and for whole panels of weights; `init` reaches past the last vector.
     unsafe {
         let first: [M::V; NV] = core::array::from_fn(|j| M::load(t.init.add(j * M::LANES * 4)));
         let mut acc = [first; MR];
         let offset: [usize; NV] = core::array::from_fn(|j| j * M::LANES / 16 * t.panel + j * M::LANES % 16 * 4);
         let mut w = t.weights;
+        let rows = t.rows.add(tile * MR);
         for tap in 0..t.tap_count {
             let skip = *t.taps.add(tap);
-            let a: [*const u8; MR] = core::array::from_fn(|i| (*t.rows.add(i)).add(skip));
+            let a: [*const u8; MR] = core::array::from_fn(|i| (*rows.add(i)).add(skip));
             let mut at = 0;
             while at < t.steps * 4 {
                 let b: [M::V; NV] = core::array::from_fn(|j| M::load(w.add(offset[j])));
@@ -124,10 +127,23 @@ unsafe fn sums<M: Mac, const MR: usize, const NV: usize>(t: &Tile) -> [[M::V; NV
 pub(crate) unsafe fn tile_f32<S: Simd, const MR: usize, const NV: usize>(t: &Tile, f: &FinishF32) {
     // SAFETY: the caller's promise.
     unsafe {
-        let acc = sums::<FloatMac<S>, MR, NV>(t);
-        let (f, t) = (*f, *t);
-        for (i, row) in acc.into_iter().enumerate() {
-            finish_f32::<S, NV>(f, row, t.pixel + i, t.channel, t.cols);
+        if f.residual.is_null() && t.cols >= NV * S::LANES {
+            float_tiles::<S, MR, NV, true>(*t, *f);
+        } else {
+            float_tiles::<S, MR, NV, false>(*t, *f);
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn float_tiles<S: Simd, const MR: usize, const NV: usize, const PLAIN: bool>(t: Tile, f: FinishF32) {
+    for tile in 0..t.count {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let acc = sums::<FloatMac<S>, MR, NV>(&t, tile);
+            for (i, row) in acc.into_iter().enumerate() {
+                finish_f32::<S, NV, PLAIN>(f, row, t.pixel + tile * MR + i, t.channel, t.cols);
+            }
         }
     }
 }
@@ -138,27 +154,39 @@ pub(crate) unsafe fn tile_f32<S: Simd, const MR: usize, const NV: usize>(t: &Til
 pub(crate) unsafe fn tile_i8<S: Simd, const MR: usize, const NV: usize>(t: &Tile, f: &FinishInt<'_>) {
     // SAFETY: the caller's promise.
     unsafe {
-        let acc = sums::<IntMac<S>, MR, NV>(t);
+        let t = *t;
         match f {
             FinishInt::Bytes(f) => {
-                let (b, t) = (BytesOf::<S>::new(f), *t);
+                let b = BytesOf::<S>::new(f);
                 if b.is_plain::<NV>(t.cols) {
-                    for (i, row) in acc.into_iter().enumerate() {
-                        finish_i8::<S, NV, true>(&b, row, t.pixel + i, t.channel, t.cols);
-                    }
+                    byte_tiles::<S, MR, NV, true>(&t, &b);
                 } else {
-                    for (i, row) in acc.into_iter().enumerate() {
-                        finish_i8::<S, NV, false>(&b, row, t.pixel + i, t.channel, t.cols);
-                    }
+                    byte_tiles::<S, MR, NV, false>(&t, &b);
                 }
             }
             FinishInt::Sums(base, stride) => {
-                for (i, row) in acc.into_iter().enumerate() {
-                    let at = base.wrapping_add((t.pixel + i) * stride + t.channel);
-                    for (j, v) in row.into_iter().enumerate() {
-                        S::istore(at.wrapping_add(j * S::LANES), v);
+                for tile in 0..t.count {
+                    let acc = sums::<IntMac<S>, MR, NV>(&t, tile);
+                    for (i, row) in acc.into_iter().enumerate() {
+                        let at = base.wrapping_add((t.pixel + tile * MR + i) * stride + t.channel);
+                        for (j, v) in row.into_iter().enumerate() {
+                            S::istore(at.wrapping_add(j * S::LANES), v);
+                        }
                     }
                 }
+            }
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn byte_tiles<S: Simd, const MR: usize, const NV: usize, const PLAIN: bool>(t: &Tile, b: &BytesOf<'_, S>) {
+    for tile in 0..t.count {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let acc = sums::<IntMac<S>, MR, NV>(t, tile);
+            for (i, row) in acc.into_iter().enumerate() {
+                finish_i8::<S, NV, PLAIN>(b, row, t.pixel + tile * MR + i, t.channel, t.cols);
             }
         }
     }

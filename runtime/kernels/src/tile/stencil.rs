@@ -65,8 +65,14 @@ pub(crate) unsafe fn stencil_f32<S: Simd, const KW: usize, const STEP: usize, co
         while c < t.to {
             let first = S::load(t.init.cast::<f32>().add(c));
             let acc = sums::<S, KW, STEP, P>(&t, c, 4, first, |p| S::load(p.cast()));
-            for (i, v) in acc.into_iter().enumerate() {
-                finish_f32::<S, 1>(f, [v], t.pixel + i, c, t.channels - c);
+            if f.residual.is_null() && c + S::LANES <= t.channels {
+                for (i, v) in acc.into_iter().enumerate() {
+                    finish_f32::<S, 1, true>(f, [v], t.pixel + i, c, t.channels - c);
+                }
+            } else {
+                for (i, v) in acc.into_iter().enumerate() {
+                    finish_f32::<S, 1, false>(f, [v], t.pixel + i, c, t.channels - c);
+                }
             }
             c += S::LANES;
         }
