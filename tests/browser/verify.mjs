@@ -29,8 +29,8 @@ const BACKENDS = {
   webgpu: { prefer: ['webgpu'] },
 };
 
-/** Runs one case in the page on each backend and compares there, since outputs can be large. */
-async function inPage({ base, entry, backends, tolerance }) {
+/** Opens a case in the page, where its outputs stay: they can be large. */
+async function open({ base, entry, tolerance }) {
   const [{ openBundle }, { compare, bitDifference }] = await Promise.all([import('/runtime/index.js'), import('/compare/compare.js')]);
   const arrays = { bool: Uint8Array, u8: Uint8Array, i8: Int8Array, u16: Uint16Array, i16: Int16Array, u32: Uint32Array, i32: Int32Array, u64: BigUint64Array, i64: BigInt64Array, f16: Uint16Array, bf16: Uint16Array, f32: Float32Array, f64: Float64Array };
   const read = async ({ dtype, file }) => new arrays[dtype](await (await fetch(base + file)).arrayBuffer());
@@ -39,32 +39,31 @@ async function inPage({ base, entry, backends, tolerance }) {
   const expected = await Promise.all(entry.outputs.map(read));
   // Quantized models compute in integers, so that every backend gives the same bits.
   const exact = entry.outputs.some(({ step }) => step != null);
-  const results = [];
   let first;
-  for (const [backend, options] of backends) {
+  const judge = async (backend, options, result) => {
+    const answer = await pipeline.run(input, options);
+    // A single output is given without a record.
+    const outputs = entry.outputs.map(({ name }) => (ArrayBuffer.isView(answer) ? answer : answer[name]));
+    entry.outputs.forEach((port, i) => {
+      const { max_abs, max_rel, fault } = compare(port, outputs[i], expected[i], tolerance);
+      result.max_abs = Math.max(result.max_abs, max_abs);
+      result.max_rel = Math.max(result.max_rel, max_rel);
+      result.detail ||= fault;
+    });
+    first ??= { backend, outputs };
+    const difference = exact && entry.outputs.map((port, i) => bitDifference(port, outputs[i], first.outputs[i])).find(Boolean);
+    if (difference) result.detail = `${difference} from ${first.backend}, and should be bit-equal`;
+    if (result.detail) result.status = 'fail';
+  };
+  window.runCase = async ([backend, options]) => {
     const result = { backend, status: 'pass', max_abs: 0, max_rel: 0, detail: '' };
-    results.push(result);
-    try {
-      const answer = await pipeline.run(input, options);
-      // A single output is given without a record.
-      const outputs = entry.outputs.map(({ name }) => (ArrayBuffer.isView(answer) ? answer : answer[name]));
-      entry.outputs.forEach((port, i) => {
-        const { max_abs, max_rel, fault } = compare(port, outputs[i], expected[i], tolerance);
-        result.max_abs = Math.max(result.max_abs, max_abs);
-        result.max_rel = Math.max(result.max_rel, max_rel);
-        result.detail ||= fault;
-      });
-      first ??= { backend, outputs };
-      const difference = exact && entry.outputs.map((port, i) => bitDifference(port, outputs[i], first.outputs[i])).find(Boolean);
-      if (difference) result.detail = `${difference} from ${first.backend}, and should be bit-equal`;
-      if (result.detail) result.status = 'fail';
-    } catch (error) {
+    await judge(backend, options, result).catch((error) => {
       result.status = error.code === 'NO_BACKEND' ? 'unsupported' : 'fail';
       result.detail = error.message;
-    }
-  }
-  pipeline.dispose();
-  return results;
+    });
+    pipeline.dispose();
+    return result;
+  };
 }
 
 /** Verifies every case of `path` on every backend, and calls `report` with each result. Returns the names of the cases. */
@@ -81,10 +80,12 @@ export async function verify({ path, data, backends, rtol = 1e-3, atol = 1e-4, c
     const page = await browser.context.newPage();
     await page.goto(server.url);
     for (const entry of cases) {
-      const refused = { status: entry.unsupported ? 'unsupported' : 'fail', max_abs: 0, max_rel: 0, detail: entry.detail };
-      const job = { base: '/cases/', entry, backends: backends.map((backend) => [backend, BACKENDS[backend]]), tolerance: { rtol, atol } };
-      const results = entry.bundle === null ? backends.map((backend) => ({ backend, ...refused })) : await page.evaluate(inPage, job);
-      for (const result of results) report({ name: entry.name, ...result });
+      if (entry.bundle !== null) await page.evaluate(open, { base: '/cases/', entry, tolerance: { rtol, atol } });
+      for (const backend of backends) {
+        const refused = { backend, status: entry.unsupported ? 'unsupported' : 'fail', max_abs: 0, max_rel: 0, detail: entry.detail };
+        const result = entry.bundle === null ? refused : await page.evaluate((job) => window.runCase(job), [backend, BACKENDS[backend]]);
+        report({ name: entry.name, ...result });
+      }
     }
     return cases.map(({ name }) => name);
   } finally {
