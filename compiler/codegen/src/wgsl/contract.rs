@@ -1,7 +1,6 @@
 //! Convolutions and matrix products over packed weights, as an implicit matrix product.
 //!
-//! An invocation computes a tile of `pixels` x `4 * quads` outputs in registers. The invocations of a workgroup lie along the pixels, so that
-//! all read the same weights at once; where there are few pixels they lie along the channels.
+//! An invocation computes a tile of `pixels` x `4 * quads` outputs in registers.
 //!
 //! Integers are multiplied and summed as floats: as long as no partial sum exceeds 2^24 that is exact in any order, and it uses the one
 //! unit that every device has many of. Longer sums are carried over to `i32` in time.
@@ -18,6 +17,9 @@ use std::fmt::Write;
 /// Words of four products each whose sum is below 2^24 with 255 * 128 a product.
 const EXACT_WORDS: u32 = 128;
 
+/// Invocations in a workgroup.
+const GROUP: u32 = 64;
+
 /// What one invocation computes, and how invocations are grouped.
 struct Tile {
     pixels: u32,
@@ -26,22 +28,24 @@ struct Tile {
     group: [u32; 2],
 }
 
-/// The tile for a shape.
-fn tile(window: &Window) -> Tile {
+/// The tile for a shape: 64 sums an invocation, which is what small GPUs have registers for. Bytes of weights cost more to unpack than bytes of pixels,
+/// so integer tiles are longer. A workgroup is as square as the shape allows, so that neighbours share what they read.
+fn tile(window: &Window, float: bool) -> Tile {
     let (pixels, quads) = (window.pixels(), window.out_c.div_ceil(4));
     if pixels < 8 {
         return Tile { pixels: pixels.min(4), quads: 1, group: [1, 64] };
     }
-    let per_invocation = if pixels >= 64 { 4 } else { 2 };
-    let wide = if quads % 4 == 0 {
-        4
-    } else if quads % 2 == 0 {
-        2
-    } else {
-        1
+    let (long, widest) = match pixels {
+        _ if !float && pixels >= 48 => (8, 2),
+        48.. => (4, 4),
+        _ => (2, 4),
     };
-    let group = if pixels.div_ceil(per_invocation) >= 64 { 64 } else { 32 };
-    Tile { pixels: per_invocation, quads: wide, group: [group, 1] }
+    let wide = [4, 2, 1].into_iter().find(|&wide| wide <= widest && quads % wide == 0).unwrap_or(1);
+    let (columns, rows) = (pixels.div_ceil(long), quads / wide);
+    // The most invocations along the channels that leave few idle.
+    let along = [8, 4, 2, 1].into_iter().find(|&along| rows.next_multiple_of(along) * 8 <= rows * 9).unwrap_or(1);
+    let across = (GROUP / along).min(columns.next_power_of_two());
+    Tile { pixels: long, quads: wide, group: [across, (GROUP / across).min(rows.next_power_of_two())] }
 }
 
 /// Emits a contraction.
@@ -53,7 +57,7 @@ pub(super) fn emit(plan: &Plan, contract: &Contract) -> Result<Emitted, String> 
     bindings.note(plan, contract.weights, if float { Need::Quad } else { Need::Sixteen }, false)?;
     let total = if float { DType::F32 } else { DType::I32 };
     let epilogue = epilogue::prepare(plan, &contract.epilogue, window, total, &mut bindings)?;
-    let tile = tile(window);
+    let tile = tile(window, float);
     let (pixels, quads) = (window.pixels(), window.out_c.div_ceil(4));
     let columns = u64::from(pixels.div_ceil(tile.pixels)).div_ceil(u64::from(tile.group[0]));
     let [x, z, _] = module::fold(columns)?;

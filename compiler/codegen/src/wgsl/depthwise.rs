@@ -16,6 +16,15 @@ const GROUP: u32 = 64;
 /// Products of one byte each whose sum is below 2^24.
 const EXACT_PRODUCTS: u64 = 512;
 
+/// Pixels of a row that an invocation computes: four to eight, whichever loads least a row.
+fn tile(window: &Window) -> u32 {
+    let loads = |pixels: u32| {
+        let columns = (pixels - 1) * window.stride[1] + (window.kernel[1] - 1) * window.dilation[1] + 1;
+        u64::from(window.out_w.div_ceil(pixels)) * u64::from(columns + window.kernel[1])
+    };
+    (4..=8).rev().min_by_key(|&pixels| loads(pixels)).unwrap_or(4).min(window.out_w)
+}
+
 /// Emits a depthwise convolution.
 pub(super) fn emit(plan: &Plan, depthwise: &Depthwise) -> Result<Emitted, String> {
     let window = &depthwise.window;
@@ -25,7 +34,7 @@ pub(super) fn emit(plan: &Plan, depthwise: &Depthwise) -> Result<Emitted, String
     bindings.note(plan, depthwise.weights, Need::Quad, false)?;
     let total = if float { DType::F32 } else { DType::I32 };
     let epilogue = epilogue::prepare(plan, &depthwise.epilogue, window, total, &mut bindings)?;
-    let pixels = window.out_w.min(4);
+    let pixels = tile(window);
     let columns = window.out_w.div_ceil(pixels);
     let quads = window.out_c.div_ceil(4);
     let invocations = u64::from(quads) * u64::from(columns) * u64::from(window.out_h) * u64::from(window.batch);

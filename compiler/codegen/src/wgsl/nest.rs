@@ -1,7 +1,8 @@
 //! Loop nests: one invocation computes one point of the parallel loops, or four along the axis in which the results are contiguous.
 
-use super::binding::{Bindings, shift};
+use super::binding::{Bindings, Need, shift};
 use super::expr::{Emitter, Facts, note_accesses, reachable};
+use super::literal::type_name;
 use super::module::{self, Emitted};
 use super::place::{Axes, Spread, is_long};
 use mlp_bundle::loops::{Access, Expr, ExprId, Exprs, Extent, Nest};
@@ -20,22 +21,68 @@ pub(super) fn emit(plan: &Plan, nest: &Nest) -> Result<Emitted, String> {
     let sums: Vec<_> = nest.accs.iter().map(|acc| acc.init.dtype()).collect();
     let facts = Facts::of(plan, &nest.exprs, &sums, lane);
     let mut bindings = Bindings::default();
-    note_accesses(plan, &nest.exprs, &nest.stores, &live, &axes, &facts, &mut bindings)?;
+    let packed = lane.is_none() && is_packed(plan, &nest);
+    if packed {
+        note_accesses(plan, &nest.exprs, &[], &live, &axes, &facts, &mut bindings)?;
+        bindings.note(plan, nest.stores[0].access.buffer, Need::Quad, true)?;
+    } else {
+        note_accesses(plan, &nest.exprs, &nest.stores, &live, &axes, &facts, &mut bindings)?;
+    }
     let mut module = module::Module::default();
     let points = points(&nest, lane);
     let total: u64 = points.iter().map(|&(_, count)| u64::from(count)).product();
-    let groups = module::fold(total.div_ceil(u64::from(GROUP)))?;
+    let invocations = if packed { total.div_ceil(4) } else { total };
+    let groups = module::fold(invocations.div_ceil(u64::from(GROUP)))?;
     let mut emitter = Emitter::new(&nest.exprs, &facts, axes, &bindings, &mut module.helpers, &mut module.symbols);
-    let head = format!("@compute @workgroup_size({GROUP})\nfn m(@builtin(global_invocation_id) g:vec3u)");
-    let block = emitter.open(&head);
     let linear = if groups[1] == 1 { "g.x".to_owned() } else { format!("(g.x+g.y*{}u)", u64::from(groups[0]) * u64::from(GROUP)) };
-    let _ = writeln!(emitter.out, "let i={linear};\nif(i>={total}u){{return;}}");
+    let main = format!(
+        "@compute @workgroup_size({GROUP})\nfn m(@builtin(global_invocation_id) g:vec3u){{\nlet i={linear};\nif(i>={invocations}u){{return;}}\n"
+    );
+    if packed {
+        let stored = plan.buffers[nest.stores[0].access.buffer].dtype;
+        let block = emitter.open(&format!("fn P(i:u32)->{}", type_name(stored, false)));
+        decode(&mut emitter.out, &points, lane);
+        reduction(&mut emitter, &nest, &live)?;
+        let value = emitter.value(nest.stores[0].value)?;
+        let _ = writeln!(emitter.out, "return {};", value.text);
+        emitter.close(block);
+        let mut body = emitter.out;
+        let _ = write!(body, "{main}let j=i*4u;let v={}(P(j),P(j+1u),P(j+2u),P(j+3u));\n", type_name(stored, true));
+        let quad = match nest.stores[0].access.offset / 4 {
+            0 => "i".to_owned(),
+            first => format!("(i+{first}u)"),
+        };
+        body.push_str(&bindings.write_quad(&mut module.helpers, nest.stores[0].access.buffer, &quad, "v"));
+        body.push_str("}\n");
+        return Ok(module.finish(plan, &bindings, &body, groups));
+    }
+    emitter.out.push_str(&main);
     decode(&mut emitter.out, &points, lane);
     reduction(&mut emitter, &nest, &live)?;
     emitter.stores(&nest.stores)?;
-    emitter.close(block);
+    emitter.out.push_str("}\n");
     let body = emitter.out;
     Ok(module.finish(plan, &bindings, &body, groups))
+}
+
+/// True if all points together store the elements of a run in order, which are narrower than a word: an invocation then computes a whole word's points one
+/// after another, whatever each of them loads.
+fn is_packed(plan: &Plan, nest: &Nest) -> bool {
+    let [store] = nest.stores.as_slice() else { return false };
+    let buffer = &plan.buffers[store.access.buffer];
+    if buffer.dtype.size() > 2 || store.access.offset % 4 != 0 {
+        return false;
+    }
+    let loads_it = nest.exprs.values().any(|expr| matches!(expr, Expr::Load(access) if access.buffer == store.access.buffer));
+    let mut below = 1;
+    let dense = (0..nest.parallel.len()).rev().all(|axis| {
+        let stride: i64 = store.access.dims.iter().map(|dim| dim.index.coefficient(axis as u8) * dim.stride as i64).sum();
+        let fits = stride == below || nest.parallel[axis] == 1;
+        below *= i64::from(nest.parallel[axis]);
+        fits
+    });
+    let constant: i64 = store.access.dims.iter().map(|dim| dim.index.constant * dim.stride as i64).sum();
+    dense && !loads_it && constant == 0 && (below % 4 == 0 || store.access.offset + below as u64 == buffer.len)
 }
 
 fn roots(nest: &Nest) -> Vec<ExprId> {

@@ -131,7 +131,8 @@ pub(super) fn compare(helpers: &mut Helpers, op: CompareOp, a: &Value, b: &Value
         }
         // The test for NaN. Shader compilers may take `x != x` for false; they may not reason about bits.
         (DType::F32, CompareOp::Ne) if x == y => {
-            let (bits, mask, limit) = if wide { ("vec4u", "vec4u(0x7fffffffu)", "vec4u(0x7f800000u)") } else { ("u32", "0x7fffffffu", "0x7f800000u") };
+            let (bits, mask, limit) =
+                if wide { ("vec4u", "vec4u(0x7fffffffu)", "vec4u(0x7f800000u)") } else { ("u32", "0x7fffffffu", "0x7f800000u") };
             format!("(bitcast<{bits}>({x})&{mask})>{limit}")
         }
         (DType::Bool, CompareOp::Lt) => format!("(!{x})&{y}"),
