@@ -51,7 +51,7 @@ fn every_crate_imports_only_what_the_table_allows() {
 fn large_libraries_have_one_home() {
     let metadata = metadata();
     for (library, home) in [
-        ("tract-onnx", "mlp-import"),
+        ("prost", "mlp-import"),
         ("cranelift-codegen", "mlp-native"),
         ("wgpu", "mlp-gpu"),
         ("wasmtime", "mlp-wasm"),

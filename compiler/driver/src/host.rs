@@ -39,6 +39,8 @@ pub fn normalize(path: &Path) -> PathBuf {
             Component::ParentDir if matches!(normal.components().next_back(), Some(Component::Normal(_))) => {
                 normal.pop();
             }
+            // The root has no parent but itself.
+            Component::ParentDir if normal.has_root() => {}
             part => normal.push(part),
         }
     }

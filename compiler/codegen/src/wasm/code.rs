@@ -5,7 +5,7 @@
 //! shared one with its own numbers.
 
 use std::collections::HashMap;
-use wasm_encoder::{BlockType, Function, Ieee32, Ieee64, Instruction, MemArg, MemArgTarget, ValType};
+use wasm_encoder::{BlockType, Function, Instruction, MemArg, MemArgTarget, ValType};
 
 /// A local variable or parameter of a function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -117,16 +117,6 @@ impl Code {
     /// Pushes a constant.
     pub(crate) fn i64(&mut self, value: i64) {
         self.op(Instruction::I64Const(value));
-    }
-
-    /// Pushes a constant.
-    pub(crate) fn f32(&mut self, value: f32) {
-        self.op(Instruction::F32Const(Ieee32::new(value.to_bits())));
-    }
-
-    /// Pushes a constant.
-    pub(crate) fn f64(&mut self, value: f64) {
-        self.op(Instruction::F64Const(Ieee64::new(value.to_bits())));
     }
 
     /// Pushes a vector of four equal lanes.

@@ -6,14 +6,14 @@ use mlp_bundle::plan::{Place, Plan, Size, verify};
 use mlp_gpu::GpuSession;
 
 /// A small generator of reproducible numbers.
-pub struct Random(u64);
+pub(crate) struct Random(u64);
 
 impl Random {
-    pub fn new(seed: u64) -> Random {
+    pub(crate) fn new(seed: u64) -> Random {
         Random(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
     }
 
-    pub fn next(&mut self) -> u32 {
+    pub(crate) fn next(&mut self) -> u32 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
@@ -21,7 +21,7 @@ impl Random {
     }
 
     /// Bytes of `len` elements: floats in -2..2, 64-bit integers of every size, others of any bits.
-    pub fn fill(&mut self, dtype: DType, len: u64) -> Vec<u8> {
+    pub(crate) fn fill(&mut self, dtype: DType, len: u64) -> Vec<u8> {
         let mut bytes = Vec::new();
         for _ in 0..len {
             let bits = self.next();
@@ -49,7 +49,7 @@ impl Random {
 }
 
 /// Random weights; where integer panels are padded along the input channels they are zero, as the format promises.
-pub fn weights(plan: &Plan, random: &mut Random) -> Vec<u8> {
+pub(crate) fn weights(plan: &Plan, random: &mut Random) -> Vec<u8> {
     let mut weights = vec![0; plan.weights_bytes as usize];
     for buffer in plan.buffers.values() {
         if let Place::Weights { offset } = buffer.place {
@@ -75,7 +75,7 @@ pub fn weights(plan: &Plan, random: &mut Random) -> Vec<u8> {
 }
 
 /// Parses, verifies and runs a plan on random data; integers must be equal, floats close.
-pub fn agree(text: &str, symbols: &[u32], seed: u64) {
+pub(crate) fn agree(text: &str, symbols: &[u32], seed: u64) {
     let plan = parse(text);
     let mut random = Random::new(seed);
     let weights = weights(&plan, &mut random);
@@ -93,14 +93,14 @@ pub fn agree(text: &str, symbols: &[u32], seed: u64) {
     agree_on(&plan, &weights, &inputs, symbols);
 }
 
-pub fn parse(text: &str) -> Plan {
+pub(crate) fn parse(text: &str) -> Plan {
     let plan: Plan = text.parse().unwrap_or_else(|error| panic!("{error}\n{text}"));
     verify::verify(&plan).unwrap_or_else(|error| panic!("{error}\n{text}"));
     plan
 }
 
 /// Runs a plan on given data and compares.
-pub fn agree_on(plan: &Plan, weights: &[u8], inputs: &[Vec<u8>], symbols: &[u32]) {
+pub(crate) fn agree_on(plan: &Plan, weights: &[u8], inputs: &[Vec<u8>], symbols: &[u32]) {
     let inputs: Vec<&[u8]> = inputs.iter().map(Vec::as_slice).collect();
     let expected = eval::run(plan, weights, &inputs, symbols).unwrap_or_else(|error| panic!("{error}\n{plan}"));
     let program = mlp_codegen::wgsl::emit(plan).unwrap_or_else(|error| panic!("{error}\n{plan}"));
