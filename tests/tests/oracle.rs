@@ -36,7 +36,7 @@ fn network(noise: &mut Noise) -> Vec<u8> {
         weight("w4", &[20, 10]),
         weight("b4", &[10]),
     ];
-    let nodes = vec![
+    let mut nodes = vec![
         node(
             "Conv",
             &["x", "w0", "b0"],
