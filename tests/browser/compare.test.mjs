@@ -30,8 +30,10 @@ test('integers agree exactly or not at all', () => {
 test('a quantized output may be one step away, or have the same top five', () => {
   assert.equal(compare(port([1], { step: 0.5 }), [1], [1.5], tolerance).fault, '');
   assert.match(compare(port([1], { step: 0.5 }), [1], [2], tolerance).fault, /is 1, expected 2/);
-  const scores = [9, 8, 7, 6, 5, 0, 0, 0, 0, 0];
+  const scores = [9, 8, 7, 6, 5, 4.75, 0, 0, 0, 0];
   assert.equal(compare(port([1, 10], { step: 0.5 }), scores.map((score) => 2 * score), scores, tolerance).fault, '');
+  const tied = [9, 8, 7, 6, 4.75, 5, 0, 0, 3, 0];
+  assert.equal(compare(port([1, 10], { step: 0.5 }), tied, scores, tolerance).fault, '', 'the sixth is a step away from the fifth');
   assert.notEqual(compare(port([1, 10], { step: 0.5 }), [...scores].reverse(), scores, tolerance).fault, '');
 });
 

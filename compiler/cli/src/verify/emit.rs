@@ -20,6 +20,8 @@ struct Entry {
     detail: Option<String>,
     /// That is for want of support, rather than an error.
     unsupported: bool,
+    /// All arithmetic is on integers, so backends must agree bit for bit.
+    integer: bool,
 }
 
 /// A tensor in a file of little-endian bytes.
@@ -42,7 +44,7 @@ pub(super) fn emit(cases: &[Case], folder: &Path) -> Outcome {
         entries.push(match one(case, &folder.join(index.to_string()), index) {
             Ok(entry) => entry,
             Err(Refused { unsupported, detail }) => {
-                Entry { name, bundle: None, inputs: Vec::new(), outputs: Vec::new(), detail: Some(detail), unsupported }
+                Entry { name, bundle: None, inputs: Vec::new(), outputs: Vec::new(), detail: Some(detail), unsupported, integer: false }
             }
         });
     }
@@ -53,7 +55,7 @@ pub(super) fn emit(cases: &[Case], folder: &Path) -> Outcome {
 
 fn one(case: &Case, folder: &Path, index: usize) -> Result<Entry, Refused> {
     let model = Model::load(case)?;
-    let (names, steps) = (model.output_names.clone(), model.steps.clone());
+    let (names, steps, integer) = (model.output_names.clone(), model.steps.clone(), model.integer);
     let (compiled, code, recorded) = model.into_parts()?;
     if let Err(error) = &code.gpu {
         // The other backends can still be checked; the bundle says that it has no GPU program.
@@ -80,5 +82,6 @@ fn one(case: &Case, folder: &Path, index: usize) -> Result<Entry, Refused> {
             .collect::<Result<_, _>>()?,
         detail: None,
         unsupported: false,
+        integer,
     })
 }
