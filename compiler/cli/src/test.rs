@@ -25,8 +25,8 @@ pub(crate) fn test(arguments: &Test) -> Outcome {
         let mut faults = Vec::new();
         for expectation in &test.expectations {
             let id = expectation.pipeline;
-            if !sessions.contains_key(&id) {
-                sessions.insert(id, build::session(&package, id, arguments.backend.into(), 1, &progress)?);
+            if let std::collections::btree_map::Entry::Vacant(e) = sessions.entry(id) {
+                e.insert(build::session(&package, id, arguments.backend.into(), 1, &progress)?);
             }
             let session = sessions.get_mut(&id).expect("it was opened above");
             faults.extend(judge(&package, session, expectation)?);

@@ -36,7 +36,7 @@ pub enum PackageError {
         /// Its file.
         path: String,
         /// What went wrong.
-        source: mlp_import::ImportError,
+        source: Box<mlp_import::ImportError>,
     },
     /// A pipeline cannot be lowered.
     #[error("pipeline `{pipeline}`: {source}")]
@@ -44,7 +44,7 @@ pub enum PackageError {
         /// The pipeline's name.
         pipeline: String,
         /// What went wrong.
-        source: mlp_lower::LowerError,
+        source: Box<mlp_lower::LowerError>,
     },
     /// A pipeline cannot be compiled.
     #[error("pipeline `{pipeline}`: {source}")]
@@ -52,7 +52,7 @@ pub enum PackageError {
         /// The pipeline's name.
         pipeline: String,
         /// What went wrong.
-        source: CompileError,
+        source: Box<CompileError>,
     },
 }
 
@@ -173,7 +173,8 @@ impl Package {
         let checked = self.checked.as_ref().expect("only a package without errors is compiled");
         let source = &checked.pipelines[pipeline.0 as usize];
         let Lowered { graph, signature } = self.lower(host, checked, pipeline)?;
-        let compiled = compile::compile(graph).map_err(|error| PackageError::Compile { pipeline: source.name.clone(), source: error })?;
+        let compiled =
+            compile::compile(graph).map_err(|error| PackageError::Compile { pipeline: source.name.clone(), source: Box::new(error) })?;
         let mut labels = BTreeMap::new();
         let mut fields = |fields: Vec<SignatureField>| fields.into_iter().map(|field| self.field(field, &mut labels)).collect();
         let (inputs, outputs) = (fields(signature.inputs), fields(signature.outputs));
@@ -220,13 +221,17 @@ impl Package {
             })?;
             onnx::import(&bytes, &request.sizes).map_err(|source| {
                 let text = source.to_string();
-                failure.replace(Some(PackageError::Import { model: request.name.clone(), path: request.source.clone(), source }));
+                failure.replace(Some(PackageError::Import {
+                    model: request.name.clone(),
+                    path: request.source.clone(),
+                    source: Box::new(source),
+                }));
                 text
             })
         };
         mlp_lower::lower(checked, pipeline, &import).map_err(|source| {
             let name = checked.pipeline(pipeline).map_or_else(String::new, |pipeline| pipeline.name.clone());
-            failure.take().unwrap_or(PackageError::Lower { pipeline: name, source })
+            failure.take().unwrap_or(PackageError::Lower { pipeline: name, source: Box::new(source) })
         })
     }
 
@@ -250,7 +255,7 @@ impl Package {
             doing(&format!("compiling {}", pipeline.name));
             let mut entry = self.compile(host, id)?;
             doing(&format!("emitting {}", pipeline.name));
-            let failed = |source| PackageError::Compile { pipeline: pipeline.name.clone(), source };
+            let failed = |source| PackageError::Compile { pipeline: pipeline.name.clone(), source: Box::new(source) };
             let code = compile::emit(&entry.compiled.plan).map_err(failed)?;
             if let Err(error) = &code.gpu {
                 remarks.push(format!("`{}` gets no GPU program: {error}", pipeline.name));

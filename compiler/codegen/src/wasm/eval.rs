@@ -260,7 +260,7 @@ impl<'a> Eval<'a> {
             None => self.code.i32(0),
         }
         if wide {
-            self.code.ops([I::I32x4Splat, I::V128Const(0 | 1 << 32 | 2 << 64 | 3 << 96), I::I32x4Add]);
+            self.code.ops([I::I32x4Splat, I::V128Const((1 << 32) | 2 << 64 | 3 << 96), I::I32x4Add]);
         }
     }
 

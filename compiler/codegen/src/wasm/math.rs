@@ -173,7 +173,7 @@ fn erf(library: &mut Library) -> Code {
     let (mut code, params) = Code::with_params(&[ValType::V128]);
     let x = params[0];
     let square = push_square(&mut code, x);
-    let near = [1.128_379_2, -0.376_126_27, 0.112_835_98, -0.026_854_33, 0.005_189_312, -8.018_855e-4, 7.882_497e-5];
+    let near = [std::f32::consts::FRAC_2_SQRT_PI, -0.376_126_27, 0.112_835_98, -0.026_854_33, 0.005_189_312, -8.018_855e-4, 7.882_497e-5];
     polynomial(&mut code, square, &near);
     code.get(x);
     code.op(I::F32x4Mul);
@@ -185,7 +185,7 @@ fn erf(library: &mut Library) -> Code {
     code.get(x);
     code.ops([I::F32x4Abs, I::F32x4Div]);
     let inverse = code.take(ValType::V128);
-    let far = [3.480_087e-4, 0.557_745, 0.051_086_89, -0.506_440_55, 0.577_086_95, -0.355_797_9, 0.121_627_61, -0.018_072_439];
+    let far = [3.480_087e-4, 0.557_745, 0.051_086_89, -0.506_440_5, 0.577_086_9, -0.355_797_9, 0.121_627_61, -0.018_072_44];
     polynomial(&mut code, inverse, &far);
     code.ops([I::F32x4Mul, I::F32x4Sub]);
     with_sign(&mut code, x);

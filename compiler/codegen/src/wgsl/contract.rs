@@ -213,7 +213,7 @@ impl Writer<'_> {
         } else if whole > 0 {
             self.quads("0", &whole.to_string(), padded);
         }
-        if self.float && self.window.in_c % 4 != 0 {
+        if self.float && !self.window.in_c.is_multiple_of(4) {
             self.rest(whole, padded);
         }
     }

@@ -29,7 +29,8 @@ pub(super) fn prepare<'a>(
         let constant: u64 = store.access.dims.iter().map(|dim| dim.index.constant.max(0) as u64 * dim.stride).sum();
         store.access.offset + constant + u64::from(window.out_c) == plan.buffers[store.access.buffer].len
     };
-    let ragged = window.out_c % 4 != 0 && !(window.pixels() == 1 && epilogue.stores.iter().all(ends_buffer));
+    let whole = window.out_c.is_multiple_of(4) || (window.pixels() == 1 && epilogue.stores.iter().all(ends_buffer));
+    let ragged = !whole;
     let axes = Axes { extents: vec![window.pixels(), window.out_c], lane: Some(1), ragged };
     let facts = Facts::of(plan, &epilogue.exprs, &[total], Some(1));
     let live = reachable(&epilogue.exprs, epilogue.stores.iter().map(|store| store.value));

@@ -47,7 +47,7 @@ pub(super) fn emit(plan: &Plan, nest: &Nest) -> Result<Emitted, String> {
         let _ = writeln!(emitter.out, "return {};", value.text);
         emitter.close(block);
         let mut body = emitter.out;
-        let _ = write!(body, "{main}let j=i*4u;let v={}(P(j),P(j+1u),P(j+2u),P(j+3u));\n", type_name(stored, true));
+        let _ = writeln!(body, "{main}let j=i*4u;let v={}(P(j),P(j+1u),P(j+2u),P(j+3u));", type_name(stored, true));
         let quad = match nest.stores[0].access.offset / 4 {
             0 => "i".to_owned(),
             first => format!("(i+{first}u)"),
@@ -115,7 +115,7 @@ fn lane_suits(plan: &Plan, nest: &Nest, live: &[bool], axis: u8) -> bool {
     let quads = nest.stores.iter().all(|store| {
         !is_long(plan.buffers[store.access.buffer].dtype)
             && axes.spread(&store.access, shift(plan, store.access.buffer), &wide) == Spread::Quad
-            && (extent % 4 == 0 || ends_buffer(plan, nest, &store.access, extent))
+            && (extent.is_multiple_of(4) || ends_buffer(plan, nest, &store.access, extent))
     });
     quads && !long && !ragged
 }

@@ -121,7 +121,7 @@ mod tests {
         for pair in &touched {
             assert_ne!(slots.of(pair[0].0), slots.of(pair[1].0));
         }
-        assert!(slots.sizes.iter().any(|&size| size == 1600));
+        assert!(slots.sizes.contains(&1600));
     }
 
     #[test]

@@ -32,7 +32,7 @@ impl Source {
             _ => return Err(format!("its input is {dtype}; cast it to f32, u8 or i8 first")),
         };
         let shift = super::binding::shift(plan, buffer);
-        let aligned = window.in_pixel % 4 == 0 && (u64::from(window.in_offset) + shift) % 4 == 0;
+        let aligned = window.in_pixel.is_multiple_of(4) && (u64::from(window.in_offset) + shift).is_multiple_of(4);
         bindings.note(plan, buffer, if aligned { Need::Quad } else { Need::Single }, false)?;
         Ok(Source { buffer, dtype, aligned, pad })
     }

@@ -272,7 +272,7 @@ impl<'a> Epilogue<'a> {
                 continue;
             }
             let leaf = matches!(self.eval.exprs[id], Expr::Axis(_) | Expr::Symbol(_) | Expr::Total(_));
-            if (self.uses[id.index()] > 1 || !by_pixel) && !(leaf && !self.eval.varies[id.index()]) {
+            if (self.uses[id.index()] > 1 || !by_pixel) && (!leaf || self.eval.varies[id.index()]) {
                 self.eval.materialize(id);
             }
             if self.vector && !by_pixel {

@@ -37,7 +37,7 @@ impl Products {
             Kind::F32 { .. } => 4,
             Kind::Int8 { .. } => 2,
         };
-        (1..=most).rev().find(|turn| steps % turn == 0).unwrap_or(1)
+        (1..=most).rev().find(|turn| steps.is_multiple_of(*turn)).unwrap_or(1)
     }
 
     /// A loop over `count` steps (a multiple of `unroll`, not 0), moving the pointers of the pixels and the weights past them.

@@ -131,7 +131,7 @@ impl<'a> Emitter<'a> {
                 self.place(id);
                 let leaf = matches!(self.nest.exprs[id], Expr::Axis(_) | Expr::Symbol(_) | Expr::Acc(_) | Expr::Total(_));
                 let kept = self.uses[id.index()] > 1 || self.deepest_use[id.index()] > level;
-                if kept && !(leaf && !self.eval.varies[id.index()]) {
+                if kept && (!leaf || self.eval.varies[id.index()]) {
                     self.eval.materialize(id);
                 }
                 if self.eval.lanes.is_some() && self.spreads(id, level) {
@@ -245,7 +245,7 @@ impl<'a> Emitter<'a> {
         self.eval.code.get(variable);
         self.eval.code.i32((extent - LANES) as i32);
         self.eval.code.ops([I::I32LeS, I::BrIf(0)]);
-        if extent % LANES != 0 {
+        if !extent.is_multiple_of(LANES) {
             self.eval.code.get(variable);
             self.eval.code.i32(extent as i32);
             self.eval.code.op(I::I32LtS);
@@ -264,7 +264,7 @@ impl<'a> Emitter<'a> {
             emitter.point();
         };
         self.repeat(axis, variable, extent - extent % LANES, LANES, body);
-        if extent % LANES != 0 {
+        if !extent.is_multiple_of(LANES) {
             self.eval.set_lanes(None, false);
             let levels = self.levels.clone();
             self.eval.forget(|id| levels[id.index()] >= level);
