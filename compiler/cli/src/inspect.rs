@@ -8,7 +8,8 @@ use mlp_bundle::manifest::{Field, Pipeline, ValueType};
 
 /// Runs the command.
 pub(crate) fn inspect(arguments: &Inspect) -> Outcome {
-    let bundle = Bundle::open(&arguments.bundle)?;
+    let refused = |error| Failure(format!("{}: {error}; mlpc inspect takes a bundle that mlpc build wrote", arguments.bundle.display()));
+    let bundle = Bundle::open(&arguments.bundle).map_err(refused)?;
     if arguments.json {
         anstream::println!("{}", serde_json::to_string_pretty(&bundle.manifest)?);
         return Ok(true);

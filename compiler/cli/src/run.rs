@@ -63,7 +63,8 @@ fn open(arguments: &Run, inputs: &[(&str, &str)]) -> Result<Option<Session>, Fai
         let pipeline = build::choose(&package, arguments.pipeline.as_deref(), inputs)?;
         return Ok(Some(build::session(&package, pipeline, kind, threads, &progress)?));
     }
-    let bundle = Bundle::open(&arguments.file)?;
+    let refused = |error| Failure(format!("{}: {error}; mlpc run takes a .mlp file or a bundle", arguments.file.display()));
+    let bundle = Bundle::open(&arguments.file).map_err(refused)?;
     let fits =
         |pipeline: &&mlp_bundle::manifest::Pipeline| inputs.iter().all(|(name, _)| pipeline.inputs.iter().any(|field| field.name == *name));
     let names: Vec<&str> = bundle.manifest.pipelines.iter().filter(fits).map(|pipeline| pipeline.name.as_str()).collect();
