@@ -73,6 +73,8 @@ fn work(plan: &Plan) -> u64 {
             }
             Body::Contract(contract) => contraction(&contract.window).saturating_mul(u64::from(contract.window.in_c)),
             Body::Depthwise(depthwise) => contraction(&depthwise.window),
+            Body::Attention(attention) => attention.macs(),
+            Body::Rows(rows) => rows.rows().saturating_mul(u64::from(rows.length)).saturating_mul(rows.reductions.len() as u64 + 1),
         };
         total.saturating_add(work)
     })

@@ -1,12 +1,12 @@
 //! Maps that may overwrite what they read: the result takes the operand's buffer.
 //!
-//! A nest stores in place where each point loads the very element that it stores, nobody reads the operand afterwards, and the buffers are alike. Only nests
-//! do so: a backend's tiles of a contraction may compute an edge twice.
+//! A nest stores in place where each point loads the very element that it stores, nobody reads the operand afterwards, and the buffers are alike. Only nests and
+//! kernels over rows do so: a backend's tiles of a contraction may compute an edge twice.
 
 use crate::planner::Planner;
 use crate::report::buffers_of;
 use cranelift_entity::{PrimaryMap, SecondaryMap};
-use mlp_bundle::loops::{Access, Body, BufferId, Expr, Exprs, Kernel, Nest, Store};
+use mlp_bundle::loops::{Access, Body, BufferId, Expr, Exprs, Kernel, Nest, Rows, Store};
 use mlp_bundle::plan::Port;
 use std::collections::HashSet;
 
@@ -50,7 +50,10 @@ impl Planner<'_> {
 
     /// The buffer that a kernel stores to and the one that could take its place.
     fn in_place(&self, time: usize, uses: &SecondaryMap<BufferId, Use>, fixed: &HashSet<BufferId>) -> Option<(BufferId, BufferId)> {
-        let Body::Nest(Nest { exprs, stores, .. }) = &self.kernels[time].body else { return None };
+        let (exprs, stores) = match &self.kernels[time].body {
+            Body::Nest(Nest { exprs, stores, .. }) | Body::Rows(Rows { exprs, stores, .. }) => (exprs, stores),
+            _ => return None,
+        };
         let [store] = stores.as_slice() else { return None };
         let result = store.access.buffer;
         let alike = |id: BufferId| {
@@ -99,6 +102,8 @@ fn rename(kernel: &mut Kernel, renamed: &SecondaryMap<BufferId, Option<BufferId>
     };
     match &mut kernel.body {
         Body::Nest(nest) => all(&mut nest.exprs, &mut nest.stores),
+        Body::Rows(rows) => all(&mut rows.exprs, &mut rows.stores),
+        Body::Attention(attention) => attention.for_each_buffer(one),
         Body::Contract(contract) => {
             one(&mut contract.input);
             one(&mut contract.weights);

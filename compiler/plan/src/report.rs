@@ -65,6 +65,11 @@ pub(crate) fn buffers_of(kernel: &Kernel) -> (BTreeSet<BufferId>, BTreeSet<Buffe
             read.extend([depthwise.input, depthwise.weights]);
             (&depthwise.epilogue.exprs, &depthwise.epilogue.stores)
         }
+        Body::Rows(rows) => (&rows.exprs, &rows.stores),
+        Body::Attention(attention) => {
+            read.extend(attention.reads());
+            return (read, BTreeSet::from([attention.out.buffer]));
+        }
     };
     for expr in exprs.values() {
         if let Expr::Load(access) = expr {
@@ -76,13 +81,16 @@ pub(crate) fn buffers_of(kernel: &Kernel) -> (BTreeSet<BufferId>, BTreeSet<Buffe
 
 fn cost(plan: &Plan, kernel: &Kernel) -> KernelCost {
     let (read, _) = buffers_of(kernel);
-    let (points, stores): (u64, &[Store]) = match &kernel.body {
-        Body::Nest(nest) => (nest.parallel.iter().map(|&extent| u64::from(extent)).product(), &nest.stores),
-        Body::Contract(contract) => (contract.window.outputs(), &contract.epilogue.stores),
-        Body::Depthwise(depthwise) => (depthwise.window.outputs(), &depthwise.epilogue.stores),
+    let size = |buffer: BufferId| plan.buffers[buffer].dtype.size() as u64;
+    let all = |points: u64, stores: &[Store]| -> u64 { stores.iter().map(|store| points * size(store.access.buffer)).sum() };
+    let written = match &kernel.body {
+        Body::Nest(nest) => all(nest.parallel.iter().map(|&extent| u64::from(extent)).product(), &nest.stores),
+        Body::Rows(rows) => all(rows.rows() * u64::from(rows.length), &rows.stores),
+        Body::Attention(attention) => attention.outputs() * size(attention.out.buffer),
+        Body::Contract(contract) => all(contract.window.outputs(), &contract.epilogue.stores),
+        Body::Depthwise(depthwise) => all(depthwise.window.outputs(), &depthwise.epilogue.stores),
     };
     let read: u64 = read.into_iter().map(|buffer| plan.buffers[buffer].bytes()).sum();
-    let written: u64 = stores.iter().map(|store| points * plan.buffers[store.access.buffer].dtype.size() as u64).sum();
     KernelCost { name: kernel.name.clone(), macs: kernel.macs(), bytes: read + written, origin: kernel.origin.clone() }
 }
 

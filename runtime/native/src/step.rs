@@ -73,6 +73,10 @@ impl Builder<'_> {
             }
             Body::Contract(contract) => self.contract(contract, &kernel.name),
             Body::Depthwise(depthwise) => self.depthwise(depthwise, &kernel.name),
+            Body::Attention(_) | Body::Rows(_) => {
+                let what = "attention and kernels over rows are not supported here yet: plan without them";
+                Err(CompileError::Codegen(format!("kernel `{}`: {what}", kernel.name)))
+            }
         }
     }
 

@@ -77,6 +77,8 @@ fn emit_kernel(plan: &Plan, layout: &Layout, library: &mut Library, kernel: &Ker
             calls.extend(contract::emit_dense(plan, layout, library, contract)?);
             Ok(())
         }
+        Body::Attention(_) => Err("attention is not supported here yet: plan without it".into()),
+        Body::Rows(_) => Err("kernels over rows are not supported here yet: plan without them".into()),
         Body::Depthwise(depthwise) => {
             calls.extend(contract::emit_depthwise(plan, layout, library, depthwise)?);
             Ok(())
@@ -91,7 +93,7 @@ fn padding(plan: &Plan) -> u64 {
         if contract::reaches_outside(window) { u64::from(window.in_c) * size } else { 0 }
     };
     let of = |kernel: &Kernel| match &kernel.body {
-        Body::Nest(_) => 0,
+        Body::Nest(_) | Body::Attention(_) | Body::Rows(_) => 0,
         Body::Contract(contract) => bytes(&contract.window, contract.input),
         Body::Depthwise(depthwise) => bytes(&depthwise.window, depthwise.input),
     };

@@ -90,6 +90,8 @@ fn emit_kernel(plan: &Plan, kernel: &Kernel) -> Result<Emitted, String> {
         Body::Nest(nest) => nest::emit(plan, nest),
         Body::Contract(contract) => contract::emit(plan, contract),
         Body::Depthwise(depthwise) => depthwise::emit(plan, depthwise),
+        Body::Attention(_) => Err("attention is not supported here yet: plan without it".into()),
+        Body::Rows(_) => Err("kernels over rows are not supported here yet: plan without them".into()),
     }?;
     if made.buffers.len() > MAX_BUFFERS {
         return Err(format!("it touches {} buffers; a GPU kernel has at most {MAX_BUFFERS}: let the planner split it", made.buffers.len()));

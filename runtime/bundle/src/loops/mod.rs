@@ -1,18 +1,23 @@
 //! The loop IR: what one kernel computes, for every backend alike.
 //!
-//! A [`Kernel`] is a [`Nest`] (parallel loops, optional reduction loops, a scalar expression DAG, stores), or one of two contractions whose inner tiles
-//! each backend writes by hand: [`Contract`] (convolution and matrix product over packed weights) and [`Depthwise`]. A contraction's [`Epilogue`] is
-//! the same expression DAG, evaluated once for each output element.
+//! A [`Kernel`] is a [`Nest`] (parallel loops, optional reduction loops, a scalar expression DAG, stores), a kernel over whole [`Rows`] (several reductions,
+//! then stores), one of two contractions whose inner tiles each backend writes by hand: [`Contract`] (convolution and matrix product over packed weights) and
+//! [`Depthwise`], or [`Attention`]. A contraction's [`Epilogue`] is the same expression DAG, evaluated once for each output element.
 //!
 //! Reads and writes are [`Access`]es: one affine index a dimension, each with its extent, so that staying inside the buffer is
 //! decided before anything runs ([`crate::plan::verify`]).
 
+mod attention;
 pub mod eval;
 mod names;
 pub mod parse;
 mod print;
+mod rows;
 pub mod scalar;
 pub mod types;
+
+pub use attention::{Attention, Mask, Strided};
+pub use rows::{Fold, Reduction, Rows};
 
 use crate::dtype::{DType, Scalar};
 use cranelift_entity::{PrimaryMap, entity_impl};
@@ -48,12 +53,13 @@ pub struct Kernel {
 }
 
 impl Kernel {
-    /// Multiply-accumulates of a contraction; 0 for a nest.
+    /// Multiply-accumulates of a contraction or of attention; 0 for all else.
     pub fn macs(&self) -> u64 {
         match &self.body {
-            Body::Nest(_) => 0,
+            Body::Nest(_) | Body::Rows(_) => 0,
             Body::Contract(contract) => contract.window.outputs() * contract.window.taps() * u64::from(contract.window.in_c),
             Body::Depthwise(depthwise) => depthwise.window.outputs() * depthwise.window.taps(),
+            Body::Attention(attention) => attention.macs(),
         }
     }
 }
@@ -67,6 +73,10 @@ pub enum Body {
     Contract(Contract),
     /// A depthwise convolution.
     Depthwise(Depthwise),
+    /// Scaled dot-product attention.
+    Attention(Attention),
+    /// Reductions along rows, then every element of them.
+    Rows(Rows),
 }
 
 /// A loop nest: for each point of the parallel loops, run the reduction loops updating the accumulators, then store.
@@ -177,7 +187,8 @@ pub enum Expr {
     Symbol(SymbolId),
     /// An accumulator's value before this reduction point. Only below some [`Accumulator::next`].
     Acc(u8),
-    /// An accumulator's value after the reduction; in an [`Epilogue`], `Total(0)` is the contraction's sum. Only below stores.
+    /// An accumulator's value after the reduction; in an [`Epilogue`], `Total(0)` is the contraction's sum. Only below stores, and in [`Rows`] below later
+    /// reductions.
     Total(u8),
     /// One element, widened to the compute type of the buffer's element type.
     Load(Access),
@@ -358,7 +369,7 @@ pub struct Contract {
     pub arithmetic: Arithmetic,
     /// The dense NHWC input.
     pub input: BufferId,
-    /// The packed weights.
+    /// The packed weights. Those of `F32` may lie in the arena, where earlier kernels have packed them.
     pub weights: BufferId,
     /// What is done with each sum.
     pub epilogue: Epilogue,

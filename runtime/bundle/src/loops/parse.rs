@@ -1,6 +1,7 @@
 //! The text form of plans, read. The grammar is what [`super::print`] writes; white space is free, and `//` starts a comment.
 
 use super::{Access, AccessDim, Accumulator, Affine, Arithmetic, Body, Bounds, Contract, Depthwise, Epilogue, Expr, ExprId, Exprs};
+use super::{Attention, Fold, Mask, Reduction, Rows, Strided};
 use super::{BinaryOp, BufferId, CompareOp, Extent, Kernel, Nest, Store, SymbolId, UnaryOp, Window};
 use crate::dtype::{DType, Scalar};
 use crate::plan::{Buffer, Place, Plan, Port, Size, Symbol};
@@ -243,6 +244,8 @@ impl Parser {
                 let (arithmetic, input, weights, window) = self.contraction()?;
                 Body::Depthwise(Depthwise { window, arithmetic, input, weights, epilogue: self.epilogue()? })
             }
+            "attention" => Body::Attention(self.attention()?),
+            "rows" => Body::Rows(self.rows()?),
             other => return self.error(format!("`{other}` is no kind of kernel")),
         };
         self.expect("}")?;
@@ -290,6 +293,53 @@ impl Parser {
             accs.push(Accumulator { init, next: self.entity("v")? });
         }
         Ok(Nest { parallel, reduce, exprs, accs, stores: self.stores()? })
+    }
+
+    fn attention(&mut self) -> Result<Attention> {
+        let (batch, heads) = (self.field("batch")?, self.field("heads")?);
+        let (rows, keys) = (self.field("rows")?, self.field("keys")?);
+        let (depth, width) = (self.field("depth")?, self.field("width")?);
+        self.expect("scale")?;
+        let Scalar::F32(scale) = self.scalar()? else { return self.error("expected an f32 scale") };
+        let guarded = self.eat("guarded");
+        let [query, key, value, out] = [self.strided("query")?, self.strided("key")?, self.strided("value")?, self.strided("out")?];
+        let mask = if self.peek() == Some("mask") {
+            let (buffer, offset, [batch, head, row, key]) = self.strides("mask")?;
+            Some(Mask { buffer, offset, batch, head, row, key })
+        } else {
+            None
+        };
+        Ok(Attention { batch, heads, rows, keys, depth, width, scale, guarded, query, key, value, mask, out })
+    }
+
+    fn strided(&mut self, name: &str) -> Result<Strided> {
+        let (buffer, offset, [batch, head, row]) = self.strides(name)?;
+        Ok(Strided { buffer, offset, batch, head, row })
+    }
+
+    /// `name`, a buffer, an offset and as many strides as the caller asks for.
+    fn strides<const N: usize>(&mut self, name: &str) -> Result<(BufferId, u64, [u64; N])> {
+        self.expect(name)?;
+        let (buffer, offset) = (self.entity("b")?, self.field("at")?);
+        self.expect("by")?;
+        match self.list(Parser::number)?.try_into() {
+            Ok(strides) => Ok((buffer, offset, strides)),
+            Err(_) => self.error(format!("expected {N} strides")),
+        }
+    }
+
+    fn rows(&mut self) -> Result<Rows> {
+        self.expect("parallel")?;
+        let parallel = self.list(Parser::number)?;
+        let length = self.field("length")?;
+        let exprs = self.exprs()?;
+        let mut reductions = Vec::new();
+        while self.eat("reduce") {
+            let Some(fold) = self.peek().and_then(Fold::from_name) else { return self.error("expected sum, max or min") };
+            self.at += 1;
+            reductions.push(Reduction { fold, value: self.entity("v")? });
+        }
+        Ok(Rows { parallel, length, exprs, reductions, stores: self.stores()? })
     }
 
     fn epilogue(&mut self) -> Result<Epilogue> {

@@ -1,6 +1,6 @@
 //! The text form of plans, written. [`super::parse`] reads it back to an equal plan.
 
-use super::{Access, Affine, Arithmetic, Body, Bounds, Epilogue, Expr, Exprs, Extent, Kernel, Nest, Store, Window};
+use super::{Access, Affine, Arithmetic, Attention, Body, Bounds, Epilogue, Expr, Exprs, Extent, Kernel, Nest, Rows, Store, Window};
 use crate::dtype::Scalar;
 use crate::plan::{Place, Plan, Port, Size};
 use std::fmt::{self, Display, Formatter, Write};
@@ -58,6 +58,8 @@ impl Display for Kernel {
                 writeln!(f, "  depthwise {} {} * {} {}", Kind(d.arithmetic), d.input, d.weights, d.window)?;
                 write!(f, "{}", d.epilogue)?;
             }
+            Body::Attention(attention) => write!(f, "{attention}")?,
+            Body::Rows(rows) => write!(f, "{rows}")?,
         }
         writeln!(f, "}}")
     }
@@ -97,6 +99,36 @@ impl Display for Nest {
         write_exprs(f, &self.exprs)?;
         for acc in &self.accs {
             writeln!(f, "  acc {} then {}", acc.init, acc.next)?;
+        }
+        write_stores(f, &self.stores)
+    }
+}
+
+impl Display for Attention {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "  attention batch {} heads {} rows {} keys {}", self.batch, self.heads, self.rows, self.keys)?;
+        write!(f, " depth {} width {} scale {}", self.depth, self.width, Scalar::F32(self.scale))?;
+        writeln!(f, "{}", if self.guarded { " guarded" } else { "" })?;
+        let views = [("query", &self.query), ("key", &self.key), ("value", &self.value)];
+        for (name, view) in views.into_iter().chain([("out", &self.out)]) {
+            writeln!(f, "  {name} {} at {} by [{}, {}, {}]", view.buffer, view.offset, view.batch, view.head, view.row)?;
+        }
+        match &self.mask {
+            Some(mask) => {
+                let strides = [mask.batch, mask.head, mask.row, mask.key];
+                writeln!(f, "  mask {} at {} by [{}]", mask.buffer, mask.offset, joined(strides, ", "))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+impl Display for Rows {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        writeln!(f, "  rows parallel [{}] length {}", joined(&self.parallel, ", "), self.length)?;
+        write_exprs(f, &self.exprs)?;
+        for reduction in &self.reductions {
+            writeln!(f, "  reduce {} {}", reduction.fold.name(), reduction.value)?;
         }
         write_stores(f, &self.stores)
     }

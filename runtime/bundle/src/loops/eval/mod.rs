@@ -1,5 +1,8 @@
 //! The evaluator of plans: slow, exact, and the oracle that every backend is compared with.
 
+mod attention;
+mod rows;
+
 use super::{
     Access, Arithmetic, Body, Bounds, Contract, Depthwise, Epilogue, Expr, ExprId, Exprs, Extent, Kernel, Nest, PANEL, Store, Window,
 };
@@ -198,6 +201,8 @@ impl Machine<'_> {
             Body::Nest(nest) => self.nest(nest),
             Body::Contract(contract) => self.contract(contract),
             Body::Depthwise(depthwise) => self.depthwise(depthwise),
+            Body::Attention(attention) => self.attention(attention),
+            Body::Rows(rows) => self.rows(rows),
         }
     }
 

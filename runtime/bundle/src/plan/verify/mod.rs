@@ -10,8 +10,16 @@
 //! - *Accesses*: `offset + sum((extent - 1) * stride)` is inside the buffer; with [`Bounds::Inside`] no index is dynamic and each affine index stays in its
 //!   extent over all loops. Stores are `Inside`, go to the arena, and no two parallel points store to one element.
 //! - *Overlap*: a buffer that a kernel stores to shares no byte with another that it loads; one that it also loads, it loads with the same access.
-//! - *Contractions*: the window's sizes are not 0, the input and the packed weights are as large as it says, and of its element types.
+//! - *Contractions*: the window's sizes are not 0, the input and the packed weights are as large as it says, and of its element types. Packed weights lie in
+//!   the weights file, or, those of an `F32` `Contract`, in the arena, where the kernel does not store over them.
+//! - *Attention*: sizes are not 0, the scale is finite, every element of every operand lies inside its `F32` buffer, no two results at one place.
+//! - *Rows*: reductions are `F32` and read the totals of earlier ones alone.
 //! - *Work*: the iterations of all kernels stay under [`MAX_WORK`].
+
+mod attention;
+mod rows;
+
+pub use rows::MAX_REDUCTIONS;
 
 use super::{ALIGN, Buffer, PLAN_VERSION, Place, Plan, Port, SLACK, Size};
 use crate::dtype::DType;
@@ -114,6 +122,8 @@ fn check_kernel<'p>(plan: &'p Plan, kernel: &'p Kernel, names: &mut HashSet<&'p 
     ensure(!kernel.name.is_empty() && kernel.name.chars().all(fits), || "a kernel's name is made of a-z, 0-9 and _".into())?;
     match &kernel.body {
         Body::Nest(nest) => check_nest(plan, nest),
+        Body::Attention(attention) => attention::check(plan, attention),
+        Body::Rows(rows) => rows::check(plan, rows),
         Body::Contract(contract) => {
             let window = contract.window;
             let depth = match contract.arithmetic {
@@ -124,11 +134,18 @@ fn check_kernel<'p>(plan: &'p Plan, kernel: &'p Kernel, names: &mut HashSet<&'p 
             let weights = [panels, u64::from(window.kernel[0]), u64::from(window.kernel[1]), depth];
             let work =
                 check_contraction(plan, &window, contract.arithmetic, contract.input, contract.weights, &weights, &contract.epilogue)?;
+            let fixed = matches!(plan.buffers[contract.weights].place, Place::Weights { .. });
+            ensure(fixed || contract.arithmetic == Arithmetic::F32, || "its weights do not lie in the weights".into())?;
+            ensure(contract.epilogue.stores.iter().all(|store| !plan.overlap(store.access.buffer, contract.weights)), || {
+                "it stores over its weights".into()
+            })?;
             Ok(work.saturating_mul(u64::from(window.in_c)))
         }
         Body::Depthwise(depthwise) => {
             let window = depthwise.window;
             ensure(window.in_c == window.out_c, || "its input and output channels differ".into())?;
+            let fixed = |buffer: &Buffer| matches!(buffer.place, Place::Weights { .. });
+            ensure(plan.buffers.get(depthwise.weights).is_none_or(fixed), || "its weights do not lie in the weights".into())?;
             let weights = [u64::from(window.out_c.next_multiple_of(PANEL)), u64::from(window.kernel[0]), u64::from(window.kernel[1])];
             check_contraction(plan, &window, depthwise.arithmetic, depthwise.input, depthwise.weights, &weights, &depthwise.epilogue)
         }
@@ -195,7 +212,6 @@ fn check_contraction(
     ensure(needed <= x.len, || format!("its input has {} elements, the window takes {needed}", x.len))?;
     let needed = product(weight_sizes).ok_or("its weights overflow")?;
     ensure(needed == y.len, || format!("its weights have {} elements, the window takes {needed}", y.len))?;
-    ensure(matches!(y.place, Place::Weights { .. }), || "its weights do not lie in the weights".into())?;
     let extents = [pixels as u32, w.out_c];
     let body = Checker { plan, exprs: &epilogue.exprs, extents: &extents, parallel: 2 };
     let types = body.types(&[], &[arithmetic.total()])?;
@@ -295,20 +311,26 @@ impl<'p> Checker<'p> {
 
     /// That no two parallel points store to one element: sorted by stride, each axis steps over all that the smaller ones reach.
     fn injective(&self, access: &Access) -> Check {
-        let mut axes: Vec<(i128, i128)> = Vec::new();
-        for (axis, &extent) in self.extents[..self.parallel].iter().enumerate().filter(|(_, extent)| **extent > 1) {
-            let stride: i128 = access.dims.iter().map(|dim| i128::from(dim.index.coefficient(axis as u8)) * i128::from(dim.stride)).sum();
-            axes.push((stride.abs(), i128::from(extent - 1)));
-        }
-        axes.sort_unstable();
-        let mut reach = 0i128;
-        for (stride, last) in axes {
-            ensure(stride > reach, || "two points store to one element".into())?;
-            reach += stride * last;
-        }
+        let stride = |axis: usize| -> i128 {
+            access.dims.iter().map(|dim| i128::from(dim.index.coefficient(axis as u8)) * i128::from(dim.stride)).sum()
+        };
+        steps_over(self.extents[..self.parallel].iter().enumerate().map(|(axis, &extent)| (stride(axis), extent)))?;
         let outside = |dim: &crate::loops::AccessDim| dim.index.terms.iter().any(|term| usize::from(term.0) >= self.parallel);
         ensure(!access.dims.iter().any(outside), || "a store depends on a reduction axis".into())
     }
+}
+
+/// That steps of these strides, so many positions each, never meet in one element.
+fn steps_over(axes: impl IntoIterator<Item = (i128, u32)>) -> Check {
+    let mut axes: Vec<(i128, i128)> =
+        axes.into_iter().filter(|axis| axis.1 > 1).map(|(stride, extent)| (stride.abs(), i128::from(extent - 1))).collect();
+    axes.sort_unstable();
+    let mut reach = 0i128;
+    for (stride, last) in axes {
+        ensure(stride > reach, || "two points store to one element".into())?;
+        reach += stride * last;
+    }
+    Ok(())
 }
 
 impl Plan {
