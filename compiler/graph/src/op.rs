@@ -288,6 +288,25 @@ pub enum Op {
         /// Bits of the `F32` epsilon.
         epsilon: u32,
     },
+    /// `d / sqrt(mean(d * d) + epsilon)` along an axis of `F32`, where `d` is `x - mean(x)` if `centred` (layer normalization) and `x` if not (root mean
+    /// square). Epsilon is the bits of an `F32`.
+    Normalize {
+        /// The axis.
+        axis: u32,
+        /// Bits of the `F32` epsilon.
+        epsilon: u32,
+        /// Whether the mean is taken off.
+        centred: bool,
+    },
+    /// Scaled dot-product attention of a query `x [B, N, H, D]`, a key `y [B, M, H, D]` and a value `z [B, M, H, W]`, with a mask that stretches to
+    /// `[B, H, N, M]` where there is a fourth operand; all `F32`. For each image and head, `softmax(query key^T * scale + mask) value`, as
+    /// `[B, N, H, W]`. A row whose softmax is NaN is 0 where `guarded`. The scale is the bits of an `F32`.
+    Attention {
+        /// Bits of the `F32` factor of the scores.
+        scale: u32,
+        /// Whether rows without a softmax are 0.
+        guarded: bool,
+    },
     /// A photo `x` (`U8 [height, width, 4]`, RGBA, sizes symbolic) as `F32 [out_height, out_width, 3]` in `0..=255`: resampled with the triangle filter
     /// widened to the scale where it shrinks (Pillow's `BILINEAR` with a box), separably, columns first; weights of a pixel sum to 1, edges use what is
     /// inside the photo. Along an axis of `size` elements, of which `count` from `start` are fitted to `made` results: `scale = count / made`,

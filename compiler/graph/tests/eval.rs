@@ -415,3 +415,43 @@ const PILLOW: [(u64, u64, Fit, usize, &[f32]); 3] = [
         ],
     ),
 ];
+
+/// The composites whose evaluation sums in `f64` equal their parts but for rounding.
+#[test]
+fn normalization_and_attention_equal_their_decompositions() {
+    let x = mixed_f32(&[2, 3, 4], 7);
+    let [q, k, v] = [11, 12, 13].map(|seed| mixed_f32(&[2, 3, 2, 4], seed));
+    let mask = mixed_f32(&[1, 2, 1, 3], 14);
+    let attention = |guarded| Op::Attention { scale: 0.5f32.to_bits(), guarded };
+    let normalize = |axis, centred| Op::Normalize { axis, epsilon: 0.25f32.to_bits(), centred };
+    let cases: Vec<(Op, Vec<Tensor>)> = vec![
+        (normalize(0, true), vec![x.clone()]),
+        (normalize(2, true), vec![x.clone()]),
+        (normalize(1, false), vec![x]),
+        (attention(false), vec![q.clone(), k.clone(), v.clone()]),
+        (attention(true), vec![q, k, v, mask]),
+    ];
+    for (op, operands) in cases {
+        let mut graph = Graph::new("composite");
+        let inputs: Vec<_> = operands.iter().map(|tensor| graph.add_input("x", Type::of(tensor))).collect();
+        let whole = graph.append_one(op.clone(), &inputs, Origin::new("whole")).unwrap();
+        let id = graph.definition(whole).unwrap().0;
+        let parts = graph.decompose(id).unwrap().expect("a composite")[0];
+        graph.add_output("whole", whole);
+        graph.add_output("parts", parts);
+        let results = eval::run(&graph, &operands).unwrap();
+        assert_eq!(results[0].shape(), results[1].shape());
+        for (a, b) in results[0].to_f64().iter().zip(results[1].to_f64()) {
+            assert!((a - b).abs() <= 1e-5 + 1e-5 * b.abs(), "{op:?}: {a} is not {b}");
+        }
+    }
+    // Rows that are masked altogether.
+    let one_head = f32s(&[1, 1, 1, 2], &[1.0, 2.0]);
+    let hidden = f32s(&[1, 1, 1, 1], &[f32::NEG_INFINITY]);
+    let row = |guarded| one(attention(guarded), &[one_head.clone(), one_head.clone(), one_head.clone(), hidden.clone()]);
+    assert_eq!(row(true).as_f32().unwrap(), [0.0, 0.0]);
+    assert!(row(false).as_f32().unwrap().iter().all(|value| value.is_nan()));
+    let normal = one(normalize(0, true), &[f32s(&[2], &[1.0, 2.0])]);
+    let unit = 0.5 / 0.5f32.sqrt();
+    assert_eq!(normal.as_f32().unwrap(), [-unit, unit]);
+}

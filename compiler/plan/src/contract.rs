@@ -80,17 +80,20 @@ impl Planner<'_> {
         if let Some(input) = self.view(value).and_then(|location| self.pixels(&location)) {
             return input;
         }
-        let copy = match &self.copies[value] {
-            Some(copy) => copy.clone(),
-            None => {
-                let dims = self.dims(value).to_vec();
-                let copy = self.dense(format!("{} (dense)", self.value_name(value)), self.dtype(value), &dims);
-                self.emit_copy(value, &copy, None);
-                self.copies[value] = Some(copy.clone());
-                copy
-            }
-        };
+        let copy = self.copied(value);
         self.pixels(&copy).expect("a dense tensor has dense pixels")
+    }
+
+    /// A dense copy of a value, made once.
+    pub(crate) fn copied(&mut self, value: ValueId) -> Location {
+        if let Some(copy) = &self.copies[value] {
+            return copy.clone();
+        }
+        let dims = self.dims(value).to_vec();
+        let copy = self.dense(format!("{} (dense)", self.value_name(value)), self.dtype(value), &dims);
+        self.emit_copy(value, &copy, None);
+        self.copies[value] = Some(copy.clone());
+        copy
     }
 
     fn pixels(&self, location: &Location) -> Option<Input> {

@@ -3,7 +3,7 @@
 use crate::scope::Scope;
 use cranelift_entity::EntityRef;
 use mlp_bundle::Scalar;
-use mlp_bundle::loops::{Access, Accumulator, Affine, Bounds, Epilogue, Expr, ExprId, Exprs, Extent, Nest, Store};
+use mlp_bundle::loops::{Access, Accumulator, Affine, Bounds, Epilogue, Expr, ExprId, Exprs, Extent, Fold, Nest, Reduction, Rows, Store};
 
 /// A nest while it is made. The axes of `scope` are the parallel loops, then the reduction loops.
 pub(crate) struct Draft {
@@ -57,25 +57,7 @@ impl Draft {
             self.dynamic.clear();
         }
         let mut body = Body { exprs: self.scope.exprs, stores: self.stores, accs: self.accs, dynamic: self.dynamic };
-        body.drop_dead();
-        let mut axes = self.scope.axes;
-        let mut parallel = self.parallel;
-        let mut axis = axes.len();
-        // Inner loops first, so that long runs of contiguous loops become one.
-        while axis > 0 {
-            axis -= 1;
-            let is_dynamic = body.dynamic.iter().any(|entry| entry.0 == axis);
-            if axes[axis] == 1 && !is_dynamic {
-                body.remove_axis(axis, false);
-            } else if axis + 1 < axes.len() && axis + 1 != parallel && body.is_one_loop(axis, axes[axis + 1]) {
-                axes[axis + 1] *= axes[axis];
-                body.remove_axis(axis, true);
-            } else {
-                continue;
-            }
-            axes.remove(axis);
-            parallel -= usize::from(axis < parallel);
-        }
+        let (mut axes, parallel) = body.tidy(self.scope.axes, self.parallel, usize::MAX);
         let extent = |(index, &max): (usize, &u32)| match body.dynamic.iter().find(|entry| entry.0 == parallel + index) {
             Some(&(_, count)) => Extent::Dynamic { count, max },
             None => Extent::Const(max),
@@ -83,6 +65,20 @@ impl Draft {
         let reduce = axes[parallel..].iter().enumerate().map(extent).collect();
         axes.truncate(parallel);
         Some(Nest { parallel: axes, reduce, exprs: body.exprs, accs: body.accs, stores: body.stores })
+    }
+
+    /// The kernel over rows whose rows lie along the one reduction loop, and whose accumulators say what the reductions, of these kinds, take in; none where it
+    /// has nothing to compute.
+    pub(crate) fn finish_rows(self, folds: &[Fold]) -> Option<Rows> {
+        if self.scope.axes.contains(&0) {
+            return None;
+        }
+        let mut body = Body { exprs: self.scope.exprs, stores: self.stores, accs: self.accs, dynamic: Vec::new() };
+        let along = self.scope.axes.len() - 1;
+        let (mut axes, _) = body.tidy(self.scope.axes, self.parallel, along);
+        let length = axes.pop()?;
+        let reductions = folds.iter().zip(&body.accs).map(|(&fold, acc)| Reduction { fold, value: acc.next }).collect();
+        Some(Rows { parallel: axes, length, exprs: body.exprs, reductions, stores: body.stores })
     }
 
     /// The epilogue of a contraction whose pixels are all parallel axes but the last; none where an access does not go by pixels.
@@ -137,6 +133,29 @@ struct Body {
 }
 
 impl Body {
+    /// Drops dead expressions and loops of one iteration (but for `kept`), and makes one loop of two where every access allows: the extents that are left, and how
+    /// many of them are parallel.
+    fn tidy(&mut self, mut axes: Vec<u32>, mut parallel: usize, kept: usize) -> (Vec<u32>, usize) {
+        self.drop_dead();
+        let mut axis = axes.len();
+        // Inner loops first, so that long runs of contiguous loops become one.
+        while axis > 0 {
+            axis -= 1;
+            let is_dynamic = self.dynamic.iter().any(|entry| entry.0 == axis);
+            if axes[axis] == 1 && !is_dynamic && axis != kept {
+                self.remove_axis(axis, false);
+            } else if axis + 1 < axes.len() && axis + 1 != parallel && self.is_one_loop(axis, axes[axis + 1]) {
+                axes[axis + 1] *= axes[axis];
+                self.remove_axis(axis, true);
+            } else {
+                continue;
+            }
+            axes.remove(axis);
+            parallel -= usize::from(axis < parallel);
+        }
+        (axes, parallel)
+    }
+
     fn each_access(&mut self, mut visit: impl FnMut(&mut Access)) {
         for expr in self.exprs.values_mut() {
             if let Expr::Load(access) = expr {

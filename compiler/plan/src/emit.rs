@@ -6,6 +6,7 @@ use crate::group::{Group, Role};
 use crate::location::Location;
 use crate::planner::Planner;
 use crate::scope::Guard;
+use mlp_bundle::DType;
 use mlp_bundle::loops::{Affine, ExprId};
 use mlp_graph::{Op, ValueId};
 use std::collections::HashMap;
@@ -37,7 +38,12 @@ impl Planner<'_> {
             Op::TopK { k, axis, largest } => self.emit_top_k(group, *k, *axis as usize, *largest),
             Op::Pool { kind, spatial, layout } => self.emit_pool(group, *kind, spatial, *layout),
             Op::MaxPoolIndices { spatial, column_major } => self.emit_pool_indices(group, spatial, *column_major),
+            Op::Softmax { axis } if self.options.rows && self.dtype(node.operands[0]).compute() == DType::F32 => {
+                self.emit_row_softmax(group, *axis as usize);
+            }
             Op::Softmax { axis } => self.emit_softmax(group, *axis as usize),
+            Op::Normalize { axis, epsilon, centred } => self.emit_normalize(group, *axis as usize, f32::from_bits(*epsilon), *centred),
+            Op::Attention { scale, guarded } => self.emit_attention(group, *scale, *guarded),
             Op::ImageResize { height, width, fit } => self.emit_resize(group, *height, *width, *fit)?,
             _ => self.emit_map(group),
         }

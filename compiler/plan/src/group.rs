@@ -6,6 +6,7 @@
 //! reads is computed where it is read, and a movement operation is an index map that costs nothing. So an operation belongs to a
 //! group's tail, to the expressions of whoever reads it, or starts a group.
 
+use crate::PlanOptions;
 use crate::shapes::Shapes;
 use cranelift_entity::SecondaryMap;
 use mlp_bundle::DType;
@@ -17,6 +18,9 @@ const MAX_READS: usize = 6;
 
 /// Operations that one kernel may compute a point.
 const MAX_SIZE: usize = 48;
+
+/// Buffers that are kept free for what follows a normalization: its scale and its bias.
+const ROW_PARAMETERS: usize = 2;
 
 /// Operations that a reduction may compute for each element it reads.
 const MAX_PROLOGUE: usize = 8;
@@ -72,12 +76,15 @@ enum Kind {
     Concat,
     /// A reduction that reads each element of its operand once.
     Reduction,
+    /// A kernel over rows, which reads each element a few times, all but the first from the cache.
+    Rows,
     /// Anything else that starts a group.
     Anchor,
 }
 
-fn kind(op: &Op) -> Kind {
+fn kind(op: &Op, options: &PlanOptions) -> Kind {
     match op {
+        Op::Softmax { .. } | Op::Normalize { .. } if options.rows => Kind::Rows,
         Op::Constant(_) => Kind::Constant,
         Op::Unary(_) | Op::Binary(_) | Op::Compare(_) | Op::Select | Op::Cast(_) => Kind::Map,
         Op::Quantize { .. } | Op::Dequantize { .. } | Op::QuantizedAdd { .. } | Op::BatchNorm { .. } => Kind::Map,
@@ -95,6 +102,7 @@ fn is_narrow_float(dtype: DType) -> bool {
 }
 
 struct Grouping<'g> {
+    options: &'g PlanOptions,
     graph: &'g Graph,
     shapes: &'g Shapes,
     users: SecondaryMap<ValueId, Vec<OpId>>,
@@ -110,8 +118,9 @@ struct Grouping<'g> {
 }
 
 /// Decides what is fused with what.
-pub(crate) fn group(graph: &Graph, shapes: &Shapes) -> Groups {
+pub(crate) fn group(graph: &Graph, shapes: &Shapes, options: &PlanOptions) -> Groups {
     let mut grouping = Grouping {
+        options,
         graph,
         shapes,
         users: graph.users(),
@@ -156,6 +165,10 @@ impl Grouping<'_> {
         }
     }
 
+    fn kind(&self, op: OpId) -> Kind {
+        kind(&self.graph.ops[op].op, self.options)
+    }
+
     fn is_dead(&self, op: OpId) -> bool {
         self.graph.ops[op].results.iter().all(|&result| self.users[result].is_empty() && self.outputs[result] == 0)
     }
@@ -163,7 +176,7 @@ impl Grouping<'_> {
     fn decide(&mut self, op: OpId) {
         let node = &self.graph.ops[op];
         let result = node.results[0];
-        match kind(&node.op) {
+        match self.kind(op) {
             Kind::Constant => self.roles[result] = Role::Constant,
             Kind::Map | Kind::Gather => {
                 self.account(op);
@@ -183,7 +196,7 @@ impl Grouping<'_> {
                 self.roles[result] = Role::Assembled;
                 self.groups.push(Group { frame: op, tail: Vec::new(), root: result });
             }
-            Kind::Reduction | Kind::Anchor => {
+            Kind::Reduction | Kind::Rows | Kind::Anchor => {
                 self.account(op);
                 self.start(op);
             }
@@ -194,7 +207,8 @@ impl Grouping<'_> {
     fn account(&mut self, op: OpId) {
         let node = &self.graph.ops[op];
         let result = node.results[0];
-        let own = usize::from(kind(&node.op) != Kind::Movement);
+        let own = usize::from(self.kind(op) != Kind::Movement);
+        let reads = if self.kind(op) == Kind::Rows { MAX_READS - ROW_PARAMETERS } else { MAX_READS };
         loop {
             let (mut size, mut leaves) = (own, BTreeSet::new());
             for &operand in &node.operands {
@@ -204,7 +218,7 @@ impl Grouping<'_> {
             let inline = |operand: &&ValueId| self.roles[**operand] == Role::Inline;
             let widest = node.operands.iter().filter(inline).max_by_key(|&&operand| (self.leaves[operand].len(), self.size[operand]));
             match widest {
-                Some(&operand) if leaves.len() > MAX_READS || size > MAX_SIZE => self.store(operand),
+                Some(&operand) if leaves.len() > reads || size > MAX_SIZE => self.store(operand),
                 _ => {
                     self.size[result] = size;
                     self.leaves[result] = leaves;
@@ -247,13 +261,13 @@ impl Grouping<'_> {
     fn takes_map(&self, user: OpId, operand: ValueId) -> bool {
         let node = &self.graph.ops[user];
         let grows = self.shapes.elements(node.results[0]) > self.shapes.elements(operand);
-        match kind(&node.op) {
+        match self.kind(user) {
             _ if self.claimed[user] => false,
             Kind::Map => !grows || self.size[operand] <= 1,
             Kind::Movement => node.op != Op::Reshape && (!grows || matches!(node.op, Op::Pad { .. })),
             // Only the indices: of the other operand a gather may read one element many times.
             Kind::Gather => operand != node.operands[0],
-            Kind::Reduction => self.size[operand] <= MAX_PROLOGUE,
+            Kind::Reduction | Kind::Rows => self.size[operand] <= MAX_PROLOGUE,
             _ => false,
         }
     }
@@ -281,7 +295,9 @@ impl Grouping<'_> {
     fn start(&mut self, op: OpId) {
         let node = &self.graph.ops[op];
         self.claimed[op] = true;
-        let (tail, root) = if node.results.len() == 1 { self.grow(op) } else { (Vec::new(), node.results[0]) };
+        // Attention has no expressions that a tail could join.
+        let grows = node.results.len() == 1 && !matches!(node.op, Op::Attention { .. });
+        let (tail, root) = if grows { self.grow(op) } else { (Vec::new(), node.results[0]) };
         for &member in tail.iter().chain([&op]) {
             self.claimed[member] = true;
             for &result in &self.graph.ops[member].results {
@@ -352,7 +368,7 @@ impl Grouping<'_> {
             return false;
         }
         let read = node.operands.iter().filter(|operand| members.contains(operand));
-        match kind(&node.op) {
+        match self.kind(op) {
             Kind::Map => read.into_iter().all(|&operand| self.shapes.dims(operand) == self.shapes.dims(result)),
             Kind::Movement => node.op == Op::Reshape && self.shapes.joins(members[0], result),
             _ => false,

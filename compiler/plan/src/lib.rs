@@ -5,10 +5,11 @@
 //! 1. `shapes`: all sizes, and what cannot be planned.
 //! 2. `group`: which operations become one kernel, and which values get memory.
 //! 3. `emit`: kernels, one file an operator family: `contract` and `pack` (convolutions and products over packed weights), `window`, `product`,
-//!    `reduce`, `topk`, `softmax`, `resize`; `value` and `map` turn all that is fused into expressions; `draft` tidies a nest.
+//!    `reduce`, `topk`, `softmax`, `rows`, `attention`, `resize`; `value` and `map` turn all that is fused into expressions; `draft` tidies a nest.
 //! 4. `inplace`, `finish` and `arena`: maps that overwrite their operand, ports, lifetimes, offsets, and the weights file.
 
 mod arena;
+mod attention;
 mod constants;
 mod contract;
 mod draft;
@@ -24,6 +25,7 @@ mod product;
 mod reduce;
 mod report;
 mod resize;
+mod rows;
 mod scope;
 mod shapes;
 mod softmax;
@@ -34,14 +36,26 @@ mod window;
 pub use mlp_bundle::plan::Plan;
 pub use report::{KernelCost, Report};
 
-use mlp_graph::Graph;
+use mlp_graph::{Graph, Op};
 use planner::Planner;
 use std::collections::HashSet;
 
-/// Choices of planning. There is none yet that a caller must make.
+/// Choices of planning.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct PlanOptions {}
+pub struct PlanOptions {
+    /// Makes attention one kernel, [`mlp_bundle::loops::Attention`]; products and softmax otherwise.
+    pub attention: bool,
+    /// Makes softmax and normalization of rows one kernel each, [`mlp_bundle::loops::Rows`]; nests otherwise.
+    pub rows: bool,
+}
+
+impl PlanOptions {
+    /// All kinds of kernels that there are.
+    pub fn all() -> PlanOptions {
+        PlanOptions { attention: true, rows: true }
+    }
+}
 
 /// A plan, its weights file, and what they cost.
 #[derive(Clone, Debug, PartialEq)]
@@ -96,6 +110,9 @@ pub enum PlanError {
         /// The limit.
         max: u64,
     },
+    /// A composite operation could not be expanded: a fault of the compiler.
+    #[error("{0}; please report this")]
+    Expand(#[from] mlp_graph::passes::PassError),
     /// Two ports have one name.
     #[error("two inputs or outputs are called `{name}`: rename one")]
     DuplicatePort {
@@ -105,14 +122,25 @@ pub enum PlanError {
 }
 
 /// Plans a graph.
-pub fn plan(graph: &Graph, _options: &PlanOptions) -> Result<Planned, PlanError> {
+pub fn plan(graph: &Graph, options: &PlanOptions) -> Result<Planned, PlanError> {
     let mut names = HashSet::new();
     if let Some(port) = graph.inputs.iter().chain(&graph.outputs).find(|port| !names.insert(&port.name)) {
         return Err(PlanError::DuplicatePort { name: port.name.clone() });
     }
+    let expands = |op: &Op| match op {
+        Op::Attention { .. } => !options.attention,
+        Op::Normalize { .. } => !options.rows,
+        _ => false,
+    };
+    let mut expanded = None;
+    if graph.order.iter().any(|&id| expands(&graph.ops[id].op)) {
+        let graph = expanded.insert(graph.clone());
+        mlp_graph::passes::expand(graph, expands)?;
+    }
+    let graph = expanded.as_ref().unwrap_or(graph);
     let shapes = shapes::Shapes::new(graph)?;
-    let groups = group::group(graph, &shapes);
-    let mut planner = Planner::new(graph, shapes, groups);
+    let groups = group::group(graph, &shapes, options);
+    let mut planner = Planner::new(graph, shapes, groups, options.clone());
     let mut inputs = planner.inputs()?;
     planner.emit_all()?;
     let mut outputs = planner.outputs();

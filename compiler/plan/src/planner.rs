@@ -1,5 +1,6 @@
 //! The state of planning: where values lie, the constants, and the kernels so far.
 
+use crate::PlanOptions;
 use crate::constants::Constants;
 use crate::draft::Draft;
 use crate::group::{Groups, Role};
@@ -23,6 +24,7 @@ pub(crate) struct Pending {
 
 /// The state of planning one graph.
 pub(crate) struct Planner<'g> {
+    pub(crate) options: PlanOptions,
     pub(crate) graph: &'g Graph,
     pub(crate) shapes: Shapes,
     pub(crate) groups: Groups,
@@ -39,8 +41,9 @@ pub(crate) struct Planner<'g> {
 }
 
 impl<'g> Planner<'g> {
-    pub(crate) fn new(graph: &'g Graph, shapes: Shapes, groups: Groups) -> Planner<'g> {
+    pub(crate) fn new(graph: &'g Graph, shapes: Shapes, groups: Groups, options: PlanOptions) -> Planner<'g> {
         Planner {
+            options,
             graph,
             shapes,
             groups,

@@ -2,7 +2,7 @@
 
 mod support;
 
-use support::{check, compare, graph, inputs, kernels};
+use support::{check, check_both, compare, graph, inputs, kernels};
 
 #[test]
 fn maps_of_every_kind() {
@@ -327,4 +327,59 @@ fn photos_of_several_sizes() {
             }
         }
     }
+}
+
+#[test]
+fn rows_are_one_kernel_with_what_they_read_and_what_follows() {
+    for axis in 0..3 {
+        let planned = check_both(&format!(
+            r#"  input %0 "x": f32[3, 5, 7]
+  %1 = constant noise(1): f32[3, 1, 7]
+  %2 = add %0, %1: f32[3, 5, 7]
+  %3 = softmax %2 {{axis={axis}}}: f32[3, 5, 7]
+  %4 = normalize %3 {{axis={axis}, epsilon=0x3a83126f, centred=true}}: f32[3, 5, 7]
+  %5 = constant noise(2): f32[7]
+  %6 = mul %4, %5: f32[3, 5, 7]
+  %7 = normalize %6 {{axis={axis}, epsilon=0x3f000000, centred=false}}: f32[3, 5, 7]
+  %8 = reshape %7: f32[15, 7]
+  output "y" %8"#
+        ));
+        assert_eq!(kernels(&planned), ["softmax", "normalize", "normalize"]);
+    }
+    // A row of one element, and rows without elements.
+    assert_eq!(kernels(&check_both("  input %0 \"x\": f32[4, 1]\n  %1 = softmax %0 {axis=1}: f32[4, 1]\n  output \"y\" %1")), ["softmax"]);
+    assert!(kernels(&check_both("  input %0 \"x\": f32[0, 3]\n  %1 = softmax %0 {axis=1}: f32[0, 3]\n  output \"y\" %1")).is_empty());
+}
+
+#[test]
+fn attention_reads_and_writes_views() {
+    // Query, key and value are parts of one product; the result has its heads side by side.
+    let planned = check_both(
+        r#"  input %0 "x": f32[2, 5, 6]
+  %1 = constant noise(1): f32[6, 36]
+  %2 = matmul %0, %1: f32[2, 5, 36]
+  %3 = slice %2 {starts=[0, 0, 0], steps=[1, 1, 1]}: f32[2, 5, 12]
+  %4 = slice %2 {starts=[0, 0, 12], steps=[1, 1, 1]}: f32[2, 5, 12]
+  %5 = slice %2 {starts=[0, 0, 24], steps=[1, 1, 1]}: f32[2, 5, 12]
+  %6 = reshape %3: f32[2, 5, 3, 4]
+  %7 = reshape %4: f32[2, 5, 3, 4]
+  %8 = reshape %5: f32[2, 5, 3, 4]
+  input %9 "mask": f32[2, 1, 1, 5]
+  %10 = attention %6, %7, %8, %9 {scale=0x3f000000, guarded=true}: f32[2, 5, 3, 4]
+  %11 = reshape %10: f32[2, 5, 12]
+  %12 = constant noise(2): f32[12, 6]
+  %13 = matmul %11, %12: f32[2, 5, 6]
+  output "y" %13"#,
+    );
+    assert_eq!(kernels(&planned), ["matmul", "attention", "matmul"]);
+    // Features that lie apart are copied, and a result whose features lie apart is made dense first.
+    let planned = check_both(
+        r#"  input %0 "x": f32[1, 4, 2, 3]
+  input %1 "key": f32[1, 3, 2, 4]
+  %2 = transpose %1 {perm=[0, 3, 2, 1]}: f32[1, 4, 2, 3]
+  %3 = attention %0, %2, %0 {scale=0x3f800000, guarded=false}: f32[1, 4, 2, 3]
+  %4 = transpose %3 {perm=[0, 1, 3, 2]}: f32[1, 4, 3, 2]
+  output "y" %4"#,
+    );
+    assert_eq!(kernels(&planned), ["copy", "attention", "move"]);
 }

@@ -6,8 +6,9 @@ use mlp_bundle::loops::eval;
 use mlp_graph::ir::Type;
 use mlp_graph::op::{BinaryOp, CompareOp, Layout, PoolKind, ReduceKind, Spatial, UnaryOp};
 use mlp_graph::{DType, Graph, Op, Origin, Shape, Tensor, ValueId};
+use mlp_plan::PlanOptions;
 use proptest::prelude::*;
-use support::{inputs, noise, planned};
+use support::{inputs, noise, planned_with};
 
 /// Numbers from a seed.
 struct Dice(u64);
@@ -178,12 +179,33 @@ impl Maker {
         let axes: Vec<u32> = (0..rank as u32).filter(|_| self.dice.flip()).collect();
         if axes.is_empty() {
             let axis = self.dice.below(rank) as u32;
-            return self.append(Op::Softmax { axis }, &[x]);
+            let normalize = Op::Normalize { axis, epsilon: 0.1f32.to_bits(), centred: self.dice.flip() };
+            let op = if self.dice.flip() { Op::Softmax { axis } } else { normalize };
+            return self.append(op, &[x]);
+        }
+        if rank == 4 && self.dice.below(3) == 0 {
+            return self.attention(x);
         }
         let kind = self.dice.pick(&[ReduceKind::Sum, ReduceKind::Mean, ReduceKind::Max, ReduceKind::Min]);
         let keep = self.dice.flip();
         let made = self.append(Op::Reduce { kind, axes, keep }, &[x])?;
         self.tame(made)
+    }
+
+    /// Attention of a value to itself, its key or value possibly turned about so that no view says it.
+    fn attention(&mut self, x: ValueId) -> Option<ValueId> {
+        let [batch, rows, heads, _] = self.dims(x)[..] else { return None };
+        let x = self.tame(x)?;
+        let mut operands = vec![x, x, self.append(Op::Unary(UnaryOp::Neg), &[x])?];
+        if self.dice.flip() {
+            let mut mask = [batch, heads, rows, rows];
+            mask.iter_mut().filter(|_| self.dice.flip()).for_each(|size| *size = 1);
+            operands.push(self.noise(DType::F32, &mask));
+        }
+        let guarded = self.dice.flip();
+        let made = self.append(Op::Attention { scale: 0.5f32.to_bits(), guarded }, &operands)?;
+        let order = self.dice.pick(&[[0, 2, 1, 3], [0, 1, 3, 2], [0, 1, 2, 3]]);
+        self.append(Op::Transpose { perm: order.to_vec() }, &[made])
     }
 
     fn matmul(&mut self, x: ValueId) -> Option<ValueId> {
@@ -280,13 +302,15 @@ proptest! {
         let graph = Maker::new(seed).finish(steps);
         let tensors = inputs(&graph, &[]);
         let expected = mlp_graph::eval::run(&graph, &tensors).unwrap();
-        let planned = planned(&graph);
         let bytes: Vec<&[u8]> = tensors.iter().map(|tensor| tensor.bytes()).collect();
-        let actual = eval::run(&planned.plan, &planned.weights, &bytes, &[]).unwrap();
-        for (port, (expected, actual)) in graph.outputs.iter().zip(expected.iter().zip(&actual)) {
-            if let Some(difference) = differs(expected, actual) {
-                let text = mlp_graph::text::brief(&graph);
-                prop_assert!(false, "output `{}`: {difference}\n{text}\n{}", port.name, planned.plan);
+        for options in [PlanOptions::default(), PlanOptions::all()] {
+            let planned = planned_with(&graph, &options);
+            let actual = eval::run(&planned.plan, &planned.weights, &bytes, &[]).unwrap();
+            for (port, (expected, actual)) in graph.outputs.iter().zip(expected.iter().zip(&actual)) {
+                if let Some(difference) = differs(expected, actual) {
+                    let text = mlp_graph::text::brief(&graph);
+                    prop_assert!(false, "output `{}`: {difference}\n{text}\n{}", port.name, planned.plan);
+                }
             }
         }
     }

@@ -1,11 +1,11 @@
-//! Composites, kept whole until a pass or a planner wants their parts: `Softmax`, `BatchNorm`.
+//! Composites, kept whole until a pass or a planner wants their parts: `Softmax`, `BatchNorm`, and those of `normalize` and `attention`.
 
 use crate::infer::{InferError, Inferred, check_axis, expect_dtype, expect_shape};
 use crate::ir::{Graph, Node, OpId, Type, ValueId};
 use crate::numbers::Elements;
 use crate::op::{BinaryOp, Op, ReduceKind, UnaryOp};
 use crate::ops::map::eval_binary;
-use crate::ops::movement;
+use crate::ops::{attention, movement, normalize};
 use crate::shape::{Dim, Shape};
 use crate::tensor::Tensor;
 
@@ -37,6 +37,8 @@ impl Graph {
         match node.op {
             Op::Softmax { axis } => Ok(Some(vec![self.decompose_softmax(id, &node, axis)?])),
             Op::BatchNorm { epsilon } => Ok(Some(vec![self.decompose_batch_norm(id, &node, f32::from_bits(epsilon))?])),
+            Op::Normalize { .. } => Ok(Some(vec![normalize::decompose(self, id, &node)?])),
+            Op::Attention { scale, guarded } => Ok(Some(vec![attention::decompose(self, id, &node, f32::from_bits(scale), guarded)?])),
             _ => Ok(None),
         }
     }

@@ -8,12 +8,14 @@ use crate::numbers::Elements;
 use crate::op::Op;
 use crate::tensor::Tensor;
 
+pub(crate) mod attention;
 pub(crate) mod composite;
 pub(crate) mod conv;
 pub(crate) mod image;
 pub(crate) mod map;
 pub(crate) mod matmul;
 pub(crate) mod movement;
+pub(crate) mod normalize;
 pub(crate) mod pool;
 pub(crate) mod quantize;
 pub(crate) mod quantized;
@@ -52,6 +54,8 @@ impl Op {
             Op::QuantizedMean { .. } => "quantized_mean",
             Op::Softmax { .. } => "softmax",
             Op::BatchNorm { .. } => "batch_norm",
+            Op::Normalize { .. } => "normalize",
+            Op::Attention { .. } => "attention",
             Op::ImageResize { .. } => "image_resize",
         }
     }
@@ -62,11 +66,11 @@ impl Op {
             Op::Constant(_) => (0, 0),
             Op::Unary(_) | Op::Cast(_) | Op::Reshape | Op::Transpose { .. } | Op::Broadcast | Op::Slice { .. } => (1, 1),
             Op::Reduce { .. } | Op::ArgReduce { .. } | Op::TopK { .. } | Op::Pool { .. } | Op::MaxPoolIndices { .. } => (1, 1),
-            Op::QuantizedMean { .. } | Op::Softmax { .. } | Op::ImageResize { .. } => (1, 1),
+            Op::QuantizedMean { .. } | Op::Softmax { .. } | Op::Normalize { .. } | Op::ImageResize { .. } => (1, 1),
             Op::Binary(_) | Op::Compare(_) | Op::Pad { .. } | Op::Gather { .. } | Op::MatMul | Op::QuantizedAdd { .. } => (2, 2),
             Op::Conv { .. } => (2, 3),
             Op::Select | Op::Quantize { .. } | Op::Dequantize { .. } => (3, 3),
-            Op::QuantizedMatMul { .. } => (3, 4),
+            Op::QuantizedMatMul { .. } | Op::Attention { .. } => (3, 4),
             Op::QuantizedConv { .. } => (4, 4),
             Op::BatchNorm { .. } => (5, 5),
             Op::Concat { .. } => (1, usize::MAX),
@@ -110,6 +114,8 @@ pub(crate) fn infer(op: &Op, x: &[Type], declared: Option<&Type>) -> Result<Vec<
         Op::QuantizedMean { .. } => quantized::infer_mean(op, x),
         Op::Softmax { axis } => composite::infer_softmax(*axis, &x[0]),
         Op::BatchNorm { .. } => composite::infer_batch_norm(x),
+        Op::Normalize { axis, .. } => normalize::infer(*axis, &x[0]),
+        Op::Attention { .. } => attention::infer(x),
         Op::ImageResize { height, width, .. } => image::infer(*height, *width, &x[0]),
     };
     Ok(vec![one?])
@@ -147,6 +153,8 @@ pub(crate) fn eval(op: &Op, x: &[&Tensor], results: &[Type], shapes: &[Vec<u64>]
         Op::QuantizedMean { .. } => quantized::eval_mean(op, x, shape),
         Op::Softmax { axis } => composite::eval_softmax(*axis, x[0]),
         Op::BatchNorm { epsilon } => composite::eval_batch_norm(f32::from_bits(*epsilon), x),
+        Op::Normalize { axis, epsilon, centred } => normalize::eval(*axis, f32::from_bits(*epsilon), *centred, x[0]),
+        Op::Attention { scale, guarded } => attention::eval(f32::from_bits(*scale), *guarded, x, shape),
         Op::ImageResize { height, width, fit } => image::eval(*height, *width, *fit, x[0]),
     };
     vec![one]

@@ -2,15 +2,21 @@
 
 use crate::infer::InferError;
 use crate::ir::Graph;
+use crate::op::Op;
 use crate::verify::{VerifyError, verify};
 
 mod activations;
+mod attention;
 mod batch_norm_fold;
 mod cleanup;
 mod constant_fold;
 mod cse;
 mod dead_code;
+mod gathers;
 mod layout;
+mod merge_products;
+mod normalize;
+mod pattern;
 mod quantized;
 mod reshape_groups;
 mod rewrite;
@@ -20,6 +26,8 @@ pub type Pass = (&'static str, fn(&mut Graph) -> Result<(), InferError>);
 
 /// All passes, in order.
 pub const PASSES: &[Pass] = &[
+    // Tables of bytes are gathered from before folding would make them tables of floats.
+    ("gathers", gathers::run),
     // Shape arithmetic and reshaped weights become constants, so that all later passes see them as such.
     ("constant_fold", constant_fold::run),
     // What stands between dequantize and quantize becomes integer arithmetic, before anything moves into or out of it.
@@ -31,6 +39,13 @@ pub const PASSES: &[Pass] = &[
     ("activations", activations::run),
     // Weights that no quantized operation took over are what they stand for.
     ("weights_fold", constant_fold::run_all),
+    // What exporters write out in many operations becomes the one that a kernel computes: duplicates go first, since patterns compare values.
+    ("cse", cse::run),
+    ("normalize", normalize::run),
+    ("attention", attention::run),
+    ("dead_code", dead_code::run),
+    // Query, key and value are one product.
+    ("merge_products", merge_products::run),
     // Convolutions and pools take their channels last; transposes move to where they cancel.
     ("layout", layout::run),
     // Moving transposes leaves reshapes of reshapes behind, and constants to move.
@@ -72,6 +87,14 @@ pub fn optimize(graph: &mut Graph) -> Result<(), PassError> {
 pub fn run(&(pass, transform): &Pass, graph: &mut Graph) -> Result<(), PassError> {
     transform(graph).map_err(|error| PassError::Infer { pass, error })?;
     verify(graph).map_err(|error| PassError::Verify { pass, error })
+}
+
+/// Replaces the composites that `expands` picks by their decompositions, and tidies what that leaves.
+pub fn expand(graph: &mut Graph, expands: impl Fn(&Op) -> bool) -> Result<(), PassError> {
+    let decomposed = rewrite::rewrite(graph, |graph, id| if expands(&graph.ops[id].op) { graph.decompose(id) } else { Ok(None) });
+    decomposed.map_err(|error| PassError::Infer { pass: "expand", error })?;
+    verify(graph).map_err(|error| PassError::Verify { pass: "expand", error })?;
+    ["cleanup", "cse", "dead_code"].into_iter().filter_map(by_name).try_for_each(|pass| run(pass, graph))
 }
 
 /// The pass of that name.

@@ -101,6 +101,10 @@ pub(super) fn attributes(op: &Op) -> Attributes {
         }
         Op::QuantizedConv { .. } | Op::QuantizedMatMul { .. } | Op::QuantizedAdd { .. } | Op::QuantizedMean { .. } => quantized(op),
         Op::BatchNorm { epsilon } => vec![("epsilon", Attribute::Float(*epsilon))],
+        Op::Normalize { axis, epsilon, centred } => {
+            vec![("axis", int(*axis)), ("epsilon", Attribute::Float(*epsilon)), ("centred", word(centred))]
+        }
+        Op::Attention { scale, guarded } => vec![("scale", Attribute::Float(*scale)), ("guarded", word(guarded))],
         Op::ImageResize { height, width, fit } => {
             vec![("height", int(*height)), ("width", int(*width)), ("fit", word(name_in(&FITS, *fit)))]
         }
@@ -181,6 +185,14 @@ impl Given {
         DType::from_name(&word).ok_or_else(|| format!("`{word}` is no element type"))
     }
 
+    /// The bits of an `F32`.
+    fn float(&mut self, name: &str) -> Result<u32, String> {
+        match self.take(name)? {
+            Attribute::Float(bits) => Ok(bits),
+            other => Err(format!("`{name}` must be a number, but is {other}")),
+        }
+    }
+
     fn spatial(&mut self) -> Result<Spatial, String> {
         Ok(Spatial {
             kernel: self.ints("kernel")?,
@@ -218,10 +230,9 @@ pub(super) fn operation(name: &str, given: &mut Given) -> Result<Op, String> {
         "conv" => Op::Conv { spatial: given.spatial()?, groups: given.int("groups")?, layout: given.choice("layout", &LAYOUTS)? },
         "pool" => Op::Pool { kind: given.choice("kind", &POOLS)?, spatial: given.spatial()?, layout: given.choice("layout", &LAYOUTS)? },
         "max_pool_indices" => Op::MaxPoolIndices { spatial: given.spatial()?, column_major: given.truth("column_major")? },
-        "batch_norm" => match given.take("epsilon")? {
-            Attribute::Float(bits) => Op::BatchNorm { epsilon: bits },
-            other => return Err(format!("`epsilon` must be a number, but is {other}")),
-        },
+        "batch_norm" => Op::BatchNorm { epsilon: given.float("epsilon")? },
+        "normalize" => Op::Normalize { axis: given.int("axis")?, epsilon: given.float("epsilon")?, centred: given.truth("centred")? },
+        "attention" => Op::Attention { scale: given.float("scale")?, guarded: given.truth("guarded")? },
         "image_resize" => Op::ImageResize { height: given.int("height")?, width: given.int("width")?, fit: given.choice("fit", &FITS)? },
         name => match map_operation(name) {
             Some(op) => op,

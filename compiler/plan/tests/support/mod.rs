@@ -16,7 +16,12 @@ pub(crate) fn graph(text: &str) -> Graph {
 
 /// Plans a graph; the plan must pass the verifier.
 pub(crate) fn planned(graph: &Graph) -> Planned {
-    let planned = plan(graph, &PlanOptions::default()).unwrap_or_else(|error| panic!("{error}\n{}", mlp_graph::text::brief(graph)));
+    planned_with(graph, &PlanOptions::default())
+}
+
+/// As [`planned`], with these choices.
+pub(crate) fn planned_with(graph: &Graph, options: &PlanOptions) -> Planned {
+    let planned = plan(graph, options).unwrap_or_else(|error| panic!("{error}\n{}", mlp_graph::text::brief(graph)));
     verify(&planned.plan).unwrap_or_else(|error| panic!("{error}\n{}", planned.plan));
     planned
 }
@@ -78,8 +83,13 @@ pub(crate) fn difference(expected: &Tensor, actual: &[u8]) -> Option<String> {
 
 /// Runs a graph both ways and compares all outputs.
 pub(crate) fn compare(graph: &Graph, inputs: &[Tensor], symbols: &[u32]) -> Planned {
+    compare_with(graph, inputs, symbols, &PlanOptions::default())
+}
+
+/// As [`compare`], with these choices.
+pub(crate) fn compare_with(graph: &Graph, inputs: &[Tensor], symbols: &[u32], options: &PlanOptions) -> Planned {
     let expected = mlp_graph::eval::run(graph, inputs).unwrap_or_else(|error| panic!("{error}"));
-    let planned = planned(graph);
+    let planned = planned_with(graph, options);
     let bytes: Vec<&[u8]> = inputs.iter().map(|input| input.bytes()).collect();
     let actual = eval::run(&planned.plan, &planned.weights, &bytes, symbols).unwrap_or_else(|error| panic!("{error}\n{}", planned.plan));
     assert_eq!(expected.len(), actual.len());
@@ -96,6 +106,14 @@ pub(crate) fn check(text: &str) -> Planned {
     let graph = graph(text);
     let inputs = inputs(&graph, &[]);
     compare(&graph, &inputs, &[])
+}
+
+/// As [`check`], with all kinds of kernels and with none that may be left out: the former's plan.
+pub(crate) fn check_both(text: &str) -> Planned {
+    check(text);
+    let graph = graph(text);
+    let inputs = inputs(&graph, &[]);
+    compare_with(&graph, &inputs, &[], &PlanOptions::all())
 }
 
 /// The names of a plan's kernels, without their numbers.

@@ -6,6 +6,7 @@ mod compare;
 mod constant;
 mod conv;
 mod elementwise;
+mod gather;
 mod matmul;
 mod movement;
 mod normalization;
@@ -25,13 +26,14 @@ pub(crate) type Importer = fn(&mut NodeImport<'_>) -> Imported;
 /// One row of the table: domain, operator, importer.
 type Row = (&'static str, &'static str, Importer);
 
-const TABLES: [&[Row]; 16] = [
+const TABLES: [&[Row]; 17] = [
     activation::TABLE,
     classic::TABLE,
     compare::TABLE,
     constant::TABLE,
     conv::TABLE,
     elementwise::TABLE,
+    gather::TABLE,
     matmul::TABLE,
     movement::TABLE,
     normalization::TABLE,

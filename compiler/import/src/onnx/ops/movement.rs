@@ -4,14 +4,8 @@ use super::Row;
 use crate::onnx::node::{Imported, NodeImport, One, Problem, invalid, unsupported};
 use mlp_graph::{Op, ValueId};
 
-pub(super) const TABLE: &[Row] = &[
-    ("", "Transpose", transpose),
-    ("", "Concat", concat),
-    ("", "Slice", slice),
-    ("", "Split", split),
-    ("", "Gather", gather),
-    ("", "Pad", pad),
-];
+pub(super) const TABLE: &[Row] =
+    &[("", "Transpose", transpose), ("", "Concat", concat), ("", "Slice", slice), ("", "Split", split), ("", "Pad", pad)];
 
 fn transpose(node: &mut NodeImport<'_>) -> Imported {
     let x = node.input(0)?;
@@ -113,19 +107,6 @@ fn split(node: &mut NodeImport<'_>) -> Imported {
         first += part;
     }
     Ok(results)
-}
-
-fn gather(node: &mut NodeImport<'_>) -> Imported {
-    let (x, indices) = (node.input(0)?, node.input(1)?);
-    let axis = node.axis(node.attributes.int("axis")?.unwrap_or(0), node.rank(x))?;
-    let size = node.dims(x)[axis] as i64;
-    if node.builder.known(indices).is_some() {
-        let indices = node.known_integers(indices, "the list of indices")?;
-        if let Some(index) = indices.iter().find(|&&index| index < -size || index >= size) {
-            return invalid(format!("index {index} is outside axis {axis} of size {size}"));
-        }
-    }
-    Ok(vec![node.emit(Op::Gather { axis: axis as u32 }, &[x, indices])?])
 }
 
 /// Padding is an attribute up to operator set 10, and inputs from then on. Negative padding cuts.
