@@ -59,6 +59,9 @@ pub struct Dispatch {
     pub entry: String,
     /// What stands at `@group(0) @binding(i)`, in order.
     pub bindings: Vec<Binding>,
+    /// Whole numbers that the module is given as a uniform struct of `i32`s; where there are any, [`Binding::Params`] is bound.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub params: Vec<i32>,
     /// Workgroups in x, y and z, each at most 65535.
     pub workgroups: [u32; 3],
 }
@@ -80,11 +83,16 @@ pub enum Binding {
     },
     /// The uniform buffer of the symbols.
     Symbols,
+    /// A uniform buffer with the dispatch's own parameters.
+    Params,
 }
 
 /// The greatest number of workgroups in a dimension, and of dispatches, that a program may ask for.
 const MAX_WORKGROUPS: u32 = 65_535;
 const MAX_DISPATCHES: usize = 100_000;
+
+/// Bytes from one dispatch's parameters to the next one's in a runtime's buffer: WebGPU's alignment of a uniform binding.
+pub const PARAMS_STRIDE: usize = 256;
 
 impl GpuProgram {
     /// Checks that the program is in the limits of WebGPU and matches the plan: slots, bindings, transfers, workgroups. Shaders are
@@ -111,6 +119,9 @@ impl GpuProgram {
             if dispatch.workgroups.iter().any(|&count| count == 0 || count > MAX_WORKGROUPS) {
                 return error("a count of workgroups is 0 or over 65535");
             }
+            if dispatch.params.len() * 4 > PARAMS_STRIDE {
+                return error("it has more than 64 parameters");
+            }
             let bound = |binding: &Binding| match *binding {
                 Binding::Read(slot) | Binding::Write(slot) => (slot as usize) < self.slots.len(),
                 Binding::Weights { offset, bytes } => {
@@ -118,6 +129,7 @@ impl GpuProgram {
                     offset % 256 == 0 && bytes % 4 == 0 && bytes > 0 && end.is_some_and(|end| end <= plan.weights_bytes.next_multiple_of(4))
                 }
                 Binding::Symbols => !self.uniforms.is_empty(),
+                Binding::Params => !dispatch.params.is_empty(),
             };
             if dispatch.bindings.iter().all(bound) { Ok(()) } else { error("a binding leaves its buffer") }
         })

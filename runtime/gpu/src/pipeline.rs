@@ -1,7 +1,7 @@
 //! Shader modules, pipelines and bind groups of a program.
 
 use crate::GpuError;
-use mlp_bundle::gpu::{Binding, Dispatch, GpuProgram};
+use mlp_bundle::gpu::{Binding, Dispatch, GpuProgram, PARAMS_STRIDE};
 use std::collections::HashMap;
 
 /// A dispatch, ready to be encoded.
@@ -17,6 +17,8 @@ pub(crate) struct Buffers {
     pub(crate) slots: Vec<wgpu::Buffer>,
     pub(crate) weights: wgpu::Buffer,
     pub(crate) symbols: wgpu::Buffer,
+    /// The parameters of all dispatches, [`PARAMS_STRIDE`] bytes apart.
+    pub(crate) params: wgpu::Buffer,
 }
 
 /// The kinds of bindings, which decide a pipeline's layout.
@@ -31,7 +33,7 @@ fn kind(binding: &Binding) -> Kind {
     match binding {
         Binding::Read(_) | Binding::Weights { .. } => Kind::Read,
         Binding::Write(_) => Kind::Write,
-        Binding::Symbols => Kind::Uniform,
+        Binding::Symbols | Binding::Params => Kind::Uniform,
     }
 }
 
@@ -40,7 +42,7 @@ pub(crate) fn steps(device: &wgpu::Device, program: &GpuProgram, buffers: &Buffe
     let modules = shaders(device, program)?;
     let mut pipelines: HashMap<(u32, &str, Vec<Kind>), wgpu::ComputePipeline> = HashMap::new();
     let mut steps = Vec::new();
-    for dispatch in &program.dispatches {
+    for (number, dispatch) in program.dispatches.iter().enumerate() {
         let kinds: Vec<Kind> = dispatch.bindings.iter().map(kind).collect();
         let layout = layout(device, &kinds);
         let key = (dispatch.module, dispatch.entry.as_str(), kinds);
@@ -54,7 +56,7 @@ pub(crate) fn steps(device: &wgpu::Device, program: &GpuProgram, buffers: &Buffe
                 pipeline
             }
         };
-        let group = bind(device, dispatch, &layout, buffers)?;
+        let group = bind(device, dispatch, number, &layout, buffers)?;
         steps.push(Step { kernel: dispatch.kernel.clone(), pipeline, group, workgroups: dispatch.workgroups });
     }
     Ok(steps)
@@ -118,6 +120,7 @@ fn layout(device: &wgpu::Device, kinds: &[Kind]) -> wgpu::BindGroupLayout {
 fn bind(
     device: &wgpu::Device,
     dispatch: &Dispatch,
+    number: usize,
     layout: &wgpu::BindGroupLayout,
     buffers: &Buffers,
 ) -> Result<wgpu::BindGroup, GpuError> {
@@ -125,6 +128,11 @@ fn bind(
     let resource = |binding: &Binding| match *binding {
         Binding::Read(slot) | Binding::Write(slot) => Ok(buffers.slots.get(slot as usize).ok_or_else(missing)?.as_entire_binding()),
         Binding::Symbols => Ok(buffers.symbols.as_entire_binding()),
+        Binding::Params => {
+            let size = std::num::NonZero::new(dispatch.params.len() as u64 * 4).ok_or_else(missing)?;
+            let offset = (number * PARAMS_STRIDE) as u64;
+            Ok(wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer: &buffers.params, offset, size: Some(size) }))
+        }
         Binding::Weights { offset, bytes } => {
             let size = std::num::NonZero::new(bytes).ok_or_else(missing)?;
             Ok(wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer: &buffers.weights, offset, size: Some(size) }))

@@ -3,7 +3,7 @@
 use crate::GpuError;
 use crate::adapter::{AdapterInfo, Device};
 use crate::pipeline::{Buffers, Step, caught, steps};
-use mlp_bundle::gpu::{GpuProgram, Transfer};
+use mlp_bundle::gpu::{GpuProgram, PARAMS_STRIDE, Transfer};
 use mlp_bundle::loops::SymbolId;
 use std::sync::mpsc;
 use std::time::Duration;
@@ -28,6 +28,9 @@ impl GpuSession {
         let device = Device::open(program, weight_bytes)?;
         let buffers = caught(&device.device, "weights and activations", || allocate(&device.device, program, weight_bytes))?;
         write(&device.queue, &buffers.weights, 0, weights);
+        for (number, dispatch) in program.dispatches.iter().enumerate() {
+            write(&device.queue, &buffers.params, (number * PARAMS_STRIDE) as u64, bytemuck::cast_slice(&dispatch.params));
+        }
         let steps = steps(&device.device, program, &buffers)?;
         let room = |transfer: &Transfer| buffers.slots.get(transfer.slot as usize).map_or(0, wgpu::Buffer::size);
         if program.inputs.iter().chain(&program.outputs).any(|transfer| transfer.offset.saturating_add(rounded(transfer)) > room(transfer))
@@ -198,14 +201,12 @@ fn allocate(device: &wgpu::Device, program: &GpuProgram, weights: u64) -> Buffer
         device.create_buffer(&wgpu::BufferDescriptor { label: Some(label), size: size.max(16), usage, mapped_at_creation: false })
     };
     let storage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST;
+    let uniform = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
     Buffers {
         slots: program.slots.iter().map(|&size| buffer("slot", size, storage | wgpu::BufferUsages::COPY_SRC)).collect(),
         weights: buffer("weights", weights, storage),
-        symbols: buffer(
-            "symbols",
-            (program.uniforms.len() as u64 * 4).next_multiple_of(16),
-            wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
-        ),
+        symbols: buffer("symbols", (program.uniforms.len() as u64 * 4).next_multiple_of(16), uniform),
+        params: buffer("parameters", (program.dispatches.len() * PARAMS_STRIDE) as u64, uniform),
     }
 }
 

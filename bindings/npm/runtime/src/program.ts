@@ -26,11 +26,16 @@ export interface Dispatch {
   readonly module: number;
   readonly entry: string;
   readonly bindings: readonly Binding[];
+  /** Whole numbers that the module reads as `params`. */
+  readonly params?: readonly number[];
   readonly workgroups: [number, number, number];
 }
 
 /** What one binding is bound to. */
-export type Binding = { read: number } | { write: number } | { weights: { offset: number; bytes: number } } | 'symbols';
+export type Binding = { read: number } | { write: number } | { weights: { offset: number; bytes: number } } | 'symbols' | 'params';
+
+/** Bytes from one dispatch's parameters to the next one's: WebGPU's alignment of a uniform binding. */
+export const PARAMS_STRIDE = 256;
 
 /** Reads a program whose digest has been verified. */
 export function parseProgram(text: string): GpuProgram {
@@ -43,5 +48,5 @@ export function parseProgram(text: string): GpuProgram {
 
 /** Two dispatches whose bindings have the same kinds can share a layout. */
 export function layoutKey(bindings: readonly Binding[]): string {
-  return bindings.map((binding) => (typeof binding === 'string' ? binding : 'write' in binding ? 'write' : 'read')).join();
+  return bindings.map((binding) => (typeof binding === 'string' ? 'uniform' : 'write' in binding ? 'write' : 'read')).join();
 }

@@ -2,7 +2,7 @@ import type { Downloads } from './download.js';
 import type { Engine } from './engine.js';
 import { MlpError, typed } from './errors.js';
 import { entryOf } from './manifest.js';
-import { layoutKey, parseProgram, type Binding, type Dispatch, type GpuProgram, type Transfer } from './program.js';
+import { layoutKey, PARAMS_STRIDE, parseProgram, type Binding, type Dispatch, type GpuProgram, type Transfer } from './program.js';
 
 /** Limits that a program may need more of than WebGPU guarantees: as much as the adapter has is asked for. */
 const LIMITS = [
@@ -97,11 +97,20 @@ async function createPipelines(device: GPUDevice, program: GpuProgram): Promise<
 /** Layouts are explicit, since `auto` leaves out what a shader happens not to use. */
 function createLayout(device: GPUDevice, bindings: readonly Binding[]): GPUPipelineLayout {
   const type = (binding: Binding): GPUBufferBindingType => {
-    if (binding === 'symbols') return 'uniform';
+    if (typeof binding === 'string') return 'uniform';
     return 'write' in binding ? 'storage' : 'read-only-storage';
   };
   const entries = bindings.map((b, binding) => ({ binding, visibility: COMPUTE_STAGE, buffer: { type: type(b) } }));
   return device.createPipelineLayout({ bindGroupLayouts: [device.createBindGroupLayout({ entries })] });
+}
+
+/** The parameters of all dispatches in one buffer. */
+function uploadParams(device: GPUDevice, { dispatches }: GpuProgram): GPUBuffer {
+  const buffer = device.createBuffer({ size: Math.max(16, PARAMS_STRIDE * dispatches.length), usage: USAGE.uniform, mappedAtCreation: true });
+  const words = new Int32Array(buffer.getMappedRange());
+  dispatches.forEach(({ params }, i) => params && words.set(params, (i * PARAMS_STRIDE) / 4));
+  buffer.unmap();
+  return buffer;
 }
 
 /** Replays a GPU program: one command buffer, one submission and one readback a run. */
@@ -126,8 +135,10 @@ class GpuEngine implements Engine {
     this.#symbols = device.createBuffer({ size: Math.max(16, align16(4 * program.uniforms.length)), usage: USAGE.uniform | USAGE.copyDst });
     const bytes = program.outputs.reduce((sum, output) => sum + align4(output.bytes), 0);
     this.#readback = device.createBuffer({ size: Math.max(16, bytes), usage: USAGE.mapRead | USAGE.copyDst });
-    const resource = (binding: Binding): GPUBufferBinding => {
+    const params = uploadParams(device, program);
+    const resource = (binding: Binding, { params: own = [] }: Dispatch, number: number): GPUBufferBinding => {
       if (binding === 'symbols') return { buffer: this.#symbols };
+      if (binding === 'params') return { buffer: params, offset: number * PARAMS_STRIDE, size: 4 * own.length };
       if ('weights' in binding) return { buffer: weights, offset: binding.weights.offset, size: align4(binding.weights.bytes) };
       return { buffer: this.#slots['read' in binding ? binding.read : binding.write]! };
     };
@@ -135,7 +146,7 @@ class GpuEngine implements Engine {
       device.createBindGroup({
         label: dispatch.kernel,
         layout: pipelines[i]!.getBindGroupLayout(0),
-        entries: dispatch.bindings.map((b, binding) => ({ binding, resource: resource(b) })),
+        entries: dispatch.bindings.map((b, binding) => ({ binding, resource: resource(b, dispatch, i) })),
       }),
     );
   }

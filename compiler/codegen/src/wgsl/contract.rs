@@ -8,7 +8,7 @@
 use super::binding::{Bindings, Need};
 use super::epilogue;
 use super::module::{self, Emitted, Module};
-use super::window::{Source, is_padded};
+use super::window::{Source, Unit, is_padded};
 use mlp_bundle::dtype::DType;
 use mlp_bundle::loops::{Contract, Window};
 use mlp_bundle::plan::Plan;
@@ -17,67 +17,69 @@ use std::fmt::Write;
 /// Words of four products each whose sum is below 2^24 with 255 * 128 a product.
 const EXACT_WORDS: u32 = 128;
 
-/// Invocations in a workgroup.
-const GROUP: u32 = 64;
+/// Invocations in a workgroup. Few, so that small layers are work for every processor of a device.
+const GROUP: u32 = 32;
 
-/// What one invocation computes, and how invocations are grouped.
+/// Columns of tiles that neighbouring invocations go through before they turn to the next row.
+const BLOCK: u32 = 8;
+
+/// What one invocation computes.
 struct Tile {
     pixels: u32,
     quads: u32,
-    /// Invocations along pixels and along channels.
-    group: [u32; 2],
 }
 
 /// The tile for a shape: 64 sums an invocation, which is what small GPUs have registers for. Bytes of weights cost more to unpack than bytes of pixels,
-/// so integer tiles are longer. A workgroup is as square as the shape allows, so that neighbours share what they read.
+/// so integer tiles are longer. Rows of a tile are whole: the quads of channels are a multiple of its own.
 fn tile(window: &Window, float: bool) -> Tile {
     let (pixels, quads) = (window.pixels(), window.out_c.div_ceil(4));
     if pixels < 8 {
-        return Tile { pixels: pixels.min(4), quads: 1, group: [1, 64] };
+        return Tile { pixels: pixels.min(4), quads: 1 };
     }
-    let (long, widest) = match pixels {
-        _ if !float && pixels >= 48 => (8, 2),
-        48.. => (4, 4),
-        _ => (2, 4),
-    };
+    let widest = if float { 4 } else { 2 };
     let wide = [4, 2, 1].into_iter().find(|&wide| wide <= widest && quads % wide == 0).unwrap_or(1);
-    let (columns, rows) = (pixels.div_ceil(long), quads / wide);
-    // The most invocations along the channels that leave few idle.
-    let along = [8, 4, 2, 1].into_iter().find(|&along| rows.next_multiple_of(along) * 8 <= rows * 9).unwrap_or(1);
-    let across = (GROUP / along).min(columns.next_power_of_two());
-    Tile { pixels: long, quads: wide, group: [across, (GROUP / across).min(rows.next_power_of_two())] }
+    let long = match pixels {
+        ..48 => 2,
+        _ if wide == 4 => 4,
+        _ => 8,
+    };
+    Tile { pixels: long, quads: wide }
 }
 
 /// Emits a contraction.
 pub(super) fn emit(plan: &Plan, contract: &Contract) -> Result<Emitted, String> {
     let window = &contract.window;
     let mut bindings = Bindings::default();
-    let source = Source::prepare(plan, window, contract.arithmetic, contract.input, &mut bindings)?;
+    // Single floats: a step is one channel, so that the loop is short code. A quad a load is no faster on anything that was measured.
+    let source = Source::prepare(plan, window, contract.arithmetic, contract.input, Unit::Float, &mut bindings)?;
     let float = source.dtype == DType::F32;
     bindings.note(plan, contract.weights, if float { Need::Quad } else { Need::Sixteen }, false)?;
     let total = if float { DType::F32 } else { DType::I32 };
     let epilogue = epilogue::prepare(plan, &contract.epilogue, window, total, &mut bindings)?;
     let tile = tile(window, float);
     let (pixels, quads) = (window.pixels(), window.out_c.div_ceil(4));
-    let columns = u64::from(pixels.div_ceil(tile.pixels)).div_ceil(u64::from(tile.group[0]));
-    let [x, z, _] = module::fold(columns)?;
-    let groups = [x, quads.div_ceil(tile.quads).div_ceil(tile.group[1]), z];
+    let columns = pixels.div_ceil(tile.pixels);
+    // Long rows are cut into blocks, so that an invocation's neighbours share both pixels and weights with it.
+    let block = if columns < 8 * BLOCK { columns } else { BLOCK };
+    let grid = Grid { block, rows: quads / tile.quads };
+    let invocations = u64::from(columns.next_multiple_of(block)) * u64::from(grid.rows);
+    let groups = module::fold(invocations.div_ceil(u64::from(GROUP)))?;
 
     let mut module = Module::default();
-    let mut guards = Vec::new();
-    if pixels % tile.pixels != 0 {
-        guards.push(format!("a0>={pixels}"));
-    }
-    if quads % tile.quads != 0 {
-        guards.push(format!("q1>={quads}"));
-    }
-    let guard = (!guards.is_empty()).then(|| guards.join("||"));
-    let mut body = epilogue.function(&bindings, &mut module, guard.as_deref())?;
+    // Kept where it always fails: kernels of all sizes are then one module.
+    let guard = format!("a0>={pixels}");
+    let mut body = epilogue.function(&bindings, &mut module, (tile.pixels > 1).then_some(guard.as_str()))?;
     let mut writer =
         Writer { bindings: &bindings, module: &mut module, source: &source, window, tile: &tile, contract, float, out: String::new() };
-    writer.main(groups, pixels, quads);
+    writer.main(groups, &grid, pixels);
     body.push_str(&writer.out);
     Ok(module.finish(plan, &bindings, &body, groups))
+}
+
+/// How invocations are numbered: along a block of columns, then from row to row, then from block to block.
+struct Grid {
+    block: u32,
+    rows: u32,
 }
 
 struct Writer<'a> {
@@ -92,15 +94,14 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    fn main(&mut self, groups: [u32; 3], pixels: u32, quads: u32) {
-        let Tile { pixels: p, quads: q, group: [gx, gy] } = *self.tile;
-        let column = if groups[2] == 1 { "w.x".to_owned() } else { format!("(w.x+w.z*{}u)", groups[0]) };
-        let row = if gy == 1 { "w.y".to_owned() } else { format!("(w.y*{gy}u+l.y)") };
-        let column = if gx == 1 { column } else { format!("({column}*{gx}u+l.x)") };
+    fn main(&mut self, groups: [u32; 3], grid: &Grid, pixels: u32) {
+        let Tile { pixels: p, quads: q } = *self.tile;
+        let linear = if groups[1] == 1 { "g.x".to_owned() } else { format!("(g.x+g.y*{}u)", u64::from(groups[0]) * u64::from(GROUP)) };
+        let Grid { block, rows } = *grid;
         let _ = writeln!(
             self.out,
-            "@compute @workgroup_size({gx},{gy})\nfn m(@builtin(workgroup_id) w:vec3u,@builtin(local_invocation_id) l:vec3u){{\n\
-             let m=i32({column})*{p};let q=i32({row})*{q};\nif(m>={pixels}||q>={quads}){{return;}}"
+            "@compute @workgroup_size({GROUP})\nfn m(@builtin(global_invocation_id) g:vec3u){{\n\
+             let i={linear};let o=i/{block}u;let m=i32(o/{rows}u*{block}u+i%{block}u)*{p};let q=i32(o%{rows}u)*{q};\nif(m>={pixels}){{return;}}"
         );
         // Quads of weights in one panel of sixteen channels.
         let panel = self.window.taps() * u64::from(self.steps_k()) * 4;
@@ -121,15 +122,31 @@ impl Writer<'_> {
         } else {
             self.windowed(pixels);
         }
-        for (p, q) in self.tiles() {
-            let sum = match (self.float, self.carries()) {
+        self.results();
+        self.out.push_str("}\n");
+    }
+
+    /// Hands the sums to the epilogue, in loops: its code is there once.
+    fn results(&mut self) {
+        let sums: Vec<String> = self
+            .tiles()
+            .into_iter()
+            .map(|(p, q)| match (self.float, self.carries()) {
                 (true, _) => format!("a{p}{q}"),
                 (false, false) => format!("vec4i(a{p}{q})"),
                 (false, true) => format!("s{p}{q}+vec4i(a{p}{q})"),
-            };
-            let _ = writeln!(self.out, "E(m+{p},q+{q},{sum});");
+            })
+            .collect();
+        let Tile { pixels: p, quads: q } = *self.tile;
+        if let [sum] = sums.as_slice() {
+            let _ = writeln!(self.out, "E(m,q,{sum});");
+            return;
         }
-        self.out.push_str("}\n");
+        let _ = writeln!(self.out, "var t=array({});", sums.join(","));
+        let _ = match q {
+            1 => writeln!(self.out, "for(var i=0;i<{p};i++){{E(m+i,q,t[i]);}}"),
+            _ => writeln!(self.out, "for(var i=0;i<{};i++){{E(m+i/{q},q+i%{q},t[i]);}}", p * q),
+        };
     }
 
     fn tiles(&self) -> Vec<(u32, u32)> {
@@ -153,9 +170,8 @@ impl Writer<'_> {
 
     /// The output pixel of each row of the tile, kept inside.
     fn pixel(&self, p: u32, pixels: u32) -> String {
-        match (p, pixels % self.tile.pixels) {
-            (0, _) => "m".to_owned(),
-            (_, 0) => format!("(m+{p})"),
+        match p {
+            0 => "m".to_owned(),
             _ => format!("min(m+{p},{})", pixels - 1),
         }
     }
@@ -201,25 +217,46 @@ impl Writer<'_> {
 
     /// The sum over the input channels of one tap.
     fn channels(&mut self, padded: bool) {
-        let whole = if self.float { self.window.in_c / 4 } else { self.steps_k() };
-        if self.carries() {
+        let steps = self.steps_k();
+        if self.float {
+            self.floats(padded);
+        } else if self.carries() {
             // One more level of loop, so that a carry comes in time.
-            let _ = writeln!(self.out, "for(var h=0;h<{whole};h+={EXACT_WORDS}){{let e=min(h+{EXACT_WORDS},{whole});");
-            self.quads("h", "e", padded);
+            let _ = writeln!(self.out, "for(var h=0;h<{steps};h+={EXACT_WORDS}){{let e=min(h+{EXACT_WORDS},{steps});");
+            self.words("h", "e", padded);
             for (p, q) in self.tiles() {
                 let _ = writeln!(self.out, "s{p}{q}+=vec4i(a{p}{q});a{p}{q}=vec4f();");
             }
             self.out.push_str("}\n");
-        } else if whole > 0 {
-            self.quads("0", &whole.to_string(), padded);
-        }
-        if self.float && !self.window.in_c.is_multiple_of(4) {
-            self.rest(whole, padded);
+        } else {
+            self.words("0", &steps.to_string(), padded);
         }
     }
 
-    /// A loop over quads of input channels.
-    fn quads(&mut self, from: &str, to: &str, padded: bool) {
+    /// A loop over input channels of floats.
+    fn floats(&mut self, padded: bool) {
+        let weights = self.bindings.name(self.contract.weights);
+        let _ = writeln!(self.out, "for(var k=0;k<{};k++){{", self.window.in_c);
+        for p in 0..self.tile.pixels {
+            let load = self.bindings.read(self.source.buffer, &format!("(i{p}+k)"));
+            let _ = match padded {
+                true => writeln!(self.out, "let x{p}x=select(0f,{load},k{p});"),
+                false => writeln!(self.out, "let x{p}x={load};"),
+            };
+        }
+        for q in 0..self.tile.quads {
+            let _ = writeln!(self.out, "let w{q}={weights}[j+{q}];");
+        }
+        for (p, q) in self.tiles() {
+            let _ = writeln!(self.out, "a{p}{q}+=x{p}x*w{q};");
+        }
+        self.out.push_str("j+=4;}\n");
+    }
+
+    /// A loop over words of four input channels.
+    fn words(&mut self, from: &str, to: &str, padded: bool) {
+        let weights = self.bindings.name(self.contract.weights);
+        let quads = self.tile.quads;
         let _ = writeln!(self.out, "for(var k={from};k<{to};k++){{");
         for p in 0..self.tile.pixels {
             let index = if self.source.aligned { format!("(i{p}+k)") } else { format!("(i{p}+k*4)") };
@@ -229,54 +266,22 @@ impl Writer<'_> {
                 false => writeln!(self.out, "let x{p}x={load};"),
             };
         }
-        self.products(4);
-        let _ = writeln!(self.out, "j+={};}}", if self.float { 16 } else { 4 });
-    }
-
-    /// The last one to three channels of floats.
-    fn rest(&mut self, whole: u32, padded: bool) {
-        let count = self.window.in_c % 4;
-        self.out.push_str("{\n");
-        for p in 0..self.tile.pixels {
-            let load = if self.source.aligned {
-                self.source.quad(self.bindings, &mut self.module.helpers, &format!("(i{p}+{whole})"))
-            } else {
-                let read = |n: u32| self.bindings.read(self.source.buffer, &format!("(i{p}+{})", whole * 4 + n));
-                let elements: Vec<String> = (0..4).map(|n| if n < count { read(n) } else { "0f".to_owned() }).collect();
-                format!("vec4f({})", elements.join(","))
-            };
-            let _ = match padded {
-                true => writeln!(self.out, "let x{p}x=select(vec4f(),{load},k{p});"),
-                false => writeln!(self.out, "let x{p}x={load};"),
-            };
+        for q in 0..quads {
+            let _ = writeln!(self.out, "let g{q}=bitcast<vec4i>({weights}[j+{q}]);");
         }
-        self.products(count);
-        let _ = writeln!(self.out, "j+={};}}", count * 4);
-    }
-
-    /// Products of `count` channels of the pixels `x0x`, `x1x`, ... with the weights at `j`.
-    fn products(&mut self, count: u32) {
-        let weights = self.bindings.name(self.contract.weights);
-        let quads = self.tile.quads;
-        if !self.float {
-            for q in 0..quads {
-                let _ = writeln!(self.out, "let g{q}=bitcast<vec4i>({weights}[j+{q}]);");
-            }
-        }
-        for k in 0..count {
+        for k in 0..4 {
             self.out.push_str("{\n");
             for q in 0..quads {
-                let _ = match (self.float, k) {
-                    (true, _) => writeln!(self.out, "let w{q}={weights}[j+{}];", k * 4 + q),
-                    (false, 3) => writeln!(self.out, "let w{q}=vec4f(g{q}>>vec4u(24));"),
-                    (false, _) => writeln!(self.out, "let w{q}=vec4f((g{q}<<vec4u({}))>>vec4u(24));", 24 - 8 * k),
+                let _ = match k {
+                    3 => writeln!(self.out, "let w{q}=vec4f(g{q}>>vec4u(24));"),
+                    _ => writeln!(self.out, "let w{q}=vec4f((g{q}<<vec4u({}))>>vec4u(24));", 24 - 8 * k),
                 };
             }
             for (p, q) in self.tiles() {
-                let lane = ["x", "y", "z", "w"][k as usize];
-                let _ = writeln!(self.out, "a{p}{q}=fma(vec4f(x{p}x.{lane}),w{q},a{p}{q});");
+                let _ = writeln!(self.out, "a{p}{q}+=x{p}x.{}*w{q};", ["x", "y", "z", "w"][k]);
             }
             self.out.push_str("}\n");
         }
+        self.out.push_str("j+=4;}\n");
     }
 }

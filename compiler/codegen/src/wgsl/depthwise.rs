@@ -3,7 +3,7 @@
 use super::binding::{Bindings, Need};
 use super::epilogue;
 use super::module::{self, Emitted, Module};
-use super::window::{Source, is_padded};
+use super::window::{Source, Unit, is_padded};
 use mlp_bundle::dtype::DType;
 use mlp_bundle::loops::{Depthwise, Window};
 use mlp_bundle::plan::Plan;
@@ -16,20 +16,20 @@ const GROUP: u32 = 64;
 /// Products of one byte each whose sum is below 2^24.
 const EXACT_PRODUCTS: u64 = 512;
 
-/// Pixels of a row that an invocation computes: four to eight, whichever loads least a row.
+/// Pixels of a row that an invocation computes: four or seven, whichever loads less in a row. Few choices, so that layers share modules.
 fn tile(window: &Window) -> u32 {
     let loads = |pixels: u32| {
         let columns = (pixels - 1) * window.stride[1] + (window.kernel[1] - 1) * window.dilation[1] + 1;
         u64::from(window.out_w.div_ceil(pixels)) * u64::from(columns + window.kernel[1])
     };
-    (4..=8).rev().min_by_key(|&pixels| loads(pixels)).unwrap_or(4).min(window.out_w)
+    [7, 4].into_iter().min_by_key(|&pixels| loads(pixels)).unwrap_or(4).min(window.out_w)
 }
 
 /// Emits a depthwise convolution.
 pub(super) fn emit(plan: &Plan, depthwise: &Depthwise) -> Result<Emitted, String> {
     let window = &depthwise.window;
     let mut bindings = Bindings::default();
-    let source = Source::prepare(plan, window, depthwise.arithmetic, depthwise.input, &mut bindings)?;
+    let source = Source::prepare(plan, window, depthwise.arithmetic, depthwise.input, Unit::Quad, &mut bindings)?;
     let float = source.dtype == DType::F32;
     bindings.note(plan, depthwise.weights, Need::Quad, false)?;
     let total = if float { DType::F32 } else { DType::I32 };
@@ -82,18 +82,22 @@ impl Writer<'_> {
             }
         }
         self.rows(carries);
-        for p in 0..self.pixels {
-            let sum = match (float, carries) {
+        let sums: Vec<String> = (0..self.pixels)
+            .map(|p| match (float, carries) {
                 (true, _) => format!("a{p}"),
                 (false, false) => format!("vec4i(a{p})"),
                 (false, true) => format!("s{p}"),
-            };
-            let store = format!("E(y*{}+x+{p},q,{sum});", w.out_w);
-            let _ = match w.out_w % self.pixels {
-                rest if rest != 0 && p >= rest => writeln!(self.out, "if(x+{p}<{}){{{store}}}", w.out_w),
-                _ => writeln!(self.out, "{store}"),
-            };
-        }
+            })
+            .collect();
+        // A loop, so that the epilogue's code is there once. A tile may run over the end of its row.
+        let _ = writeln!(
+            self.out,
+            "var d=array({});\nfor(var i=0;i<min({},{}-x);i++){{E(y*{}+x+i,q,d[i]);}}",
+            sums.join(","),
+            self.pixels,
+            w.out_w,
+            w.out_w
+        );
         self.out.push_str("}\n");
     }
 
@@ -117,7 +121,7 @@ impl Writer<'_> {
         let columns: BTreeSet<u32> =
             (0..self.pixels).flat_map(|p| (0..w.kernel[1]).map(move |v| p * w.stride[1] + v * w.dilation[1])).collect();
         for column in columns {
-            let _ = writeln!(self.out, "let h{column}=x*{}+{};", w.stride[1], i64::from(column) - i64::from(w.pad[1]));
+            let _ = writeln!(self.out, "let h{column}=x*{}+{column}-{};", w.stride[1], w.pad[1]);
             // A tile may run over the end of its row, so columns are clamped in any case.
             let _ = writeln!(self.out, "let i{column}=b+clamp(h{column},0,{})*{pixel};", w.in_w - 1);
             let load = self.source.quad(self.bindings, &mut self.module.helpers, &format!("i{column}"));
@@ -134,7 +138,7 @@ impl Writer<'_> {
             let load = self.bindings.read_quad(&mut self.module.helpers, weights, &format!("j{v}"));
             let _ = writeln!(self.out, "let w{v}=vec4f({load});");
             for p in 0..self.pixels {
-                let _ = writeln!(self.out, "a{p}=fma(x{},w{v},a{p});", p * w.stride[1] + v * w.dilation[1]);
+                let _ = writeln!(self.out, "a{p}+=x{}*w{v};", p * w.stride[1] + v * w.dilation[1]);
             }
         }
         if carries {

@@ -1,9 +1,9 @@
-//! GPU programs from a plan: one WGSL module a kernel (equal ones shared), GPU buffers for the arena, and the dispatch list.
+//! GPU programs from a plan: one WGSL module for all kernels that differ in sizes alone, GPU buffers for the arena, and the dispatch list.
 //!
 //! - [`nest`] emits loop nests, [`contract`] convolutions and matrix products, [`depthwise`] depthwise convolutions; all take their
 //!   expressions from [`expr`], with [`operator`]s, [`literal`]s and [`helpers`] in the subset of WGSL that naga and Tint read alike.
 //! - [`binding`] decides how a buffer is declared and how elements narrower than a word are read and written, [`place`] where accesses lie, [`slots`]
-//!   which buffers share memory.
+//!   which buffers share memory, [`share`] which kernels share a module.
 //!
 //! What WebGPU cannot do is refused with the kernel's name: f64 anywhere, more than eight buffers in a kernel, buffers over 128 MiB.
 //! 64-bit integers are pairs of words, exact in all operators. Integer contractions sum in f32 as long as every partial sum is below 2^24, then in
@@ -21,6 +21,7 @@ mod module;
 mod nest;
 mod operator;
 mod place;
+mod share;
 mod slots;
 mod window;
 
@@ -31,49 +32,49 @@ use mlp_bundle::loops::{Body, BufferId, Kernel};
 use mlp_bundle::plan::{Place, Plan, Port};
 use module::Emitted;
 use slots::Slots;
-use std::collections::HashMap;
 
 /// Storage buffers that every WebGPU device binds at once.
 const MAX_BUFFERS: usize = 8;
 
 /// Makes the GPU program of a plan. Every module is validated here.
 pub fn emit(plan: &Plan) -> Result<GpuProgram, CodegenError> {
-    let mut modules: Vec<ShaderModule> = Vec::new();
-    let mut known: HashMap<String, u32> = HashMap::new();
     let mut emitted = Vec::new();
     for kernel in &plan.kernels {
         let refuse = |what: String| CodegenError::Unsupported { kernel: kernel.name.clone(), origin: kernel.origin.clone(), what };
         let made = emit_kernel(plan, kernel).map_err(refuse)?;
-        if made.groups.contains(&0) {
-            continue;
+        if !made.groups.contains(&0) {
+            emitted.push((kernel, made));
         }
-        let module = match known.get(&made.wgsl) {
-            Some(&module) => module,
-            None => {
-                validate(&made.wgsl).map_err(|error| CodegenError::Internal(format!("kernel `{}`: {error}", kernel.name)))?;
-                modules.push(ShaderModule { label: kernel.name.clone(), wgsl: made.wgsl.clone() });
-                known.insert(made.wgsl.clone(), modules.len() as u32 - 1);
-                modules.len() as u32 - 1
-            }
-        };
-        emitted.push((kernel, module, made));
     }
-    let touched: Vec<Vec<(BufferId, bool)>> = emitted.iter().map(|(_, _, made)| made.buffers.clone()).collect();
+    let touched: Vec<Vec<(BufferId, bool)>> = emitted.iter().map(|(_, made)| made.buffers.clone()).collect();
     let slots =
         Slots::assign(plan, &touched).map_err(|what| CodegenError::Unsupported { kernel: plan.name.clone(), origin: Vec::new(), what })?;
+    let all: Vec<&Emitted> = emitted.iter().map(|(_, made)| made).collect();
+    let mut modules = Vec::new();
+    let mut chosen: Vec<(u32, Vec<i32>)> = vec![(0, Vec::new()); emitted.len()];
+    for shared in share::share(&all, &|wgsl| validate(wgsl).is_ok()) {
+        let label = emitted[shared.kernels[0].0].0.name.clone();
+        validate(&shared.wgsl).map_err(|error| CodegenError::Internal(format!("kernel `{label}`: {error}")))?;
+        for (n, params) in shared.kernels {
+            chosen[n] = (modules.len() as u32, params);
+        }
+        modules.push(ShaderModule { label, wgsl: shared.wgsl });
+    }
     let dispatches = emitted
         .iter()
-        .map(|(kernel, module, made)| Dispatch {
+        .zip(chosen)
+        .map(|((kernel, made), (module, params))| Dispatch {
             kernel: kernel.name.clone(),
-            module: *module,
+            module,
             entry: "m".to_owned(),
-            bindings: bindings(plan, &slots, made),
+            bindings: bindings(plan, &slots, made, !params.is_empty()),
+            params,
             workgroups: made.groups,
         })
         .collect();
     let transfer =
         |port: &Port| Transfer { buffer: port.buffer, slot: slots.of(port.buffer), offset: 0, bytes: plan.buffers[port.buffer].bytes() };
-    let uses_symbols = emitted.iter().any(|(_, _, made)| made.symbols);
+    let uses_symbols = emitted.iter().any(|(_, made)| made.symbols);
     Ok(GpuProgram {
         modules,
         uniforms: if uses_symbols { plan.symbols.keys().collect() } else { Vec::new() },
@@ -99,7 +100,7 @@ fn emit_kernel(plan: &Plan, kernel: &Kernel) -> Result<Emitted, String> {
     Ok(made)
 }
 
-fn bindings(plan: &Plan, slots: &Slots, made: &Emitted) -> Vec<Binding> {
+fn bindings(plan: &Plan, slots: &Slots, made: &Emitted, params: bool) -> Vec<Binding> {
     let bind = |&(buffer, written): &(BufferId, bool)| match plan.buffers[buffer].place {
         Place::Arena { .. } if written => Binding::Write(slots.of(buffer)),
         Place::Arena { .. } => Binding::Read(slots.of(buffer)),
@@ -111,7 +112,7 @@ fn bindings(plan: &Plan, slots: &Slots, made: &Emitted) -> Vec<Binding> {
         }
     };
     let symbols = made.symbols.then_some(Binding::Symbols);
-    made.buffers.iter().map(bind).chain(symbols).collect()
+    made.buffers.iter().map(bind).chain(symbols).chain(params.then_some(Binding::Params)).collect()
 }
 
 /// Parses and validates a module against what every WebGPU device has: nothing optional, but 16-bit floats in packing functions.

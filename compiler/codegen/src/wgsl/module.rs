@@ -16,9 +16,12 @@ pub(super) struct Module {
     pub(super) symbols: bool,
 }
 
-/// A finished module with what its one entry point, `m`, is to be given.
+/// A kernel's code with what its one entry point, `m`, is to be given.
 pub(super) struct Emitted {
-    pub(super) wgsl: String,
+    /// Declarations and helpers.
+    pub(super) head: String,
+    /// The entry point, and functions made for this kernel.
+    pub(super) body: String,
     /// The buffer and whether it is written, by binding number.
     pub(super) buffers: Vec<(BufferId, bool)>,
     /// Whether the symbols are bound after the buffers.
@@ -29,16 +32,15 @@ pub(super) struct Emitted {
 impl Module {
     /// Puts the parts together.
     pub(super) fn finish(self, plan: &Plan, bindings: &Bindings, body: &str, groups: [u32; 3]) -> Emitted {
-        let mut wgsl = bindings.declarations();
+        let mut head = bindings.declarations();
         if self.symbols {
             let number = bindings.all().len();
             let words = plan.symbols.len().div_ceil(4);
-            wgsl.push_str(&format!("@group(0) @binding({number}) var<uniform> sy:array<vec4u,{words}>;\n"));
+            head.push_str(&format!("@group(0) @binding({number}) var<uniform> sy:array<vec4u,{words}>;\n"));
         }
-        wgsl.push_str(&self.helpers.source());
-        wgsl.push_str(body);
+        head.push_str(&self.helpers.source());
         let buffers = bindings.all().iter().map(|bound| (bound.buffer, bound.written)).collect();
-        Emitted { wgsl, buffers, symbols: self.symbols, groups }
+        Emitted { head, body: body.to_owned(), buffers, symbols: self.symbols, groups }
     }
 }
 

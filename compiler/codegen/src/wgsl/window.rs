@@ -6,6 +6,15 @@ use mlp_bundle::dtype::DType;
 use mlp_bundle::loops::{Arithmetic, BufferId, Window};
 use mlp_bundle::plan::Plan;
 
+/// What an input is read by.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unit {
+    /// Four channels, where they are aligned.
+    Quad,
+    /// One channel of floats; bytes by four.
+    Float,
+}
+
 /// The input of a contraction.
 pub(super) struct Source {
     pub(super) buffer: BufferId,
@@ -23,6 +32,7 @@ impl Source {
         window: &Window,
         arithmetic: Arithmetic,
         buffer: BufferId,
+        unit: Unit,
         bindings: &mut Bindings,
     ) -> Result<Source, String> {
         let dtype = plan.buffers[buffer].dtype;
@@ -32,7 +42,8 @@ impl Source {
             _ => return Err(format!("its input is {dtype}; cast it to f32, u8 or i8 first")),
         };
         let shift = super::binding::shift(plan, buffer);
-        let aligned = window.in_pixel.is_multiple_of(4) && (u64::from(window.in_offset) + shift).is_multiple_of(4);
+        let quads = unit == Unit::Quad || dtype != DType::F32;
+        let aligned = quads && window.in_pixel.is_multiple_of(4) && (u64::from(window.in_offset) + shift).is_multiple_of(4);
         bindings.note(plan, buffer, if aligned { Need::Quad } else { Need::Single }, false)?;
         Ok(Source { buffer, dtype, aligned, pad })
     }
