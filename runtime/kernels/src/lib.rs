@@ -9,6 +9,7 @@
 // Tiles index several arrays of registers by one constant range: iterators hide which, and defeat unrolling.
 #![allow(clippy::needless_range_loop)]
 
+mod attention;
 mod contraction;
 mod depthwise;
 mod finish;
@@ -20,6 +21,7 @@ mod tests;
 mod tile;
 mod window;
 
+pub use attention::{Attention, AttentionBuffers, AttentionShape, HeadStrides};
 pub use contraction::{Contraction, ContractionBuffers, MAX_SCRATCH};
 pub use depthwise::{DepthwiseBuffers, DepthwiseConv};
 pub use finish::{FinishF32, FinishI8, Raw, Requantization, ResidualAdd, requantize};

@@ -6,6 +6,7 @@ use crate::simd::{DotFormat, Simd};
 use crate::tile::convert::Pixels;
 use crate::tile::depthwise::RowTile;
 use crate::tile::matrix::{FinishInt, Tile};
+use crate::tile::softmax::ScoreRow;
 use crate::tile::stencil::STENCIL_PIXELS;
 
 pub(crate) type TileF32 = unsafe fn(&Tile, &FinishF32);
@@ -47,6 +48,8 @@ pub struct Kernels {
     pub(crate) stencils_i8: [[RowI8; STENCIL_PIXELS]; 4],
     /// Converts pixels to [`Kernels::dot`].
     pub(crate) convert: unsafe fn(&Pixels),
+    /// Turns a row of attention's scores into weights.
+    pub(crate) softmax: unsafe fn(&ScoreRow) -> bool,
 }
 
 macro_rules! tiles {
@@ -110,6 +113,11 @@ macro_rules! tier {
                 unsafe { crate::tile::convert::convert(<$simd as Simd>::DOT, p) }
             }
             $(#[$features])?
+            unsafe fn softmax(row: &ScoreRow) -> bool {
+                // SAFETY: as above.
+                unsafe { crate::tile::softmax::softmax(row) }
+            }
+            $(#[$features])?
             unsafe fn row_i8<const P: usize>(t: &RowTile, f: &FinishInt<'_>) {
                 // SAFETY: as above.
                 unsafe { $row_i8(t, f) }
@@ -126,6 +134,7 @@ macro_rules! tier {
                 stencils_f32: stencils!(stencil_f32),
                 stencils_i8: stencils!(stencil_i8),
                 convert,
+                softmax,
             };
         }
     };

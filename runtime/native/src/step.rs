@@ -6,11 +6,11 @@ use crate::memory::Memory;
 use crate::pool::Pool;
 use crate::{CompileError, offset};
 use mlp_bundle::DType;
-use mlp_bundle::loops::{Arithmetic, Body, BufferId, Contract, Depthwise, Epilogue, Expr, Kernel, Nest};
+use mlp_bundle::loops::{self, Arithmetic, Body, BufferId, Contract, Depthwise, Epilogue, Expr, Kernel, Nest, Rows, Strided};
 use mlp_bundle::plan::{Place, Plan};
 use mlp_kernels::{
-    Contraction, ContractionBuffers, DepthwiseBuffers, DepthwiseConv, FinishF32, FinishI8, Kernels, Raw, Requantization, ResidualAdd,
-    Window,
+    Attention, AttentionBuffers, AttentionShape, Contraction, ContractionBuffers, DepthwiseBuffers, DepthwiseConv, FinishF32, FinishI8,
+    HeadStrides, Kernels, Raw, Requantization, ResidualAdd, Window,
 };
 use std::ops::Range;
 
@@ -39,6 +39,7 @@ pub(crate) struct Linked {
 
 enum Work<C> {
     Nest { code: C, bases: Vec<*mut u8> },
+    Attention { attention: Attention, buffers: AttentionBuffers },
     Contract { conv: Contraction, input: *const u8, weights: *const u8, finish: Finish<C> },
     Depthwise { conv: DepthwiseConv, input: *const u8, weights: *const u8, finish: Finish<C> },
 }
@@ -73,9 +74,11 @@ impl Builder<'_> {
             }
             Body::Contract(contract) => self.contract(contract, &kernel.name),
             Body::Depthwise(depthwise) => self.depthwise(depthwise, &kernel.name),
-            Body::Attention(_) | Body::Rows(_) => {
-                let what = "attention and kernels over rows are not supported here yet: plan without them";
-                Err(CompileError::Codegen(format!("kernel `{}`: {what}", kernel.name)))
+            Body::Attention(attention) => self.attention(attention, &kernel.name),
+            Body::Rows(rows) => {
+                let code = self.jit.rows(self.plan, rows)?;
+                let bases = self.bases(&code);
+                Ok(Pending { work: Work::Nest { code, bases }, cost: rows_cost(rows) })
             }
         }
     }
@@ -162,6 +165,43 @@ impl Builder<'_> {
         let cost = conv.macs() / 15;
         Ok(Pending { work: Work::Depthwise { conv, input, weights, finish }, cost })
     }
+
+    fn attention(&mut self, a: &loops::Attention, name: &str) -> Result<Pending, CompileError> {
+        let shape = AttentionShape {
+            batch: a.batch as usize,
+            heads: a.heads as usize,
+            rows: a.rows as usize,
+            keys: a.keys as usize,
+            depth: a.depth as usize,
+            width: a.width as usize,
+            scale: a.factor(),
+            guarded: a.guarded,
+            query: head_strides(&a.query),
+            key: head_strides(&a.key),
+            value: head_strides(&a.value),
+            out: head_strides(&a.out),
+            mask: a.mask.map(|mask| {
+                let strides = HeadStrides { batch: mask.batch as usize, head: mask.head as usize, row: mask.row as usize };
+                (strides, mask.key as usize)
+            }),
+        };
+        let attention = Attention::new(self.kernels, shape, self.threads).ok_or_else(|| CompileError::Window { kernel: name.into() })?;
+        let start = |buffer: BufferId, offset: u64| self.address(buffer).cast::<f32>().wrapping_add(offset as usize);
+        let buffers = AttentionBuffers {
+            query: start(a.query.buffer, a.query.offset),
+            key: start(a.key.buffer, a.key.offset),
+            value: start(a.value.buffer, a.value.offset),
+            mask: a.mask.map_or(std::ptr::null(), |mask| start(mask.buffer, mask.offset)),
+            out: start(a.out.buffer, a.out.offset),
+            scratch: std::ptr::null_mut(),
+        };
+        let cost = attention.macs() / 25;
+        Ok(Pending { work: Work::Attention { attention, buffers }, cost })
+    }
+}
+
+fn head_strides(view: &Strided) -> HeadStrides {
+    HeadStrides { batch: view.batch as usize, head: view.head as usize, row: view.row as usize }
 }
 
 fn window(w: &mlp_bundle::loops::Window) -> Window {
@@ -191,6 +231,12 @@ fn nest_cost(nest: &Nest) -> u64 {
     points.saturating_mul(inside).saturating_mul(exprs) / 2
 }
 
+/// A guess at the nanoseconds of a kernel over rows, as [`nest_cost`] guesses.
+fn rows_cost(rows: &Rows) -> u64 {
+    let exprs = rows.exprs.values().filter(|expr| !matches!(expr, Expr::Const(_) | Expr::Axis(_))).count() as u64;
+    rows.rows().saturating_mul(u64::from(rows.length)).saturating_mul(exprs) / 4
+}
+
 impl Pending {
     /// Takes the code's final address.
     pub(crate) fn link(self, jit: &mut Jit) -> Step {
@@ -207,6 +253,7 @@ impl Pending {
             Work::Nest { code, bases } => {
                 Work::Nest { code: Linked { nest: Some(jit.nest_fn(&code)), epilogue: None, outer: code.outer }, bases }
             }
+            Work::Attention { attention, buffers } => Work::Attention { attention, buffers },
             Work::Contract { conv, input, weights, finish: f } => Work::Contract { conv, input, weights, finish: finish(f, jit) },
             Work::Depthwise { conv, input, weights, finish: f } => Work::Depthwise { conv, input, weights, finish: finish(f, jit) },
         };
@@ -219,6 +266,7 @@ impl Step {
     pub(crate) fn scratch_bytes(&self) -> usize {
         match &self.work {
             Work::Nest { .. } => 0,
+            Work::Attention { attention, .. } => attention.scratch_bytes(),
             Work::Contract { conv, .. } => conv.scratch_bytes(),
             Work::Depthwise { conv, .. } => conv.scratch_bytes(),
         }
@@ -228,13 +276,14 @@ impl Step {
         match &self.work {
             Work::Nest { .. } => "nest",
             Work::Contract { finish: Finish::Code { .. }, .. } | Work::Depthwise { finish: Finish::Code { .. }, .. } => "tiles+code",
-            Work::Contract { .. } | Work::Depthwise { .. } => "tiles",
+            Work::Contract { .. } | Work::Depthwise { .. } | Work::Attention { .. } => "tiles",
         }
     }
 
     fn items(&self) -> usize {
         match &self.work {
             Work::Nest { code, .. } => code.outer as usize,
+            Work::Attention { attention, .. } => attention.items(),
             Work::Contract { conv, .. } => conv.items(),
             Work::Depthwise { conv, .. } => conv.items(),
         }
@@ -270,6 +319,7 @@ impl Step {
                         f(bases.as_ptr(), symbols.as_ptr(), items.start as u64, items.end as u64);
                     }
                 }
+                Work::Attention { attention, buffers } => attention.run(items, &AttentionBuffers { scratch, ..*buffers }),
                 Work::Contract { conv, input, weights, finish } => {
                     let buffers = ContractionBuffers { input: *input, weights: *weights, scratch };
                     match finish {

@@ -7,6 +7,7 @@ mod epilogue;
 mod math;
 mod nest;
 mod packed;
+mod rows;
 
 use crate::CompileError;
 use cranelift_codegen::Context;
@@ -15,7 +16,7 @@ use cranelift_codegen::settings::{self, Configurable};
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
 use cranelift_jit::{JITBuilder, JITModule};
 use cranelift_module::{FuncId, Linkage, Module, default_libcall_names};
-use mlp_bundle::loops::{Access, BufferId, Epilogue, Expr, Exprs, Nest, Store};
+use mlp_bundle::loops::{Access, BufferId, Epilogue, Expr, Exprs, Nest, Rows, Store};
 use mlp_bundle::plan::Plan;
 use mlp_bundle::{DType, Scalar};
 use std::collections::HashMap;
@@ -104,6 +105,22 @@ impl Jit {
         let mut outer = 0;
         let symbols = self.symbols;
         let id = self.define(&[types::I64; 4], |builder, calls| outer = nest::emit(builder, calls, &nest, &kinds, symbols))?;
+        self.known.insert(key, (id, outer));
+        Ok(Code { id, buffers, outer })
+    }
+
+    /// Compiles a kernel over rows of a verified plan: code like that of a nest, whose outermost loop is over the rows.
+    pub(crate) fn rows(&mut self, plan: &Plan, rows: &Rows) -> Result<Code, CompileError> {
+        let mut rows = rows.clone();
+        let buffers = relabel(&mut rows.exprs, &mut rows.stores);
+        let kinds: Vec<DType> = buffers.iter().map(|&b| plan.buffers[b].dtype).collect();
+        let outer = rows.rows();
+        let key = format!("{kinds:?}{rows:?}");
+        if let Some(&(id, outer)) = self.known.get(&key) {
+            return Ok(Code { id, buffers, outer });
+        }
+        let symbols = self.symbols;
+        let id = self.define(&[types::I64; 4], |builder, calls| rows::emit(builder, calls, &rows, &kinds, symbols))?;
         self.known.insert(key, (id, outer));
         Ok(Code { id, buffers, outer })
     }
