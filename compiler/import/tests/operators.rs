@@ -209,3 +209,73 @@ fn quantized_convolution_is_exact() {
     }
     assert!(y.iter().any(|&value| value > 0 && value < 255), "not all results are at a bound");
 }
+
+#[test]
+fn tuples_of_indices_pick_parts() {
+    let pick = |op: &str, shape: &[i64], indices: &[i64], attributes: Vec<AttributeProto>| {
+        let stored = vec![longs_tensor("flat", indices), longs_tensor("shape", shape)];
+        let nodes = vec![node("Reshape", &["flat", "shape"], &["i"], vec![]), node(op, &["x", "i"], &["y"], attributes)];
+        let model = model(13, vec![port("x", FLOAT, &[2, 2, 3])], stored, nodes, &["y"]);
+        run(&model, &[Tensor::from_f32(&[2, 2, 3], &counted(12)).unwrap()]).remove(0)
+    };
+    // Elements, rows, and a row of each image.
+    assert_eq!(pick("GatherND", &[2, 3], &[0, 1, 2, -1, 0, -3], vec![]).to_f64(), [6.0, 7.0]);
+    let rows = pick("GatherND", &[1, 2, 2], &[1, 1, 0, 0], vec![]);
+    assert_eq!((rows.shape(), rows.to_f64()), ([1, 2, 3].as_slice(), vec![10.0, 11.0, 12.0, 1.0, 2.0, 3.0]));
+    assert_eq!(pick("GatherND", &[2, 1], &[1, 0], vec![int("batch_dims", 1)]).to_f64(), [4.0, 5.0, 6.0, 7.0, 8.0, 9.0]);
+    assert_eq!(pick("GatherElements", &[1, 2, 2], &[0, 2, -1, 1], vec![int("axis", 2)]).to_f64(), [1.0, 3.0, 6.0, 5.0]);
+}
+
+#[test]
+fn resizing_repeats_weighs_and_rounds() {
+    let resize = |size: i64, attributes: Vec<AttributeProto>| {
+        let nodes = vec![node("Resize", &["x", "", "", "sizes"], &["y"], attributes)];
+        let model = model(19, vec![port("x", FLOAT, &[1, 4])], vec![longs_tensor("sizes", &[1, size])], nodes, &["y"]);
+        run(&model, &[Tensor::from_f32(&[1, 4], &counted(4)).unwrap()])[0].to_f64()
+    };
+    let mode = |mode: &str, coordinates: &str| vec![string("mode", mode), string("coordinate_transformation_mode", coordinates)];
+    assert_eq!(resize(8, mode("nearest", "half_pixel")), [1.0, 1.0, 2.0, 2.0, 3.0, 3.0, 4.0, 4.0]);
+    assert_eq!(resize(3, mode("nearest", "asymmetric")), [1.0, 2.0, 4.0], "4/3 and 8/3 to the nearest");
+    assert_eq!(resize(7, mode("linear", "align_corners")), [1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0]);
+    assert_eq!(resize(8, mode("linear", "half_pixel")), [1.0, 1.25, 1.75, 2.25, 2.75, 3.25, 3.75, 4.0]);
+    assert_eq!(resize(2, mode("cubic", "half_pixel")), [1.40625, 3.59375], "weights -3/32, 19/32, 19/32, -3/32 with edges repeated");
+    let narrow = resize(1, [mode("linear", "half_pixel"), vec![int("antialias", 1)]].concat());
+    assert!((narrow[0] - 2.5).abs() < 1e-6, "the mean, by symmetry");
+}
+
+/// Transposed convolution of one axis against its definition, with every attribute in play.
+#[test]
+fn transposed_convolution_spreads_every_element() {
+    for (groups, taps, stride, dilation, pads, extra) in
+        [(1, 2, 2, 1, [0, 0], 0), (1, 3, 2, 1, [1, 0], 1), (2, 3, 1, 2, [0, 2], 0), (2, 2, 3, 1, [0, 0], 2), (1, 1, 1, 1, [0, 0], 0)]
+    {
+        let (channels, outputs, size) = (4usize, 6 / groups, 5usize);
+        let x: Vec<f32> = (0..channels * size).map(|i| ((i * 7) % 11) as f32 - 5.0).collect();
+        let w: Vec<f32> = (0..channels * outputs * taps).map(|i| ((i * 5) % 13) as f32 - 6.0).collect();
+        let bias: Vec<f32> = (0..6).map(|i| i as f32).collect();
+        let length = stride * (size - 1) + extra + (taps - 1) * dilation + 1 - pads[0] - pads[1];
+        let mut expected: Vec<f64> = (0..6 * length).map(|at| (at / length) as f64).collect();
+        for (c, i, o, k) in (0..channels * size * outputs * taps)
+            .map(|flat| (flat / (size * outputs * taps), flat / (outputs * taps) % size, flat / taps % outputs, flat % taps))
+        {
+            let at = (i * stride + k * dilation).wrapping_sub(pads[0]);
+            if at < length {
+                let output = c / (channels / groups) * outputs + o;
+                expected[output * length + at] += f64::from(x[c * size + i] * w[(c * outputs + o) * taps + k]);
+            }
+        }
+        let attributes = vec![
+            int("group", groups as i64),
+            ints("strides", &[stride as i64]),
+            ints("dilations", &[dilation as i64]),
+            ints("pads", &pads.map(|pad| pad as i64)),
+            ints("output_padding", &[extra as i64]),
+        ];
+        let weights = floats_tensor("w", &[channels as i64, outputs as i64, taps as i64], &w);
+        let nodes = vec![node("ConvTranspose", &["x", "w", "b"], &["y"], attributes)];
+        let stored = vec![weights, floats_tensor("b", &[6], &bias)];
+        let model = model(11, vec![port("x", FLOAT, &[1, channels as i64, size as i64])], stored, nodes, &["y"]);
+        let y = run(&model, &[Tensor::from_f32(&[1, channels as u64, size as u64], &x).unwrap()]).remove(0);
+        assert_eq!((y.shape(), y.to_f64()), ([1, 6, length as u64].as_slice(), expected), "{groups} {taps} {stride} {dilation}");
+    }
+}

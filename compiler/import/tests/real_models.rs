@@ -88,6 +88,18 @@ fn squeezenet_and_shufflenet_compute_the_recorded_probabilities() {
 }
 
 #[test]
+fn a_sentence_encoder_computes_the_recorded_states() {
+    // All turns of attention are views.
+    check("minilm_l6_int8w", 0);
+}
+
+#[test]
+fn a_text_detector_computes_the_recorded_map() {
+    // The input has its channels first; two transposed convolutions lay their phases side by side.
+    check("ppocrv4_det", 3);
+}
+
+#[test]
 fn digits_mlp_computes_the_recorded_labels_and_probabilities() {
     check("sk_digits_mlp", 0);
 }

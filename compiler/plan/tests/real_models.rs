@@ -6,10 +6,10 @@
 mod support;
 
 use mlp_bundle::loops::eval;
-use mlp_graph::{Graph, Tensor};
+use mlp_graph::{DType, Graph, Tensor};
 use mlp_import::onnx::{DimSignature, ImportOptions, import, signature};
 use mlp_import::testdata::read_npz;
-use mlp_plan::Planned;
+use mlp_plan::{PlanOptions, Planned};
 use std::collections::HashMap;
 use std::path::PathBuf;
 
@@ -102,6 +102,19 @@ fn quantized_efficientnets_are_one_integer_kernel_a_convolution() {
             assert_eq!(planned.report.macs / 1_000_000, 385);
         }
     }
+}
+
+#[test]
+fn a_sentence_encoder_is_seven_kernels_a_layer() {
+    let Some(Recorded { graph, inputs, arrays }) = load("minilm_l6_int8w") else { return };
+    let planned = support::planned_with(&graph, &PlanOptions::all());
+    // Query, key and value; attention; projection and residual; norm; two of the feed-forward part; norm. Before them embeddings, their norm, and the mask.
+    assert_eq!(planned.plan.kernels.len(), 46, "{}", planned.report);
+    let bytes: Vec<&[u8]> = inputs.iter().map(|input| input.bytes()).collect();
+    let outputs = eval::run(&planned.plan, &planned.weights, &bytes, &[]).unwrap();
+    let expected = arrays["out:last_hidden_state"].to_f64();
+    let actual = Tensor::new(DType::F32, arrays["out:last_hidden_state"].shape().to_vec(), outputs[0].clone()).unwrap().to_f64();
+    assert!(actual.iter().zip(&expected).all(|(a, b)| (a - b).abs() <= 1e-4 + 1e-3 * b.abs()));
 }
 
 #[test]

@@ -5,6 +5,7 @@
 //! - `x + 0`, `x - 0`, `x * 1`, `x / 1` are `x` where that has the result's shape. (`-0 + 0` is `0`, and becomes `-0`.)
 //! - A map does its own broadcasting: an operand that is a broadcast is replaced by what it stretches.
 //! - An operand of a map that is a constant with one value everywhere becomes a scalar.
+//! - A gather at constant positions one step apart is a slice.
 //! - Uniform constants at an end of a concatenation are padding.
 //! - Padding with what a convolution or maximum pool pads with anyway becomes its padding.
 
@@ -28,6 +29,7 @@ pub(super) fn run(graph: &mut Graph) -> Result<(), InferError> {
                 movement(graph, id, &node)?
             }
             Op::Binary(op) => identity(graph, op, &node),
+            Op::Gather { axis } => range(graph, id, &node, axis as usize)?,
             Op::Concat { axis } => concat(graph, id, &node, axis as usize)?,
             Op::Pad { ref before, ref after } => before.iter().chain(after).all(|&count| count == 0).then(|| node.operands[0]),
             Op::Conv { .. } | Op::QuantizedConv { .. } | Op::Pool { kind: PoolKind::Max, .. } => {
@@ -77,6 +79,27 @@ fn movement(graph: &mut Graph, id: OpId, node: &Node) -> Replacement {
 pub(super) fn moves_unit_axes(x: &Type, perm: &[u32]) -> bool {
     let long: Vec<u32> = perm.iter().copied().filter(|&axis| x.shape.0[axis as usize] != Dim::Const(1)).collect();
     long.is_sorted()
+}
+
+/// A gather whose positions are constant and as far apart as each other, as a slice under the gather's shape.
+fn range(graph: &mut Graph, id: OpId, node: &Node, axis: usize) -> Replacement {
+    let x = node.operands[0];
+    let (from, to) = (graph.ty(x).shape.clone(), graph.ty(node.results[0]).shape.clone());
+    let indices = graph.constant_of(node.operands[1]).and_then(Tensor::to_i64);
+    let (Some(indices), Some(size)) = (indices, from.0[axis].constant().filter(|&size| size > 0)) else { return Ok(None) };
+    let size = size as i64;
+    let places: Vec<i64> =
+        indices.iter().map(|&index| if index < 0 { index.saturating_add(size) } else { index }.clamp(0, size - 1)).collect();
+    let (Some(&first), step) = (places.first(), places.get(1).map_or(1, |second| second - places[0])) else { return Ok(None) };
+    if step == 0 || places.iter().zip(0..).any(|(&place, index)| place != first + index * step) {
+        return Ok(None);
+    }
+    let origin = graph.origins[id].clone();
+    let (mut starts, mut steps, mut counts) = (vec![0; from.rank()], vec![1; from.rank()], from.clone());
+    (starts[axis], steps[axis], counts.0[axis]) = (first, step, Dim::Const(places.len() as u64));
+    let whole = counts == from && step == 1;
+    let part = if whole { x } else { graph.slice(x, starts, steps, counts, origin.clone())? };
+    graph.reshape(part, to, origin).map(Some)
 }
 
 /// `x + 0` and the like.

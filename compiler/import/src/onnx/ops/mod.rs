@@ -5,6 +5,7 @@ mod classic;
 mod compare;
 mod constant;
 mod conv;
+mod conv_transpose;
 mod elementwise;
 mod gather;
 mod matmul;
@@ -15,6 +16,7 @@ mod quantization;
 mod quantized_microsoft;
 mod reduce;
 mod reshape;
+mod resize;
 mod select;
 mod softmax;
 
@@ -26,12 +28,13 @@ pub(crate) type Importer = fn(&mut NodeImport<'_>) -> Imported;
 /// One row of the table: domain, operator, importer.
 type Row = (&'static str, &'static str, Importer);
 
-const TABLES: [&[Row]; 17] = [
+const TABLES: [&[Row]; 19] = [
     activation::TABLE,
     classic::TABLE,
     compare::TABLE,
     constant::TABLE,
     conv::TABLE,
+    conv_transpose::TABLE,
     elementwise::TABLE,
     gather::TABLE,
     matmul::TABLE,
@@ -42,6 +45,7 @@ const TABLES: [&[Row]; 17] = [
     quantized_microsoft::TABLE,
     reduce::TABLE,
     reshape::TABLE,
+    resize::TABLE,
     select::TABLE,
     softmax::TABLE,
 ];
