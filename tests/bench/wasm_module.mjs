@@ -10,7 +10,7 @@ const lines = readFileSync(join(folder, 'description'), 'utf8').trim().split('\n
 const weights = readFileSync(join(folder, 'weights'));
 const inputs = readFileSync(join(folder, 'inputs'));
 
-for (const [name, weightsOffset, arenaOffset] of lines.filter(([kind]) => kind !== 'input')) {
+for (const [name, weightsOffset, arenaOffset] of lines.filter(([kind]) => kind !== 'input' && kind !== 'step')) {
   const bytes = readFileSync(join(folder, `${name}.wasm`));
   const started = performance.now();
   let instance;

@@ -66,4 +66,11 @@ impl Address {
     pub(crate) fn checks_axis(&self, axis: u8) -> bool {
         self.checks.iter().any(|check| check.index.coefficient(axis) != 0)
     }
+
+    /// The only checked index, where it goes along the axis one element a step and what is outside has a value of its own.
+    pub(crate) fn lane_check(&self, axis: u8) -> Option<&Check> {
+        let [check] = &self.checks[..] else { return None };
+        let along = check.index.terms[..] == [(axis, 1)] && check.index.dynamic.is_none() && check.stride == 1;
+        (along && self.otherwise.is_some() && self.distance(axis) == 0).then_some(check)
+    }
 }

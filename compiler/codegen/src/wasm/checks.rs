@@ -44,6 +44,25 @@ impl Eval<'_> {
         (code.take(ValType::I32), inside)
     }
 
+    /// The bytes that a checked index adds at the first of four lanes that go along it, whether some lane is inside, and which are. The axis' variable has
+    /// the first lane's position.
+    pub(crate) fn check_lanes(&mut self, check: &Check, size: usize) -> (Local, (Local, Local)) {
+        self.push_index(check, false);
+        let index = self.code.take(ValType::I32);
+        let code = &mut self.code;
+        code.get(index);
+        code.ops([I::I32Const(3), I::I32Add, I::I32Const((check.extent + 3) as i32), I::I32LtU]);
+        let any = code.take(ValType::I32);
+        code.get(index);
+        code.ops([I::I32x4Splat, I::V128Const((1 << 32) | 2 << 64 | 3 << 96), I::I32x4Add]);
+        code.splat_bits(check.extent);
+        code.op(I::I32x4LtU);
+        let inside = code.take(ValType::V128);
+        code.get(index);
+        code.ops([I::I32Const(size as i32), I::I32Mul]);
+        (code.take(ValType::I32), (any, inside))
+    }
+
     /// Pushes an index; 64 bits wide where a dynamic part is added to, so that it cannot wrap.
     fn push_index(&mut self, check: &Check, wide: bool) {
         let mut pushed = false;

@@ -24,6 +24,8 @@ pub(crate) struct Place {
     pub(crate) offset: u64,
     /// Variables with the bytes that checked indices add, and with whether they are inside where that matters.
     pub(crate) checked: Vec<(Local, Option<Local>)>,
+    /// Where lanes go along a checked index: whether some lane is inside, and which are.
+    pub(crate) lanes_inside: Option<(Local, Local)>,
 }
 
 /// Emits the expressions of one kernel.
@@ -292,7 +294,18 @@ impl<'a> Eval<'a> {
             self.code.op(I::If(BlockType::Result(self.held(id))));
         }
         self.push_address(&place);
-        if wide {
+        if let Some((any, inside)) = place.lanes_inside {
+            // The reserved bytes at the start are read where no lane counts.
+            self.code.ops([I::I32Const(0)]);
+            self.code.get(any);
+            self.code.op(I::Select);
+            memory::load_lanes(&mut self.code, dtype, place.offset);
+            let value = otherwise.unwrap_or(Scalar::I32(0));
+            scalar::constant(&mut self.code, value);
+            vector::splat(&mut self.code, value.dtype());
+            self.code.get(inside);
+            self.code.op(I::V128Bitselect);
+        } else if wide {
             memory::load_lanes(&mut self.code, dtype, place.offset)
         } else {
             memory::load(&mut self.code, dtype, place.offset)
@@ -308,15 +321,16 @@ impl<'a> Eval<'a> {
     }
 
     /// Whether a varying expression has vector code.
-    pub(crate) fn fits_lanes(&self, id: ExprId, axis: u8) -> bool {
+    /// Where `masked`, a load may also have a checked index that goes along the lanes ([`Address::lane_check`]).
+    pub(crate) fn fits_lanes(&self, id: ExprId, axis: u8, masked: bool) -> bool {
         let ty = self.types[id.index()];
         let kind = |operand: &ExprId| self.types[operand.index()];
         let shape = match &self.exprs[id] {
             Expr::Load(access) => {
                 let address = self.addresses[id.index()].as_ref().expect("every load has an address");
                 let steady = |dynamic: Option<ExprId>| dynamic.is_none_or(|dynamic| !self.varies[dynamic.index()]);
-                address.distance(axis) == 1
-                    && !address.checks_axis(axis)
+                let along = address.distance(axis) == 1 && !address.checks_axis(axis);
+                (along || (masked && address.lane_check(axis).is_some()))
                     && memory::has_lanes(self.dtype(address.buffer))
                     && access.dims.iter().all(|dim| steady(dim.index.dynamic))
             }

@@ -20,19 +20,22 @@ pub(crate) struct Layout {
     pub(crate) zeros: u64,
     /// First byte of the row of zero points that stands for padding of integer inputs.
     pub(crate) filled: u64,
+    /// First byte of where kernels keep what they use again and again.
+    pub(crate) scratch: u64,
     /// Pages of memory.
     pub(crate) pages: u64,
 }
 
 impl Layout {
-    /// Lays a plan out, with so many bytes for each kind of padding; an error where 32 bits do not suffice.
-    pub(crate) fn of(plan: &Plan, padding: u64) -> Result<Layout, String> {
+    /// Lays a plan out, with so many bytes for each kind of padding and so many of scratch; an error where 32 bits do not suffice.
+    pub(crate) fn of(plan: &Plan, padding: u64, scratch: u64) -> Result<Layout, String> {
         let weights = RESERVED;
         let arena = (weights + plan.weights_bytes).next_multiple_of(ALIGN);
         let zeros = (arena + plan.arena_bytes).next_multiple_of(ALIGN);
         let row = if padding == 0 { 0 } else { (padding + SLACK).next_multiple_of(ALIGN) };
         let filled = zeros + row;
-        let pages = (filled + row).div_ceil(PAGE);
+        let kept = filled + row;
+        let pages = (kept + scratch).div_ceil(PAGE);
         if pages > PAGE {
             return Err(format!(
                 "weights of {} bytes and an arena of {} do not fit in the 4 GiB of a WebAssembly memory; use smaller inputs or a smaller model",
@@ -43,7 +46,8 @@ impl Layout {
             Place::Arena { offset } => arena + offset,
             Place::Weights { offset } => weights + offset,
         };
-        Ok(Layout { places: plan.buffers.values().map(|buffer| place(buffer.place)).collect(), weights, arena, zeros, filled, pages })
+        let places = plan.buffers.values().map(|buffer| place(buffer.place)).collect();
+        Ok(Layout { places, weights, arena, zeros, filled, scratch: kept, pages })
     }
 
     /// The address of a buffer.

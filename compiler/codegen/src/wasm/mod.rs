@@ -20,7 +20,7 @@ mod vector;
 use crate::CodegenError;
 use layout::Layout;
 use math::Library;
-use mlp_bundle::loops::{Body, Kernel, Window};
+use mlp_bundle::loops::{Arithmetic, Body, Kernel, Window};
 use mlp_bundle::plan::Plan;
 use module::Call;
 
@@ -48,20 +48,32 @@ pub struct WasmModule {
 
 /// Emits the module of a plan for a target.
 pub fn emit(plan: &Plan, target: Target) -> Result<WasmModule, CodegenError> {
+    emit_with(plan, target, false)
+}
+
+/// Emits the same code with more exports, for a profiler: `step0` is the plan's first kernel, and so on. Each takes the symbols, and all of them in order do
+/// what `run` does.
+pub fn emit_steps(plan: &Plan, target: Target) -> Result<WasmModule, CodegenError> {
+    emit_with(plan, target, true)
+}
+
+fn emit_with(plan: &Plan, target: Target, steps: bool) -> Result<WasmModule, CodegenError> {
     mlp_bundle::plan::verify::verify(plan).map_err(|error| CodegenError::Internal(error.to_string()))?;
     let unsupported =
         |kernel: &Kernel, what: String| CodegenError::Unsupported { kernel: kernel.name.clone(), origin: kernel.origin.clone(), what };
-    let layout = Layout::of(plan, padding(plan)).map_err(|what| CodegenError::Unsupported {
+    let layout = Layout::of(plan, padding(plan), scratch(plan)).map_err(|what| CodegenError::Unsupported {
         kernel: plan.name.clone(),
         origin: Vec::new(),
         what,
     })?;
     let mut library = Library { relaxed: target == Target::Relaxed, ..Library::default() };
-    let mut calls = Vec::new();
+    let mut kernels = Vec::new();
     for kernel in &plan.kernels {
+        let mut calls = Vec::new();
         emit_kernel(plan, &layout, &mut library, kernel, &mut calls).map_err(|what| unsupported(kernel, what))?;
+        kernels.push(calls);
     }
-    let bytes = module::assemble(&library.functions, &calls, plan.symbols.len() as u32, layout.pages);
+    let bytes = module::assemble(&library.functions, &kernels, plan.symbols.len() as u32, layout.pages, steps);
     module::validate(&bytes, target).map_err(CodegenError::Internal)?;
     Ok(WasmModule { bytes, memory_pages: layout.pages as u32, weights_offset: layout.weights, arena_offset: layout.arena })
 }
@@ -94,8 +106,16 @@ fn padding(plan: &Plan) -> u64 {
     };
     let of = |kernel: &Kernel| match &kernel.body {
         Body::Nest(_) | Body::Attention(_) | Body::Rows(_) => 0,
+        // Bytes are widened first, and their padding with them.
+        Body::Contract(contract) if contract.arithmetic != Arithmetic::F32 => 0,
         Body::Contract(contract) => bytes(&contract.window, contract.input),
         Body::Depthwise(depthwise) => bytes(&depthwise.window, depthwise.input),
     };
+    plan.kernels.iter().map(of).max().unwrap_or(0)
+}
+
+/// The most bytes of scratch that some kernel uses.
+fn scratch(plan: &Plan) -> u64 {
+    let of = |kernel: &Kernel| if let Body::Contract(contract) = &kernel.body { contract::scratch(contract) } else { 0 };
     plan.kernels.iter().map(of).max().unwrap_or(0)
 }

@@ -18,8 +18,9 @@ pub(crate) struct Call {
 
 type Signature = (Vec<ValType>, Vec<ValType>);
 
-/// The module with these functions, whose `run` takes the symbols and makes the calls.
-pub(crate) fn assemble(functions: &Functions, calls: &[Call], symbols: u32, pages: u64) -> Vec<u8> {
+/// The module with these functions, whose `run` takes the symbols and makes the calls of all kernels; with a function of its own for each kernel
+/// where `steps` asks for them.
+pub(crate) fn assemble(functions: &Functions, kernels: &[Vec<Call>], symbols: u32, pages: u64, steps: bool) -> Vec<u8> {
     debug_assert!(pages <= PAGE);
     let (mut types, mut declared, mut bodies) = (TypeSection::new(), FunctionSection::new(), CodeSection::new());
     let mut signatures: Vec<Signature> = Vec::new();
@@ -35,19 +36,26 @@ pub(crate) fn assemble(functions: &Functions, calls: &[Call], symbols: u32, page
         declared.function(type_of((function.params.clone(), function.results.clone())));
         bodies.raw(&function.body);
     }
-    declared.function(type_of((vec![ValType::I32; symbols as usize], Vec::new())));
-    bodies.function(&run(calls));
+    let entry = type_of((vec![ValType::I32; symbols as usize], Vec::new()));
+    let first = functions.list().len() as u32;
+    declared.function(entry);
+    bodies.function(&run(kernels.iter().flatten()));
     let mut memories = MemorySection::new();
     memories.memory(MemoryType { minimum: pages, maximum: Some(pages), memory64: false, shared: false, page_size_log2: None });
     let mut exports = ExportSection::new();
     exports.export("memory", ExportKind::Memory, 0);
-    exports.export("run", ExportKind::Func, functions.list().len() as u32);
+    exports.export("run", ExportKind::Func, first);
+    for (calls, n) in kernels.iter().zip(0u32..).filter(|_| steps) {
+        declared.function(entry);
+        bodies.function(&run(calls));
+        exports.export(&format!("step{n}"), ExportKind::Func, first + 1 + n);
+    }
     let mut module = Module::new();
     module.section(&types).section(&declared).section(&memories).section(&exports).section(&bodies);
     module.finish()
 }
 
-fn run(calls: &[Call]) -> Function {
+fn run<'c>(calls: impl IntoIterator<Item = &'c Call>) -> Function {
     let mut function = Function::new([]);
     for call in calls {
         for arg in &call.args {

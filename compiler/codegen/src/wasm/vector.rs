@@ -212,15 +212,7 @@ fn full_words(code: &mut Code, products: [Local; 2], shift: u8) {
         code.ops([I::I32Const(count), I::I64x2ShrS]);
         splat_i64(code, 1);
         code.ops([I::V128And, I::I64x2Add, I::I32Const(count), I::I64x2ShrS]);
-        for (limit, over) in [(i64::from(i32::MAX), I::I64x2GtS), (i64::from(i32::MIN), I::I64x2LtS)] {
-            code.set(t);
-            splat_i64(code, limit);
-            code.get(t);
-            code.get(t);
-            splat_i64(code, limit);
-            code.ops([over, I::V128Bitselect]);
-        }
-        code.set(t);
+        saturate(code, t);
     }
     code.get(products[0]);
     code.get(products[1]);
@@ -242,4 +234,44 @@ pub(crate) fn round_shift(code: &mut Code, shift: u8) {
     code.ops([I::V128And, I::I32x4Add]);
     code.splat_bits(1u32 << (shift - 1));
     code.ops([I::I32x4GtS, I::I32x4Sub]);
+}
+
+/// The function `(value, multiplier, shift) -> quotient`, rounded half to even and saturated, for any shift.
+pub(crate) fn requantize_function(library: &mut Library) -> u32 {
+    let (mut code, params) = Code::with_params(&[ValType::V128, ValType::V128, ValType::I32]);
+    let [value, multiplier, shift] = params[..] else { unreachable!("three parameters were asked for") };
+    for product in [I::I64x2ExtMulLowI32x4S, I::I64x2ExtMulHighI32x4S] {
+        code.get(value);
+        code.get(multiplier);
+        code.op(product);
+        let t = code.take(ValType::V128);
+        code.get(t);
+        code.i64(1);
+        code.get(shift);
+        code.ops([I::I32Const(1), I::I32Sub, I::I64ExtendI32U, I::I64Shl, I::I64Const(1), I::I64Sub, I::I64x2Splat, I::I64x2Add]);
+        code.get(t);
+        code.get(shift);
+        code.op(I::I64x2ShrS);
+        splat_i64(&mut code, 1);
+        code.ops([I::V128And, I::I64x2Add]);
+        code.get(shift);
+        code.op(I::I64x2ShrS);
+        saturate(&mut code, t);
+        code.get(t);
+    }
+    code.op(I::I8x16Shuffle(LOW_WORDS));
+    library.functions.intern(&code, &[ValType::V128])
+}
+
+/// Puts the popped 64-bit lanes into a variable, held to what 32 bits can say.
+fn saturate(code: &mut Code, t: Local) {
+    for (limit, over) in [(i64::from(i32::MAX), I::I64x2GtS), (i64::from(i32::MIN), I::I64x2LtS)] {
+        code.set(t);
+        splat_i64(code, limit);
+        code.get(t);
+        code.get(t);
+        splat_i64(code, limit);
+        code.ops([over, I::V128Bitselect]);
+    }
+    code.set(t);
 }

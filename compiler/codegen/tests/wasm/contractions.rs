@@ -23,6 +23,9 @@ struct Case {
     residual: bool,
     in_place: bool,
     by_columns: bool,
+    shift: u8,
+    /// Channels that the residual has; the others are as if it had zeros there.
+    narrow: Option<u32>,
 }
 
 impl Case {
@@ -44,6 +47,8 @@ impl Case {
             residual: false,
             in_place: false,
             by_columns: false,
+            shift: 37,
+            narrow: None,
         }
     }
 
@@ -61,24 +66,32 @@ impl Case {
             format!("[1*i0 of {pixels} by {out_c}, 1*i1 of {out_c} by 1]")
         };
         let channel = format!("[1*i1 of {out_c} by 1]");
+        let (zeros, from) = match (self.narrow, self.int8) {
+            (Some(channels), true) => (channels, " else i32 0"),
+            (Some(channels), false) => (channels, " else f32 0.0"),
+            (None, _) => (out_c, ""),
+        };
+        let narrow =
+            if self.narrow.is_some() { format!("[1*i0 of {pixels} by {zeros}, 1*i1 of {zeros} by 1]{from}") } else { linear.clone() };
         let residual = if self.in_place { "b5" } else { "b4" };
+        let (zero, low, high) = if self.signed { (-5, -128, 127) } else { (7, 0, 255) };
         let mut lines = vec!["v0 = total 0".to_owned(), format!("v1 = load b2 at 0 {channel}"), "v2 = add v0 v1".to_owned()];
         if self.int8 {
             lines.extend([
                 format!("v3 = load b3 at 0 {channel}"),
-                "v4 = requantize v2 v3 37".into(),
-                "v5 = const i32 7".into(),
+                format!("v4 = requantize v2 v3 {}", self.shift),
+                format!("v5 = const i32 {zero}"),
                 "v6 = add v4 v5".into(),
-                "v7 = const i32 0".into(),
+                format!("v7 = const i32 {low}"),
                 "v8 = max v6 v7".into(),
-                "v9 = const i32 255".into(),
+                format!("v9 = const i32 {high}"),
                 "v10 = min v8 v9".into(),
             ]);
             if self.residual {
                 lines.extend([
                     "v11 = const i32 23170".into(),
                     "v12 = mul v10 v11".into(),
-                    format!("v13 = load {residual} at 0 {linear}"),
+                    format!("v13 = load {residual} at 0 {narrow}"),
                     "v14 = const i32 -15000".into(),
                     "v15 = mul v13 v14".into(),
                     "v16 = add v12 v15".into(),
@@ -92,7 +105,7 @@ impl Case {
                 lines.push(format!("store b5 at 0 {linear} = v10"));
             }
         } else if self.residual {
-            lines.extend([format!("v3 = load {residual} at 0 {linear}"), "v4 = add v2 v3".into(), format!("store b5 at 0 {linear} = v4")]);
+            lines.extend([format!("v3 = load {residual} at 0 {narrow}"), "v4 = add v2 v3".into(), format!("store b5 at 0 {linear} = v4")]);
         } else {
             lines.extend([
                 "v3 = const f32 0.0".into(),
@@ -123,7 +136,7 @@ impl Case {
         let weights = padded * self.kernel[0] * self.kernel[1] * depth;
         let (x, w, y) = match (self.int8, self.signed) {
             (false, _) => ("f32", "f32", "f32"),
-            (true, true) => ("i8", "i8", "u8"),
+            (true, true) => ("i8", "i8", "i8"),
             (true, false) => ("u8", "i8", "u8"),
         };
         let bias = if self.int8 { "i32" } else { "f32" };
@@ -210,7 +223,8 @@ kernel window {{
             let (bias, multiplier) = (at[1] as usize + channel * 4, at[2] as usize + channel * 4);
             let value = if self.int8 { ((random.unit() * 5000.0) as i32).to_le_bytes() } else { random.unit().to_le_bytes() };
             bytes[bias..bias + 4].copy_from_slice(&value);
-            let value = (1i32 << 30) + (random.next() >> 35) as i32;
+            // Even ones, by which quotients can lie in the middle of two integers.
+            let value = if channel % 3 == 0 { 1 << 30 } else { (1i32 << 30) + (random.next() >> 35) as i32 };
             bytes[multiplier..multiplier + 4].copy_from_slice(&value.to_le_bytes());
         }
         bytes
@@ -253,29 +267,51 @@ fn convolutions() {
     }
 }
 
+#[test]
+fn residuals_of_fewer_channels() {
+    for (narrow, out_c) in [(4, 8), (24, 28), (3, 9), (5, 6), (17, 21), (1, 16)] {
+        let case = Case { residual: true, narrow: Some(narrow), size: [4, 5], ..Case::plain(7, out_c) };
+        check_all(case.clone());
+        check_all(Case { size: [1, 2], ..case.clone() });
+        check_all(Case { depthwise: true, in_c: out_c, kernel: [3, 3], pad: [1, 1], beyond: [1, 1], size: [6, 9], ..case });
+    }
+}
+
+#[test]
+fn requantizations_of_any_shift() {
+    for shift in 24..=45 {
+        check_all(Case { shift, size: [9, 8], ..Case::plain(13, 21) });
+        check_all(Case { shift, depthwise: true, kernel: [3, 3], pad: [1, 1], beyond: [1, 1], size: [9, 11], ..Case::plain(9, 9) });
+    }
+}
+
 fn any_case() -> impl Strategy<Value = Case> {
     let pair = |least: u32, most: u32| [least..=most, least..=most];
     let flags = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>(), prop::bool::weighted(0.2));
     let sizes = (1..=2u32, pair(1, 13), 1..=21u32, pair(0, 3), 1..=35u32);
     let window = (pair(1, 4), pair(1, 3), pair(1, 2), pair(0, 3), pair(0, 3));
-    (flags, sizes, window).prop_map(|(flags, (batch, size, in_c, spare, out_c), (kernel, stride, dilation, pad, beyond))| Case {
-        depthwise: flags.0,
-        int8: flags.1,
-        signed: flags.2,
-        batch,
-        size,
-        in_c,
-        spare,
-        out_c,
-        kernel,
-        stride,
-        dilation,
-        pad,
-        beyond,
-        residual: flags.3,
-        in_place: flags.4,
-        by_columns: flags.5,
-    })
+    (flags, sizes, window, 28..=42u8).prop_map(
+        |(flags, (batch, size, in_c, spare, out_c), (kernel, stride, dilation, pad, beyond), shift)| Case {
+            depthwise: flags.0,
+            int8: flags.1,
+            signed: flags.2,
+            batch,
+            size,
+            in_c,
+            spare,
+            out_c,
+            kernel,
+            stride,
+            dilation,
+            pad,
+            beyond,
+            residual: flags.3,
+            in_place: flags.4,
+            by_columns: flags.5,
+            shift,
+            narrow: None,
+        },
+    )
 }
 
 proptest! {

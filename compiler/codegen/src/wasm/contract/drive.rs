@@ -4,6 +4,7 @@ use super::edges::Edges;
 use super::epilogue::Epilogue;
 use super::products::Products;
 use super::taps::{Bounds, Row, Taps};
+use super::widen::{Block, Rows, Widening};
 use super::{Job, Kind, Part, is_product, reaches_outside};
 use crate::wasm::code::{Arg, Code, Local};
 use crate::wasm::layout::Layout;
@@ -68,6 +69,9 @@ struct Driver<'a> {
     steps: u32,
     /// First byte of what is read as padding.
     padding: u64,
+    /// How inputs are widened, and where to, for products of bytes.
+    widening: Option<Widening>,
+    scratch: u64,
 }
 
 impl<'a> Driver<'a> {
@@ -90,14 +94,24 @@ impl<'a> Driver<'a> {
         };
         let pixel = window.in_pixel * size;
         let panel = window.kernel[0] * window.kernel[1] * steps * 64;
+        let line = part.pixels.1 - part.pixels.0;
+        let widening = match (job.kind, job.arithmetic) {
+            (Kind::Int8 { signed }, Arithmetic::Int8 { pad_value }) if !job.depthwise => {
+                let block = Block::new(&window, line, part.tile.rows as u32);
+                Some(Widening::new(&mut epilogue.eval, &window, block, signed, pad_value))
+            }
+            _ => None,
+        };
+        let stride = widening.as_ref().map_or(pixel * window.stride[1], |widening| widening.block.pixel * widening.block.stride);
+        let code = &mut epilogue.eval.code;
         let sizes = Sizes {
             input: code.param((layout.address(job.input) + u64::from(window.in_offset * size)) as u32 as i32),
             weights: code.param(layout.address(job.weights) as u32 as i32),
             panel: code.param(panel as i32),
             pixel: code.param(pixel as i32),
-            stride: code.param((pixel * window.stride[1]) as i32),
+            stride: code.param(stride as i32),
         };
-        Driver { window, kind: job.kind, part, epilogue, inner, sizes, steps, padding }
+        Driver { window, kind: job.kind, part, epilogue, inner, sizes, steps, padding, widening, scratch: layout.scratch }
     }
 
     fn code(&mut self) -> &mut Code {
@@ -116,11 +130,30 @@ impl<'a> Driver<'a> {
     /// Blocks of pixels that stay near, each against all columns of the weights.
     fn product(&mut self) {
         let rows = self.part.tile.rows as u32;
-        let block = (BLOCK_BYTES / (self.steps * 4 * rows)).clamp(2, 16) * rows;
+        let size = match &self.widening {
+            Some(widening) => widening.block.outputs,
+            None => (BLOCK_BYTES / (self.steps * 4 * rows)).clamp(2, 16) * rows,
+        };
+        let input = self.sizes.input;
+        self.blocks(size, |driver, from, to| match driver.widening {
+            Some(_) => {
+                let zero = driver.code().local_i32();
+                driver.widened(input, None, from, to, zero);
+            }
+            None => {
+                let zero = driver.code().local_i32();
+                driver.columns(Line { from, to, first_pixel: zero, input, inside: None });
+            }
+        });
+    }
+
+    /// A loop over the blocks of a line, each with its first output and the end of it.
+    fn blocks(&mut self, size: u32, body: impl FnOnce(&mut Self, Local, Local)) {
+        let rows = self.part.tile.rows as u32;
         let (first, last) = self.part.pixels;
         let code = self.code();
         let (begin, end) = (code.param(first as i32), code.param(last as i32));
-        let size = code.param(block as i32);
+        let size = code.param(size as i32);
         code.get(begin);
         let from = code.take(ValType::I32);
         let to = code.local_i32();
@@ -144,9 +177,7 @@ impl<'a> Driver<'a> {
             code.ops([I::I32Const(rows as i32), I::I32Sub, I::I32LtS, I::Select]);
             code.set(from);
         }
-        let zero = code.local_i32();
-        let input = self.sizes.input;
-        self.columns(Line { from, to, first_pixel: zero, input, inside: None });
+        body(self, from, to);
         let code = self.code();
         code.get(to);
         code.tee(from);
@@ -157,12 +188,9 @@ impl<'a> Driver<'a> {
     /// All rows of all images.
     fn convolution(&mut self) {
         let window = self.window;
-        let row_bytes = window.in_w * window.in_pixel * if matches!(self.kind, Kind::F32 { .. }) { 4 } else { 1 };
-        let pixel = self.sizes.pixel;
+        let row_bytes = window.in_w * window.in_pixel * self.size();
         let input = self.sizes.input;
-        let (first, last) = self.part.pixels;
         let code = self.code();
-        let (from, to) = (code.param(first as i32), code.param(last as i32));
         let images = code.param(window.batch as i32);
         let row_bytes = code.param(row_bytes as i32);
         let (image, row, y) = (code.local_i32(), code.local_i32(), code.local_i32());
@@ -175,16 +203,13 @@ impl<'a> Driver<'a> {
         code.i32(-(window.pad[0] as i32));
         code.set(y);
         code.begin_loop();
-        // The address of the window's first tap at column 0, which may lie outside.
-        code.get(image_start);
-        code.get(y);
-        code.get(row_bytes);
-        code.ops([I::I32Mul, I::I32Add]);
-        code.get(pixel);
-        code.ops([I::I32Const(window.pad[1] as i32), I::I32Mul, I::I32Sub]);
-        let start = code.take(ValType::I32);
-        let inside = reaches_outside(&window).then(|| Edges::new(self.code(), &window, y, row_bytes));
-        self.columns(Line { from, to, first_pixel: line_pixel, input: start, inside });
+        match &self.widening {
+            Some(widening) => {
+                let size = widening.block.outputs;
+                self.blocks(size, |driver, from, to| driver.widened(image_start, Some((y, row_bytes)), from, to, line_pixel));
+            }
+            None => self.line(image_start, y, row_bytes, line_pixel),
+        }
         let code = self.code();
         code.add_const(line_pixel, window.out_w as i32);
         code.add_const(y, window.stride[0] as i32);
@@ -201,6 +226,48 @@ impl<'a> Driver<'a> {
         code.tee(image);
         code.get(images);
         code.ops([I::I32LtS, I::BrIf(0), I::End]);
+    }
+
+    /// One row of outputs, its windows read where they lie.
+    fn line(&mut self, image_start: Local, y: Local, row_bytes: Local, line_pixel: Local) {
+        let window = self.window;
+        let pixel = self.sizes.pixel;
+        let (first, last) = self.part.pixels;
+        let code = self.code();
+        let (from, to) = (code.param(first as i32), code.param(last as i32));
+        // The address of the window's first tap at column 0, which may lie outside.
+        code.get(image_start);
+        code.get(y);
+        code.get(row_bytes);
+        code.ops([I::I32Mul, I::I32Add]);
+        code.get(pixel);
+        code.ops([I::I32Const(window.pad[1] as i32), I::I32Mul, I::I32Sub]);
+        let start = code.take(ValType::I32);
+        let inside = reaches_outside(&window).then(|| Edges::new(self.code(), &window, y, row_bytes));
+        self.columns(Line { from, to, first_pixel: line_pixel, input: start, inside });
+    }
+
+    /// One block of outputs, its inputs widened first. `rows` has the input row of the first tap and the bytes of a row; without it, pixels are one run.
+    fn widened(&mut self, start: Local, rows: Option<(Local, Local)>, from: Local, to: Local, line_pixel: Local) {
+        let window = self.window;
+        let pixel = self.sizes.pixel;
+        let Some(widening) = &self.widening else { return };
+        let code = &mut self.epilogue.eval.code;
+        let scratch = code.param(self.scratch as u32 as i32);
+        code.get(to);
+        code.get(from);
+        code.op(I::I32Sub);
+        let outputs = code.take(ValType::I32);
+        code.get(line_pixel);
+        code.get(from);
+        code.op(I::I32Add);
+        let first_pixel = code.take(ValType::I32);
+        match rows {
+            None => widening.run(code, start, pixel, scratch, from, outputs),
+            Some((y, row_bytes)) => widening.lines(code, &window, Rows { start, y, row_bytes, pixel }, scratch, from, outputs),
+        }
+        let zero = code.local_i32();
+        self.columns(Line { from: zero, to: outputs, first_pixel, input: scratch, inside: None });
     }
 
     /// All columns of the weights against one line of pixels.
@@ -272,6 +339,12 @@ impl<'a> Driver<'a> {
 
     fn tile(&mut self, line: &Line, x: Local, channel: Local, column: Local) {
         let (stride, rows, size) = (self.sizes.stride, self.part.tile.rows, self.size());
+        let repeats = self.epilogue.repeats();
+        let code = &mut self.epilogue.eval.code;
+        if repeats {
+            code.begin_loop();
+        }
+        let start = self.epilogue.start_of_sums(channel, self.part.tile.vectors);
         let code = &mut self.epilogue.eval.code;
         code.get(column);
         let weights = code.take(ValType::I32);
@@ -280,11 +353,11 @@ impl<'a> Driver<'a> {
         code.get(stride);
         code.ops([I::I32Mul, I::I32Add]);
         match &self.inner {
-            Inner::Dense(products) => products.clear(code),
+            Inner::Dense(products) => products.clear(code, start.as_deref()),
             Inner::Depthwise(taps, _) => {
                 code.get(channel);
                 code.ops([I::I32Const(size as i32), I::I32Mul, I::I32Add]);
-                taps.clear(code);
+                taps.clear(code, start.as_deref());
             }
         }
         let start = code.take(ValType::I32);
@@ -298,16 +371,19 @@ impl<'a> Driver<'a> {
             self.run_checked(edges, x, channel, start, weights);
             self.code().end();
         }
-        let code = &mut self.epilogue.eval.code;
         let sums = match &self.inner {
-            Inner::Dense(products) => products.finish(code),
+            Inner::Dense(products) => products.finish(),
             Inner::Depthwise(taps, _) => taps.finish(),
         };
+        let code = &mut self.epilogue.eval.code;
         code.get(line.first_pixel);
         code.get(x);
         code.op(I::I32Add);
         let pixel = code.take(ValType::I32);
         self.epilogue.tile(pixel, channel, &sums, self.part.tile.lanes);
+        if repeats {
+            self.code().end();
+        }
     }
 
     /// All taps, none of which is padding.
@@ -342,34 +418,43 @@ impl<'a> Driver<'a> {
         }
     }
 
-    /// Depthwise: one row of taps after the other.
+    /// Depthwise: one row of taps after the other, or two at a time. `bounds` has what tells columns outside, the first row and the number of rows.
     fn rows_of_taps(&mut self, start: Local, weights: Local, bounds: Option<(Bounds, Local, Local)>) {
         let window = self.window;
         let row_bytes = window.dilation[0] * window.in_w * window.in_pixel * self.size();
         let pixel = self.sizes.pixel;
+        let Inner::Depthwise(taps, tap) = &self.inner else { return };
         let code = &mut self.epilogue.eval.code;
         let row_bytes = code.param(row_bytes as i32);
         code.get(start);
         let address = code.take(ValType::I32);
-        let count = begin_count(code, window.kernel[0]);
-        let (bounds, y) = match bounds {
-            Some((bounds, y, in_h)) => {
-                code.get(y);
-                code.get(in_h);
-                code.op(I::I32LtU);
-                code.set(bounds.row_inside);
-                (Some(bounds), Some(y))
-            }
-            None => (None, None),
+        let turn = |code: &mut Code, count: u32| {
+            let rows: Vec<Row> = (0..count)
+                .map(|_| {
+                    code.get(address);
+                    let start = code.take(ValType::I32);
+                    code.add_local(address, row_bytes);
+                    let bounds = bounds.as_ref().map(|(bounds, y, in_h)| {
+                        code.get(*y);
+                        code.get(*in_h);
+                        code.op(I::I32LtU);
+                        let row_inside = code.take(ValType::I32);
+                        code.add_const(*y, window.dilation[0] as i32);
+                        Bounds { row_inside, ..*bounds }
+                    });
+                    Row { start, pixel, bounds }
+                })
+                .collect();
+            taps.rows(code, &rows, weights, *tap);
         };
-        if let Inner::Depthwise(taps, tap) = &self.inner {
-            taps.row(code, &Row { start: address, pixel, bounds }, weights, *tap);
+        let at_once = taps.rows_at_once();
+        for (turns, rows) in [(window.kernel[0] / at_once, at_once), (window.kernel[0] % at_once, 1)] {
+            if turns > 0 {
+                let count = begin_count(code, turns);
+                turn(code, rows);
+                end_count(code, count);
+            }
         }
-        code.add_local(address, row_bytes);
-        if let Some(y) = y {
-            code.add_const(y, window.dilation[0] as i32);
-        }
-        end_count(code, count);
     }
 
     /// A pointer to each pixel of a tile.
@@ -393,23 +478,26 @@ impl<'a> Driver<'a> {
         let Inner::Dense(products) = &self.inner else { return };
         let window = self.window;
         let [taps_y, taps_x] = window.kernel;
-        let whole = match self.kind {
-            Kind::F32 { .. } => true,
-            Kind::Int8 { .. } => window.in_c.is_multiple_of(4),
+        // Bytes from one tap to the next, and from one row of taps to the next.
+        let (dense, tap_bytes, row_bytes) = match &self.widening {
+            Some(widening) => (true, window.dilation[1] * widening.block.pixel, widening.block.pitch),
+            None => {
+                let pixel = window.in_pixel * self.size();
+                (window.in_pixel == window.in_c, window.dilation[1] * pixel, window.dilation[0] * window.in_w * pixel)
+            }
         };
         // Taps whose input lies in one run are one run.
-        let merged = taps_x == 1 || (window.dilation[1] == 1 && window.in_pixel == window.in_c && whole);
+        let merged = taps_x == 1 || (window.dilation[1] == 1 && dense);
         let (runs, steps) = if merged { (1, taps_x * self.steps) } else { (taps_x, self.steps) };
-        let row_bytes = window.in_w * window.in_pixel * self.size();
-        let tap_bytes = window.dilation[1] * window.in_pixel * self.size();
-        let row_skip = i64::from(window.dilation[0] * row_bytes) - if merged { i64::from(steps * 4) } else { i64::from(runs * tap_bytes) };
+        let run_bytes = steps * products.step_bytes();
+        let row_skip = i64::from(row_bytes) - i64::from(if merged { run_bytes } else { runs * tap_bytes });
         let unroll = products.unroll(steps);
         let code = &mut self.epilogue.eval.code;
         let steps_local = code.param(steps as i32);
         let rows = (taps_y > 1).then(|| begin_count(code, taps_y));
         let row_skip = (taps_y > 1).then(|| code.param(row_skip as i32));
         let columns = (runs > 1).then(|| begin_count(code, runs));
-        let tap_skip = (runs > 1).then(|| code.param((i64::from(tap_bytes) - i64::from(steps * 4)) as i32));
+        let tap_skip = (runs > 1).then(|| code.param((i64::from(tap_bytes) - i64::from(run_bytes)) as i32));
         products.run(code, pixels, weights, steps_local, unroll);
         for (count, skip) in [(columns, tap_skip), (rows, row_skip)] {
             if let (Some(count), Some(skip)) = (count, skip) {

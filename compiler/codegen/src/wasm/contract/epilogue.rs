@@ -3,6 +3,8 @@
 //! Ordinarily four channels at a time. Where an access does not go along the channels one by one, the sums of a pixel go through the reserved bytes
 //! at the start of memory, and the expressions are computed for one channel after the other.
 
+use super::Sums;
+use super::requantize::{Pattern, Requantize};
 use crate::wasm::address::Address;
 use crate::wasm::code::Local;
 use crate::wasm::eval::{Eval, Place};
@@ -17,17 +19,17 @@ use wasm_encoder::Instruction as I;
 use wasm_encoder::ValType;
 
 /// The axis of output channels.
-const CHANNEL: u8 = 1;
+pub(crate) const CHANNEL: u8 = 1;
 
 /// How one access goes along.
-struct Access {
-    address: Address,
+pub(crate) struct Access {
+    pub(crate) address: Address,
     size: i64,
     /// The address at pixel 0 and channel 0, and the bytes from one pixel to the next where it moves along them.
-    base: Local,
-    pixel: Option<Local>,
+    pub(crate) base: Local,
+    pub(crate) pixel: Option<Local>,
     /// The address at the tile's first pixel and channel.
-    tile: Local,
+    pub(crate) tile: Local,
     /// The address just now.
     running: Local,
 }
@@ -44,6 +46,8 @@ pub(crate) struct Epilogue<'a> {
     loads: Vec<(ExprId, usize)>,
     first_store: usize,
     vector: bool,
+    /// The shorter code of a usual form.
+    requantize: Option<Requantize>,
     total: DType,
     /// Channels that the running addresses lie behind.
     ahead: i64,
@@ -74,6 +78,7 @@ impl<'a> Epilogue<'a> {
             loads: Vec::new(),
             first_store: 0,
             vector: false,
+            requantize: None,
             total,
             ahead: 0,
             in_place: false,
@@ -94,6 +99,8 @@ impl<'a> Epilogue<'a> {
         made.vector = made.fits_lanes();
         if !made.vector {
             made.eval.set_lanes(None, false);
+        } else if let (false, Some(pattern)) = (made.in_place, Pattern::of(epilogue)) {
+            made.requantize = pattern.prepare(&mut made.eval, &made.accesses, &made.loads);
         }
         Ok(made)
     }
@@ -108,14 +115,26 @@ impl<'a> Epilogue<'a> {
         self.accesses.push(Access { address, size, base, pixel, tile, running });
     }
 
+    /// Whether a tile's end may ask for the tile once more, by a branch to the loop that it stands in.
+    pub(crate) fn repeats(&self) -> bool {
+        self.requantize.is_some()
+    }
+
+    /// What the sums of a tile from `channel` on start with, by vector; none is 0.
+    pub(crate) fn start_of_sums(&mut self, channel: Local, vectors: usize) -> Option<Vec<Local>> {
+        self.requantize.as_ref()?.start(&mut self.eval.code, &self.accesses, channel, vectors)
+    }
+
     fn fits_lanes(&mut self) -> bool {
         self.eval.set_lanes(Some(CHANNEL), true);
-        let unchecked = self.accesses.iter().all(|access| access.address.checks.is_empty());
+        let (loads, stores) = self.accesses.split_at(self.first_store);
+        let unchecked = loads.iter().all(|load| load.address.checks.is_empty() || load.address.lane_check(CHANNEL).is_some())
+            && stores.iter().all(|store| store.address.checks.is_empty());
         let stores = self.accesses[self.first_store..]
             .iter()
             .all(|store| store.address.distance(CHANNEL) == 1 && memory::has_lanes(self.eval.dtype(store.address.buffer)));
         let varying = self.wanted.iter().filter(|id| self.eval.varies[id.index()]);
-        unchecked && stores && varying.into_iter().all(|&id| self.eval.fits_lanes(id, CHANNEL))
+        unchecked && stores && varying.into_iter().all(|&id| self.eval.fits_lanes(id, CHANNEL, true))
     }
 
     /// Whether an axis is used for more than steps through memory.
@@ -128,7 +147,7 @@ impl<'a> Epilogue<'a> {
     }
 
     /// Ends a tile: `sums[row][vector]` are the sums of successive pixels, from pixel `pixel` and channel `channel` on; the last vector has `lanes` channels.
-    pub(crate) fn tile(&mut self, pixel: Local, channel: Local, sums: &[Vec<Local>], lanes: u8) {
+    pub(crate) fn tile(&mut self, pixel: Local, channel: Local, sums: &Sums, lanes: u8) {
         for access in &self.accesses {
             let code = &mut self.eval.code;
             code.get(access.base);
@@ -144,7 +163,11 @@ impl<'a> Epilogue<'a> {
             }
             code.set(access.tile);
         }
-        if self.vector { self.vectors(pixel, channel, sums, lanes) } else { self.singles(pixel, channel, sums, lanes) }
+        match &self.requantize {
+            Some(requantize) => requantize.tile(&mut self.eval.code, &self.accesses, sums, lanes),
+            None if self.vector => self.vectors(pixel, channel, sums, lanes),
+            None => self.singles(pixel, channel, sums, lanes),
+        }
     }
 
     /// Makes an axis variable, where it is needed, that starts `ahead` of `from`.
@@ -157,12 +180,13 @@ impl<'a> Epilogue<'a> {
         }
     }
 
-    fn vectors(&mut self, pixel: Local, channel: Local, sums: &[Vec<Local>], lanes: u8) {
+    fn vectors(&mut self, pixel: Local, channel: Local, sums: &Sums, lanes: u8) {
         let count = sums.first().map_or(0, Vec::len);
         for vector in 0..count {
             self.start(vector as i64 * 4);
             self.eval.forget(|_| true);
             self.axis(CHANNEL, channel, vector as i32 * 4);
+            self.check_lanes();
             self.materialize(false);
             for (row, sums) in sums.iter().enumerate() {
                 self.axis(0, pixel, row as i32);
@@ -176,8 +200,22 @@ impl<'a> Epilogue<'a> {
         }
     }
 
+    /// Which lanes of checked loads are inside.
+    fn check_lanes(&mut self) {
+        for n in 0..self.loads.len() {
+            let (id, access) = self.loads[n];
+            let size = self.accesses[access].size as usize;
+            if let Some(check) = self.accesses[access].address.lane_check(CHANNEL).cloned() {
+                let (distance, lanes) = self.eval.check_lanes(&check, size);
+                let place = &mut self.eval.places[id.index()];
+                place.checked = vec![(distance, None)];
+                place.lanes_inside = Some(lanes);
+            }
+        }
+    }
+
     /// One channel after the other, the sums taken from memory.
-    fn singles(&mut self, pixel: Local, channel: Local, sums: &[Vec<Local>], lanes: u8) {
+    fn singles(&mut self, pixel: Local, channel: Local, sums: &Sums, lanes: u8) {
         let count = sums.first().map_or(0, Vec::len);
         let total = self.total;
         self.start(0);
@@ -250,7 +288,7 @@ impl<'a> Epilogue<'a> {
             self.eval.code.set(access.running);
             let offset = (channels * access.address.distance(CHANNEL) * access.size) as u64;
             if let Some(&(id, _)) = self.loads.iter().find(|load| load.1 == n) {
-                self.eval.places[id.index()] = Place { pointer: Some(access.running), offset, checked: Vec::new() };
+                self.eval.places[id.index()] = Place { pointer: Some(access.running), offset, ..Place::default() };
             }
         }
         self.ahead = channels;

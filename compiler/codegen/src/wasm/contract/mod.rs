@@ -10,7 +10,9 @@ mod drive;
 pub(crate) mod edges;
 pub(crate) mod epilogue;
 mod products;
+mod requantize;
 mod taps;
+mod widen;
 
 use super::code::Local;
 use super::layout::Layout;
@@ -70,6 +72,36 @@ pub(crate) fn reaches_outside(window: &Window) -> bool {
     beyond(0, window.in_h, window.out_h) || beyond(1, window.in_w, window.out_w)
 }
 
+/// Pixels of a tile: as many as leave the sums, the weights at hand, an input and a product in the 15 registers that engines have to give.
+fn rows(kind: Kind) -> u32 {
+    match kind {
+        Kind::F32 { relaxed } => {
+            if relaxed {
+                6
+            } else {
+                5
+            }
+        }
+        Kind::Int8 { .. } => INT8_ROWS,
+    }
+}
+
+const INT8_ROWS: u32 = 4;
+
+/// Pixels that follow each other at one distance.
+fn line(window: &Window) -> u32 {
+    if is_product(window) { window.pixels() } else { window.out_w }
+}
+
+/// Bytes that the contraction of a kernel widens its inputs into.
+pub(crate) fn scratch(contract: &loops::Contract) -> u64 {
+    let window = &contract.window;
+    match contract.arithmetic {
+        Arithmetic::F32 => 0,
+        Arithmetic::Int8 { .. } => widen::Block::scratch(window, line(window), INT8_ROWS),
+    }
+}
+
 /// Splits `count` in whole tiles of `tile` and a rest.
 fn split(count: u32, tile: u32) -> [(u32, u32); 2] {
     let whole = count - count % tile;
@@ -92,11 +124,8 @@ pub(crate) fn emit_dense(plan: &Plan, layout: &Layout, library: &mut Library, co
     let loops::Contract { window, arithmetic, input, weights, epilogue } = contract;
     let kind = kind(plan, library, *arithmetic, *input);
     let job = Job { window: *window, arithmetic: *arithmetic, kind, depthwise: false, input: *input, weights: *weights, epilogue };
-    let line = if is_product(window) { window.pixels() } else { window.out_w };
-    let rows = match kind {
-        Kind::F32 { .. } => 6,
-        Kind::Int8 { .. } => 3,
-    };
+    let line = line(window);
+    let rows = rows(kind);
     // A single row of pixels has room for all the channels of a panel.
     let width = if line < rows { PANEL } else { 8 };
     emit(plan, layout, library, &job, line, rows, width)
@@ -114,7 +143,8 @@ pub(crate) fn emit_depthwise(
     let job = Job { window: *window, arithmetic: *arithmetic, kind, depthwise: true, input: *input, weights: *weights, epilogue };
     let line = window.out_w;
     // The tile that covers a row with the fewest outputs computed twice, the longer the better.
-    let rows = (4..=8).rev().min_by_key(|rows| line.div_ceil(*rows) * rows).unwrap_or(4);
+    let most = 12u32.saturating_sub(window.kernel[1]).clamp(4, 8);
+    let rows = (4..=most).rev().min_by_key(|rows| line.div_ceil(*rows) * rows).unwrap_or(4);
     emit(plan, layout, library, &job, line, rows, 4)
 }
 
@@ -128,7 +158,7 @@ fn kind(plan: &Plan, library: &Library, arithmetic: Arithmetic, input: BufferId)
 fn emit(plan: &Plan, layout: &Layout, library: &mut Library, job: &Job<'_>, line: u32, rows: u32, width: u32) -> Result<Vec<Call>, String> {
     let window = job.window;
     let mut calls = Vec::new();
-    if let (true, Arithmetic::Int8 { pad_value }) = (reaches_outside(&window), job.arithmetic)
+    if let (true, Arithmetic::Int8 { pad_value }) = (job.depthwise && reaches_outside(&window), job.arithmetic)
         && pad_value != 0
     {
         calls.push(drive::fill(library, layout.filled, pad_value, window.in_c.next_multiple_of(4)));

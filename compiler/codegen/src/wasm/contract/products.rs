@@ -1,11 +1,11 @@
 //! The inner loops: sums of products over the steps of one run of input channels.
 
-use super::{Kind, Sums, Tile};
+use super::{Kind, Sums, Tile, widen};
 use crate::wasm::code::{Code, Local, at};
 use wasm_encoder::Instruction as I;
 use wasm_encoder::ValType;
 
-/// Accumulators of a tile. Eight-bit sums are kept as pairs, two lanes a channel, until the tile is done.
+/// Accumulators of a tile, one lane an output channel.
 pub(crate) struct Products {
     kind: Kind,
     tile: Tile,
@@ -15,19 +15,20 @@ pub(crate) struct Products {
 impl Products {
     /// Makes the variables.
     pub(crate) fn new(code: &mut Code, kind: Kind, tile: Tile) -> Products {
-        let width = match kind {
-            Kind::F32 { .. } => tile.vectors,
-            Kind::Int8 { .. } => 2 * tile.vectors,
-        };
-        let accumulators = (0..tile.rows).map(|_| (0..width).map(|_| code.local_v128()).collect()).collect();
+        let accumulators = (0..tile.rows).map(|_| (0..tile.vectors).map(|_| code.local_v128()).collect()).collect();
         Products { kind, tile, accumulators }
     }
 
-    /// Sets all sums to 0.
-    pub(crate) fn clear(&self, code: &mut Code) {
-        for &accumulator in self.accumulators.iter().flatten() {
-            code.splat_bits(0);
-            code.set(accumulator);
+    /// Sets all sums to 0, or to `start` by vector.
+    pub(crate) fn clear(&self, code: &mut Code, start: Option<&[Local]>) {
+        for row in &self.accumulators {
+            for (n, &accumulator) in row.iter().enumerate() {
+                match start {
+                    Some(start) => code.get(start[n]),
+                    None => code.splat_bits(0),
+                }
+                code.set(accumulator);
+            }
         }
     }
 
@@ -40,6 +41,14 @@ impl Products {
         (1..=most).rev().find(|turn| steps.is_multiple_of(*turn)).unwrap_or(1)
     }
 
+    /// Bytes of one step of a pixel.
+    pub(crate) fn step_bytes(&self) -> u32 {
+        match self.kind {
+            Kind::F32 { .. } => 4,
+            Kind::Int8 { .. } => widen::STEP,
+        }
+    }
+
     /// A loop over `count` steps (a multiple of `unroll`, not 0), moving the pointers of the pixels and the weights past them.
     pub(crate) fn run(&self, code: &mut Code, pixels: &[Local], weights: Local, count: Local, unroll: u32) {
         code.get(count);
@@ -48,11 +57,11 @@ impl Products {
         for step in 0..u64::from(unroll) {
             match self.kind {
                 Kind::F32 { relaxed } => self.step_f32(code, pixels, weights, step, relaxed && self.tile.rows * self.tile.vectors >= 8),
-                Kind::Int8 { signed } => self.step_int8(code, pixels, weights, step, signed),
+                Kind::Int8 { .. } => self.step_int8(code, pixels, weights, step),
             }
         }
         for &pixel in pixels {
-            code.add_const(pixel, 4 * unroll as i32);
+            code.add_const(pixel, (self.step_bytes() * unroll) as i32);
         }
         code.add_const(weights, 64 * unroll as i32);
         code.get(left);
@@ -90,44 +99,34 @@ impl Products {
         }
     }
 
-    /// Four input channels: each `dot` makes two partial sums for each of two output channels.
-    fn step_int8(&self, code: &mut Code, pixels: &[Local], weights: Local, step: u64, signed: bool) {
-        let columns: Vec<Local> = (0..2 * self.tile.vectors as u64)
-            .map(|pair| {
-                code.get(weights);
-                code.op(I::V128Load8x8S(at(64 * step + 8 * pair)));
-                code.take(ValType::V128)
-            })
-            .collect();
-        for (&pixel, sums) in pixels.iter().zip(&self.accumulators) {
-            code.get(pixel);
-            code.op(I::V128Load32Splat(at(4 * step)));
-            code.op(if signed { I::I16x8ExtendLowI8x16S } else { I::I16x8ExtendLowI8x16U });
-            let value = code.take(ValType::V128);
-            for (&column, &sum) in columns.iter().zip(sums) {
-                code.get(sum);
-                code.get(value);
-                code.get(column);
-                code.ops([I::I32x4DotI16x8S, I::I32x4Add]);
-                code.set(sum);
+    /// Four input channels: two of them, then the other two, so that few vectors of weights are held at a time.
+    fn step_int8(&self, code: &mut Code, pixels: &[Local], weights: Local, step: u64) {
+        for half in 0..2u64 {
+            let columns: Vec<Local> = (0..self.tile.vectors as u64)
+                .map(|vector| {
+                    code.get(weights);
+                    code.op(I::V128Load(at(64 * step + 16 * vector)));
+                    widen::push_half(code, half == 1, true);
+                    code.take(ValType::V128)
+                })
+                .collect();
+            for (&pixel, sums) in pixels.iter().zip(&self.accumulators) {
+                code.get(pixel);
+                code.op(I::V128Load32Splat(at(u64::from(widen::STEP) * step + 4 * half)));
+                let value = code.take(ValType::V128);
+                for (&column, &sum) in columns.iter().zip(sums) {
+                    code.get(sum);
+                    code.get(value);
+                    code.get(column);
+                    code.ops([I::I32x4DotI16x8S, I::I32x4Add]);
+                    code.set(sum);
+                }
             }
         }
     }
 
-    /// The sums, one lane a channel.
-    pub(crate) fn finish(&self, code: &mut Code) -> Sums {
-        if let Kind::F32 { .. } = self.kind {
-            return self.accumulators.clone();
-        }
-        let join = |code: &mut Code, pair: &[Local]| {
-            for first in [0u8, 4] {
-                code.get(pair[0]);
-                code.get(pair[1]);
-                code.op(I::I8x16Shuffle(std::array::from_fn(|byte| first + 8 * (byte / 4) as u8 + (byte % 4) as u8)));
-            }
-            code.op(I::I32x4Add);
-            code.take(ValType::V128)
-        };
-        self.accumulators.iter().map(|row| row.chunks(2).map(|pair| join(code, pair)).collect()).collect()
+    /// The sums.
+    pub(crate) fn finish(&self) -> Sums {
+        self.accumulators.clone()
     }
 }

@@ -1,6 +1,7 @@
 //! The inner loop of depthwise convolutions: four channels of several neighbouring outputs, the taps of a row in variables.
 //!
-//! Eight-bit products are summed two taps at a time: neighbouring columns are interleaved channel by channel, and one `dot` multiplies and adds both.
+//! Eight-bit products are summed two taps at a time: two rows are interleaved channel by channel, and one `dot` multiplies and adds both. A column so
+//! prepared serves all outputs whose windows it is in.
 
 use super::{Kind, Sums, Tile};
 use crate::wasm::code::{Code, Local, at};
@@ -9,8 +10,8 @@ use std::collections::BTreeMap;
 use wasm_encoder::Instruction as I;
 use wasm_encoder::ValType;
 
-/// Two rows of four 16-bit lanes, interleaved.
-const INTERLEAVE: [u8; 16] = [0, 1, 16, 17, 2, 3, 18, 19, 4, 5, 20, 21, 6, 7, 22, 23];
+/// The bytes of two vectors by turns.
+const INTERLEAVE: [u8; 16] = [0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23];
 
 /// The sums of a tile of outputs in one row.
 pub(crate) struct Taps {
@@ -33,6 +34,7 @@ pub(crate) struct Row {
 }
 
 /// How columns that are outside are told.
+#[derive(Clone, Copy)]
 pub(crate) struct Bounds {
     /// The first input column of the tile.
     pub(crate) column: Local,
@@ -51,10 +53,13 @@ impl Taps {
         Taps { kind, count: window.kernel[1], stride: window.stride[1], dilation: window.dilation[1], sums }
     }
 
-    /// Sets all sums to 0.
-    pub(crate) fn clear(&self, code: &mut Code) {
+    /// Sets all sums to 0, or to `start`.
+    pub(crate) fn clear(&self, code: &mut Code, start: Option<&[Local]>) {
         for &sum in &self.sums {
-            code.splat_bits(0);
+            match start {
+                Some(start) => code.get(start[0]),
+                None => code.splat_bits(0),
+            }
             code.set(sum);
         }
     }
@@ -64,12 +69,28 @@ impl Taps {
         self.sums.iter().map(|&sum| vec![sum]).collect()
     }
 
-    /// Adds one row of taps; moves `weights` past it, in steps of `tap` bytes.
-    pub(crate) fn row(&self, code: &mut Code, row: &Row, weights: Local, tap: Local) {
+    /// Rows of taps that are added at a time where there are so many.
+    pub(crate) fn rows_at_once(&self) -> u32 {
+        if matches!(self.kind, Kind::Int8 { .. }) { 2 } else { 1 }
+    }
+
+    /// Adds one row of taps, or [`Taps::rows_at_once`]; moves `weights` past it, in steps of `tap` bytes.
+    pub(crate) fn rows(&self, code: &mut Code, rows: &[Row], weights: Local, tap: Local) {
         match self.kind {
-            Kind::F32 { relaxed } => self.row_f32(code, row, weights, tap, relaxed),
-            Kind::Int8 { signed } => self.row_int8(code, row, weights, tap, signed),
+            Kind::F32 { relaxed } => self.row_f32(code, &rows[0], weights, tap, relaxed),
+            Kind::Int8 { signed } => self.rows_int8(code, rows, weights, tap, signed),
         }
+    }
+
+    /// The products by column, so that each column is loaded once: outputs, and the tap that the column is for them.
+    fn products(&self) -> BTreeMap<u32, Vec<(usize, usize)>> {
+        let mut products: BTreeMap<u32, Vec<(usize, usize)>> = BTreeMap::new();
+        for output in 0..self.sums.len() {
+            for tap in 0..self.count {
+                products.entry(output as u32 * self.stride + tap * self.dilation).or_default().push((output, tap as usize));
+            }
+        }
+        products
     }
 
     fn row_f32(&self, code: &mut Code, row: &Row, weights: Local, tap: Local, relaxed: bool) {
@@ -82,15 +103,8 @@ impl Taps {
                 value
             })
             .collect();
-        // The products by column, so that each column is loaded once.
-        let mut products: BTreeMap<u32, Vec<(usize, usize)>> = BTreeMap::new();
-        for output in 0..self.sums.len() {
-            for tap in 0..self.count {
-                products.entry(output as u32 * self.stride + tap * self.dilation).or_default().push((output, tap as usize));
-            }
-        }
         let mut columns = Columns::new(code, row);
-        for (column, products) in products {
+        for (column, products) in self.products() {
             columns.push_address(code, column);
             code.op(I::V128Load(at(0)));
             let value = code.take(ValType::V128);
@@ -112,60 +126,65 @@ impl Taps {
         }
     }
 
-    fn row_int8(&self, code: &mut Code, row: &Row, weights: Local, tap: Local, signed: bool) {
-        let pairs = self.count.div_ceil(2);
-        let taps: Vec<Local> = (0..pairs).map(|pair| self.pair_of_taps(code, weights, tap, 2 * pair + 1 < self.count)).collect();
-        let mut products: BTreeMap<u32, Vec<(usize, usize)>> = BTreeMap::new();
-        for output in 0..self.sums.len() {
-            for pair in 0..pairs {
-                products.entry(output as u32 * self.stride + 2 * pair * self.dilation).or_default().push((output, pair as usize));
+    /// Two rows, or one beside a row of zeros.
+    fn rows_int8(&self, code: &mut Code, rows: &[Row], weights: Local, tap: Local, signed: bool) {
+        let taps = self.taps_int8(code, rows.len(), weights, tap);
+        let mut columns: Vec<Columns<'_>> = rows.iter().map(|row| Columns::new(code, row)).collect();
+        for (column, products) in self.products() {
+            for row in &mut columns {
+                row.push_address(code, column);
+                code.op(I::V128Load32Zero(at(0)));
             }
-        }
-        let mut columns = Columns::new(code, row);
-        let mut loaded: BTreeMap<u32, Local> = BTreeMap::new();
-        let reach = (self.sums.len() as u32 - 1) * self.stride + (self.count - 1) * self.dilation;
-        for (column, products) in products {
-            // A last tap without a neighbour is paired with any column, as that one's weight is 0.
-            let neighbour = if column + self.dilation <= reach { column + self.dilation } else { column };
-            let [first, second] = [column, neighbour].map(|column| {
-                *loaded.entry(column).or_insert_with(|| {
-                    columns.push_address(code, column);
-                    code.op(I::V128Load32Zero(at(0)));
-                    code.op(if signed { I::I16x8ExtendLowI8x16S } else { I::I16x8ExtendLowI8x16U });
-                    code.take(ValType::V128)
-                })
-            });
-            code.get(first);
-            code.get(second);
-            code.op(I::I8x16Shuffle(INTERLEAVE));
+            if columns.len() == 2 {
+                code.op(I::I8x16Shuffle(INTERLEAVE));
+                code.op(if signed { I::I16x8ExtendLowI8x16S } else { I::I16x8ExtendLowI8x16U });
+            } else if signed {
+                // The upper halves are multiplied by 0.
+                code.ops([I::I16x8ExtendLowI8x16S, I::I32x4ExtendLowI16x8S]);
+            } else {
+                code.ops([I::I16x8ExtendLowI8x16U, I::I32x4ExtendLowI16x8U]);
+            }
             let value = code.take(ValType::V128);
-            for (output, pair) in products {
+            for (output, tap) in products {
                 let sum = self.sums[output];
                 code.get(sum);
                 code.get(value);
-                code.get(taps[pair]);
+                code.get(taps[tap]);
                 code.ops([I::I32x4DotI16x8S, I::I32x4Add]);
                 code.set(sum);
             }
         }
     }
 
-    fn pair_of_taps(&self, code: &mut Code, weights: Local, tap: Local, two: bool) -> Local {
-        let push = |code: &mut Code| {
+    /// The weights of each tap, of two rows by turns or of one beside zeros.
+    fn taps_int8(&self, code: &mut Code, rows: usize, weights: Local, tap: Local) -> Vec<Local> {
+        let second = (rows == 2).then(|| {
             code.get(weights);
-            code.ops([I::V128Load32Zero(at(0)), I::I16x8ExtendLowI8x16S]);
-            let value = code.take(ValType::V128);
-            code.add_local(weights, tap);
-            code.get(value);
-        };
-        push(code);
-        if two {
-            push(code)
-        } else {
-            code.splat_bits(0)
+            code.get(tap);
+            code.ops([I::I32Const(self.count as i32), I::I32Mul, I::I32Add]);
+            code.take(ValType::I32)
+        });
+        let taps = (0..self.count)
+            .map(|_| {
+                code.get(weights);
+                code.op(I::V128Load32Zero(at(0)));
+                code.add_local(weights, tap);
+                if let Some(second) = second {
+                    code.get(second);
+                    code.op(I::V128Load32Zero(at(0)));
+                    code.ops([I::I8x16Shuffle(INTERLEAVE), I::I16x8ExtendLowI8x16S]);
+                    code.add_local(second, tap);
+                } else {
+                    code.ops([I::I16x8ExtendLowI8x16S, I::I32x4ExtendLowI16x8U]);
+                }
+                code.take(ValType::V128)
+            })
+            .collect();
+        if let Some(second) = second {
+            code.get(second);
+            code.set(weights);
         }
-        code.op(I::I8x16Shuffle(INTERLEAVE));
-        code.take(ValType::V128)
+        taps
     }
 }
 

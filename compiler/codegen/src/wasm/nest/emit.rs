@@ -160,7 +160,7 @@ impl<'a> Emitter<'a> {
         if let Some(address) = &self.eval.addresses[id.index()] {
             let (pointer, offset) = self.pointers.place(address);
             let checked = std::mem::take(&mut self.eval.places[id.index()].checked);
-            self.eval.places[id.index()] = Place { pointer, offset, checked };
+            self.eval.places[id.index()] = Place { pointer, offset, checked, ..Place::default() };
         }
     }
 

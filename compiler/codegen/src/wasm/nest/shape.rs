@@ -135,7 +135,7 @@ impl Shape {
         let stores = self.stores.iter().all(|store| store.distance(axis) == 1 && memory::has_lanes(eval.dtype(store.buffer)));
         let counts = nest.reduce.iter().filter_map(|extent| extent.count()).all(|count| !varies(&count));
         let sums = nest.accs.iter().all(|acc| vector::holds(acc.init.dtype()));
-        stores && counts && sums && self.wanted.iter().filter(|id| varies(id)).all(|&id| eval.fits_lanes(id, axis))
+        stores && counts && sums && self.wanted.iter().filter(|id| varies(id)).all(|&id| eval.fits_lanes(id, axis, false))
     }
 }
 
