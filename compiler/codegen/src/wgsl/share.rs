@@ -185,10 +185,12 @@ fn number_len(text: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use cranelift_entity::EntityRef;
+    use mlp_bundle::loops::BufferId;
 
     fn emitted(body: &str) -> Emitted {
         let head = "@group(0) @binding(0) var<storage,read_write> b0:array<f32>;\n".to_owned();
-        Emitted { head, body: body.to_owned(), buffers: Vec::new(), symbols: false, groups: [1, 1, 1] }
+        Emitted { head, body: body.to_owned(), buffers: vec![(BufferId::new(0), true)], symbols: false, groups: [1, 1, 1] }
     }
 
     fn kernel(size: u32, scale: &str) -> Emitted {
