@@ -126,6 +126,9 @@ pub(crate) struct Build {
     /// The size of a symbolic dim of an .onnx model; one that leads a shape is 1 unless said here
     #[arg(long = "dim", value_name = "NAME=SIZE")]
     pub(crate) dims: Vec<String>,
+    /// Take those sizes from recorded inputs, arrays named in:INPUT
+    #[arg(long, value_name = "FILE.npz", conflicts_with = "dims")]
+    pub(crate) data: Option<PathBuf>,
     /// Print what was written as JSON
     #[arg(long)]
     pub(crate) json: bool,
@@ -195,10 +198,10 @@ pub(crate) struct Verify {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  mlpc bench mobilenet.onnx --backend native --backend wasm\n  mlpc bench objects.mlp --threads 2 --json"
+    after_help = "Examples:\n  mlpc bench mobilenet.onnx --backend native --backend wasm\n  mlpc bench objects.mlp --threads 2 --json\n  mlpc bench dist --data recorded.npz           a bundle: what loading takes is then in load_ms"
 )]
 pub(crate) struct Bench {
-    /// An .onnx model or a .mlp file
+    /// An .onnx model, a .mlp file or a bundle
     pub(crate) path: PathBuf,
     /// A backend; repeat it for several
     #[arg(short, long = "backend", value_enum, value_delimiter = ',', default_values_t = [Runtime::Native])]
@@ -206,13 +209,13 @@ pub(crate) struct Bench {
     /// Threads of the native backend
     #[arg(short, long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub(crate) threads: u16,
-    /// The pipeline of a .mlp file, where it has several
+    /// The pipeline, where there are several
     #[arg(short, long)]
     pub(crate) pipeline: Option<String>,
     /// The size of a symbolic dim of an .onnx model; one that leads a shape is 1 unless said here
     #[arg(long = "dim", value_name = "NAME=SIZE")]
     pub(crate) dims: Vec<String>,
-    /// Inputs of an .onnx model, arrays named in:INPUT; random ones where it is not given
+    /// Inputs, arrays named in:INPUT; random ones where it is not given
     #[arg(long, value_name = "FILE.npz")]
     pub(crate) data: Option<PathBuf>,
     /// Seconds to measure for

@@ -1,9 +1,9 @@
 //! `mlpc build`: a source file or a bare model to a bundle; and how pipelines of source files are chosen and opened.
 
-use crate::args::{self, Build};
+use crate::args::Build;
 use crate::progress::Progress;
 use crate::render::{self, BOLD, DIM, PLAIN};
-use crate::{Failure, Outcome, check};
+use crate::{Failure, Outcome, check, subject};
 use mlp_analysis::PipelineId;
 use mlp_bundle::Bundle;
 use mlp_bundle::bundle::write_whole;
@@ -67,7 +67,7 @@ fn build_model(arguments: &Build) -> Outcome {
     let bytes = std::fs::read(&arguments.file).map_err(|error| Failure(format!("{}: {error}", arguments.file.display())))?;
     let progress = Progress::start("compiling");
     let signature = mlp_import::onnx::signature(&bytes)?;
-    let dims = onnx::default_dims(&signature, &args::dims(&arguments.dims)?).map_err(Failure)?;
+    let dims = subject::model_dims(&signature, &arguments.dims, arguments.data.as_deref())?;
     let compiled = compile::compile(onnx::import(&bytes, &dims)?)?;
     progress.next("emitting");
     let code = compile::emit(&compiled.plan)?;

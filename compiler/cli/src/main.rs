@@ -10,6 +10,7 @@ mod inspect;
 mod progress;
 mod render;
 mod run;
+mod subject;
 mod test;
 mod verify;
 

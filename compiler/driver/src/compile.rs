@@ -8,6 +8,8 @@ use mlp_codegen::{CodegenError, wgsl};
 use mlp_graph::Graph;
 use std::sync::Arc;
 
+pub use mlp_plan::{KernelCost, costs};
+
 /// Why a graph could not be compiled.
 #[derive(Debug, thiserror::Error)]
 pub enum CompileError {

@@ -34,7 +34,7 @@ mod value;
 mod window;
 
 pub use mlp_bundle::plan::Plan;
-pub use report::{KernelCost, Report};
+pub use report::{KernelCost, Report, costs};
 
 use mlp_graph::{Graph, Op};
 use planner::Planner;

@@ -12,10 +12,26 @@ pub struct KernelCost {
     pub name: String,
     /// Multiply-accumulates of contractions.
     pub macs: u64,
-    /// Bytes of the buffers that it reads, each counted once, and of the elements that it writes.
-    pub bytes: u64,
+    /// Whether its multiply-accumulates are of bytes.
+    pub int8: bool,
+    /// Bytes of the buffers that it reads, each counted once.
+    pub read: u64,
+    /// Bytes of the elements that it writes.
+    pub written: u64,
     /// What it was made from.
     pub origin: Vec<String>,
+}
+
+impl KernelCost {
+    /// Bytes read and written.
+    pub fn bytes(&self) -> u64 {
+        self.read + self.written
+    }
+}
+
+/// What each kernel of a plan costs, in order.
+pub fn costs(plan: &Plan) -> Vec<KernelCost> {
+    plan.kernels.iter().map(|kernel| cost(plan, kernel)).collect()
 }
 
 /// What a plan costs.
@@ -39,14 +55,14 @@ pub struct Report {
 
 impl Report {
     pub(crate) fn new(plan: &Plan, lower_bound: u64) -> Report {
-        let kernels: Vec<KernelCost> = plan.kernels.iter().map(|kernel| cost(plan, kernel)).collect();
+        let kernels = costs(plan);
         Report {
             name: plan.name.clone(),
             arena_bytes: plan.arena_bytes,
             lower_bound,
             weights_bytes: plan.weights_bytes,
             macs: kernels.iter().map(|kernel| kernel.macs).sum(),
-            bytes_moved: kernels.iter().map(|kernel| kernel.bytes).sum(),
+            bytes_moved: kernels.iter().map(KernelCost::bytes).sum(),
             kernels,
         }
     }
@@ -91,7 +107,7 @@ fn cost(plan: &Plan, kernel: &Kernel) -> KernelCost {
         Body::Depthwise(depthwise) => all(depthwise.window.outputs(), &depthwise.epilogue.stores),
     };
     let read: u64 = read.into_iter().map(|buffer| plan.buffers[buffer].bytes()).sum();
-    KernelCost { name: kernel.name.clone(), macs: kernel.macs(), bytes: read + written, origin: kernel.origin.clone() }
+    KernelCost { name: kernel.name.clone(), macs: kernel.macs(), int8: kernel.is_int8(), read, written, origin: kernel.origin.clone() }
 }
 
 /// Bytes with a binary unit.
@@ -116,7 +132,7 @@ impl fmt::Display for Report {
         writeln!(f, "  moved    {}", Bytes(self.bytes_moved))?;
         let width = self.kernels.iter().map(|kernel| kernel.name.len()).max().unwrap_or(0);
         for kernel in &self.kernels {
-            let (macs, bytes) = (kernel.macs as f64 / 1e6, Bytes(kernel.bytes).to_string());
+            let (macs, bytes) = (kernel.macs as f64 / 1e6, Bytes(kernel.bytes()).to_string());
             writeln!(f, "  {:width$}  {macs:9.3} M  {bytes:>12}  {}", kernel.name, kernel.origin.join(" + "))?;
         }
         Ok(())

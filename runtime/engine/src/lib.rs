@@ -9,6 +9,7 @@ pub mod session;
 pub mod value;
 
 pub use backend::{Backend, BackendKind};
+pub use mlp_native::Peak;
 pub use session::{Session, Signature};
 pub use value::Value;
 

@@ -14,6 +14,7 @@ mod contraction;
 mod depthwise;
 mod finish;
 mod isa;
+mod peak;
 mod simd;
 mod table;
 #[cfg(test)]
@@ -26,5 +27,6 @@ pub use contraction::{Contraction, ContractionBuffers, MAX_SCRATCH};
 pub use depthwise::{DepthwiseBuffers, DepthwiseConv};
 pub use finish::{FinishF32, FinishI8, Raw, Requantization, ResidualAdd, requantize};
 pub use isa::Isa;
+pub use peak::Peak;
 pub use table::Kernels;
 pub use window::Window;

@@ -13,7 +13,7 @@ mod memory;
 mod pool;
 mod step;
 
-pub use mlp_kernels::Isa;
+pub use mlp_kernels::{Isa, Peak};
 
 use jit::Jit;
 use memory::Memory;

@@ -62,6 +62,16 @@ impl Kernel {
             Body::Attention(attention) => attention.macs(),
         }
     }
+
+    /// Whether its multiply-accumulates are of bytes.
+    pub fn is_int8(&self) -> bool {
+        match &self.body {
+            Body::Nest(_) | Body::Rows(_) | Body::Attention(_) => false,
+            Body::Contract(Contract { arithmetic, .. }) | Body::Depthwise(Depthwise { arithmetic, .. }) => {
+                matches!(arithmetic, Arithmetic::Int8 { .. })
+            }
+        }
+    }
 }
 
 /// What a kernel computes.
