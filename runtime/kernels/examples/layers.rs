@@ -90,7 +90,15 @@ fn main() {
         let (mut scratch, scratch_at) = aligned(8 << 20);
         let out = output[out_at..].as_mut_ptr();
         let area = scratch[scratch_at..].as_mut_ptr();
-        let finish = FinishF32 { out: out.cast(), out_pixel: w.out_c, residual: std::ptr::null(), residual_pixel: 0, lo: 0.0, hi: 6.0 };
+        let finish = FinishF32 {
+            out: out.cast(),
+            out_pixel: w.out_c,
+            residual: std::ptr::null(),
+            residual_pixel: 0,
+            residual_cols: 0,
+            lo: 0.0,
+            hi: 6.0,
+        };
         let requantization = Requantization::new(&vec![1 << 20; w.out_c], 31, 0, 0, 255, |_| u64::MAX).expect("small factors");
         let finish_int = FinishI8 {
             out,

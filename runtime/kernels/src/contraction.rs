@@ -36,6 +36,7 @@ enum Input {
 struct Columns {
     channel: usize,
     cols: usize,
+    /// Units that the tile spans; none for the tile of half a unit.
     units: usize,
 }
 
@@ -191,7 +192,9 @@ impl Contraction {
         }
         init.resize(window.out_c + MAX_COLS, 0);
         let shape = Shape::new(kernels, &window, input)?;
-        let columns = split_columns(window.out_c, kernels.unit);
+        // Integer tiles come in whole units alone.
+        let half = if input == Input::F32 { kernels.half_unit() } else { 0 };
+        let columns = split_columns(window.out_c, kernels.unit, half);
         let block_rows = shape.block_rows(&window, threads);
         // Blocks of one size, rather than a small last one.
         let blocks_per_image = window.out_h.div_ceil(block_rows);
@@ -236,7 +239,7 @@ impl Contraction {
                 self.each_tile(
                     item,
                     buffers,
-                    |columns, rows, tile| self.kernels.tiles_f32[columns.units - 1][rows - 1](tile, finish),
+                    |columns, rows, tile| self.kernels.tiles_f32[columns.units][rows - 1](tile, finish),
                     |_, _| {},
                 );
             }
@@ -281,8 +284,16 @@ impl Contraction {
                         Input::F32 => {
                             let (lo, hi) = (f32::NEG_INFINITY, f32::INFINITY);
                             let out = base.cast();
-                            let finish = FinishF32 { out, out_pixel: MAX_COLS, residual: core::ptr::null(), residual_pixel: 0, lo, hi };
-                            self.kernels.tiles_f32[columns.units - 1][rows - 1](tile, &finish);
+                            let finish = FinishF32 {
+                                out,
+                                out_pixel: MAX_COLS,
+                                residual: core::ptr::null(),
+                                residual_pixel: 0,
+                                residual_cols: 0,
+                                lo,
+                                hi,
+                            };
+                            self.kernels.tiles_f32[columns.units][rows - 1](tile, &finish);
                         }
                         Input::Bytes { .. } => {
                             self.kernels.tiles_i8[columns.units - 1][rows - 1](tile, &FinishInt::Sums(base.cast(), MAX_COLS));
@@ -319,7 +330,7 @@ impl Contraction {
         let share = chunk * self.columns.len() / self.chunks..(chunk + 1) * self.columns.len() / self.chunks;
         let weights = self.repacked.as_ref().map_or(buffers.weights, |w| w.as_ptr().cast());
         for columns in &self.columns[share] {
-            let most = self.kernels.tiles_f32[columns.units - 1].len();
+            let most = self.kernels.tiles_f32[columns.units].len();
             // Tiles of nearly one size, since the latency of a thin last one would show: some a pixel larger, then the others.
             let tiles = block.pixels.div_ceil(most);
             let (rows, larger) = (block.pixels / tiles, block.pixels % tiles);
@@ -482,16 +493,20 @@ fn pairs_of_quads(weights: &[u8]) -> Vec<u32> {
     pairs
 }
 
-/// Two units a tile, which never begins inside a panel, and at the end what is left.
-fn split_columns(out_c: usize, unit: usize) -> Vec<Columns> {
+/// Two units a tile, which never begins inside a panel, and at the end what is left: in a tile of `half` a unit's channels (0 for none) where that does.
+fn split_columns(out_c: usize, unit: usize, half: usize) -> Vec<Columns> {
     let mut columns = Vec::new();
     let mut channel = 0;
     while channel < out_c {
-        let left = (out_c - channel).div_ceil(unit);
-        let units = if left == 1 { 1 } else { 2 };
-        let cols = (units * unit).min(out_c - channel);
+        let left = out_c - channel;
+        let units = match left {
+            _ if left <= half => 0,
+            _ if left <= unit + half => 1,
+            _ => 2,
+        };
+        let cols = if units == 0 { left } else { left.min(units * unit) };
         columns.push(Columns { channel, cols, units });
-        channel += units * unit;
+        channel += cols;
     }
     columns
 }

@@ -4,9 +4,10 @@
 
 use crate::contraction::MAX_SCRATCH;
 use crate::finish::{FinishF32, FinishI8, Raw};
-use crate::table::{Kernels, RowF32, RowFormat, RowI8};
+use crate::table::{Kernels, RowF32, RowFormat, RowI8, StencilFormat};
 use crate::tile::depthwise::RowTile;
 use crate::tile::matrix::FinishInt;
+use crate::tile::quads;
 use crate::tile::stencil::{MAX_EXACT_TAPS, STENCIL_PIXELS};
 use crate::window::Window;
 use std::ops::Range;
@@ -27,7 +28,7 @@ pub struct DepthwiseConv {
     window: Window,
     element: usize,
     signed: bool,
-    /// Repacked weights of bytes: `f32`, or pairs of `i16`; `f32` weights are the plan's own.
+    /// Repacked weights of bytes: `f32`, quads, or pairs of `i16`; `f32` weights are the plan's own.
     repacked: Vec<u32>,
     init: Vec<u32>,
     /// What taps outside the input read: one pixel.
@@ -91,7 +92,16 @@ impl DepthwiseConv {
         let (taps, padded) = (window.kernel[0] * window.kernel[1], window.out_c.next_multiple_of(16));
         let weight = |tap: usize, c: usize| i16::from(weights[tap * padded + c] as i8);
         let pair = |first: i16, second: i16| u32::from(first as u16) | u32::from(second as u16) << 16;
-        made.repacked = if made.stencil.is_some() {
+        made.repacked = if made.reads_quads() {
+            if signed {
+                // The tiles move signed bytes up by 128, which is taken off again with the sum of the weights.
+                for (c, first) in made.init.iter_mut().enumerate() {
+                    let sum: i32 = (0..taps).map(|tap| i32::from(weight(tap, c))).sum();
+                    *first = first.wrapping_sub((128 * sum) as u32);
+                }
+            }
+            quads::pack(weights, window.kernel, padded)
+        } else if made.stencil.is_some() {
             (0..taps * padded).map(|i| f32::from(weights[i] as i8).to_bits()).collect()
         } else {
             match kernels.row_format {
@@ -120,14 +130,28 @@ impl DepthwiseConv {
         init.resize(window.out_c.next_multiple_of(16), 0);
         let padding = vec![pad; window.out_c.next_multiple_of(16) * element];
         let [_, kw] = window.kernel;
-        let exact = element == 4 || window.kernel[0] * kw < MAX_EXACT_TAPS;
+        let quads = element == 1 && kernels.stencil_format == StencilFormat::Quads;
+        let exact = element == 4 || quads || window.kernel[0] * kw < MAX_EXACT_TAPS;
         let fits = exact && matches!(kw, 3 | 5) && matches!(window.stride[1], 1 | 2) && window.dilation[1] == 1;
         let stencil = fits.then(|| kw - 3 + window.stride[1] - 1);
-        let (spans, columns) = spans(&window, element, stencil.is_some());
+        let quads = quads && stencil.is_some();
+        // With steps of 2 a stencil's columns serve fewer pixels, and more of them cost more than they win.
+        let most = match stencil {
+            Some(stencil) if quads => kernels.stencils_i8[stencil].len(),
+            Some(_) if window.stride[1] == 1 => STENCIL_PIXELS,
+            _ => PIXELS,
+        };
+        let (spans, columns) = spans(&window, element, stencil.is_some(), quads, most);
         let [kh, kw] = window.kernel;
-        let run = RUN_BYTES / (kh * window.in_w * element + kh * kw * element.max(2)) / 32 * 32;
-        let run = run.clamp(16, window.out_c.next_multiple_of(16));
+        let (weight_bytes, least) = if quads { (kh * quads::places(kw) * 4, 64) } else { (kh * kw * element.max(2), 32) };
+        let run = RUN_BYTES / (kh * window.in_w * element + weight_bytes) / least * least;
+        let run = run.clamp(if quads { 64 } else { 16 }, window.out_c.next_multiple_of(16).max(least));
         Some(DepthwiseConv { kernels, window, element, signed, repacked: Vec::new(), init, padding, spans, columns, stencil, run })
+    }
+
+    /// Whether its tiles are those of `tile::quads`.
+    fn reads_quads(&self) -> bool {
+        self.element == 1 && self.stencil.is_some() && self.kernels.stencil_format == StencilFormat::Quads
     }
 
     fn rows(&self) -> usize {
@@ -189,7 +213,15 @@ impl DepthwiseConv {
             unsafe {
                 if self.element == 4 {
                     let (lo, hi) = (f32::NEG_INFINITY, f32::INFINITY);
-                    let finish = FinishF32 { out: base.cast(), out_pixel: stride, residual: core::ptr::null(), residual_pixel: 0, lo, hi };
+                    let finish = FinishF32 {
+                        out: base.cast(),
+                        out_pixel: stride,
+                        residual: core::ptr::null(),
+                        residual_pixel: 0,
+                        residual_cols: 0,
+                        lo,
+                        hi,
+                    };
                     self.row_f32(pixels)(tile, &finish);
                 } else {
                     self.row_i8(pixels)(tile, &FinishInt::Sums(base.cast(), stride));
@@ -283,10 +315,8 @@ impl DepthwiseConv {
     }
 }
 
-/// The tiles of an output row, of nearly one width, and the columns that they read.
-fn spans(w: &Window, element: usize, stencil: bool) -> (Vec<Span>, Vec<usize>) {
-    // With steps of 2 a stencil's columns serve fewer pixels, and more of them cost more than they win.
-    let most = if stencil && w.stride[1] == 1 { STENCIL_PIXELS } else { PIXELS };
+/// The tiles of an output row, of nearly one width and at most `most` pixels, and the columns that they read: for a stencil each once, else those of every tap.
+fn spans(w: &Window, element: usize, stencil: bool, quads: bool, most: usize) -> (Vec<Span>, Vec<usize>) {
     let tiles = w.out_w.div_ceil(most);
     let (mut spans, mut columns) = (Vec::new(), Vec::new());
     for tile in 0..tiles {
@@ -295,7 +325,10 @@ fn spans(w: &Window, element: usize, stencil: bool) -> (Vec<Span>, Vec<usize>) {
         let place = |x: usize, kx: usize| w.source(1, x, kx).map_or(OUTSIDE, |column| (column * w.in_pixel + w.in_offset) * element);
         if stencil {
             // Taps past the last stand for the columns that the span's other pixels reach.
-            columns.extend((0..(end - x - 1) * w.stride[1] + w.kernel[1]).map(|column| place(x, column)));
+            let reach = (end - x - 1) * w.stride[1] + w.kernel[1];
+            // What completes a quad meets weights of zero, and need but be readable.
+            let count = if quads { quads::quad_columns(end - x, w.kernel[1], w.stride[1]) } else { reach };
+            columns.extend((0..count).map(|column| place(x, column.min(reach - 1))));
         } else {
             columns.extend((0..w.kernel[1]).flat_map(|kx| (x..end).map(move |x| place(x, kx))));
         }

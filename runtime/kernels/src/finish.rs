@@ -13,6 +13,8 @@ pub struct FinishF32 {
     pub residual: *const f32,
     /// Elements from one residual pixel to the next.
     pub residual_pixel: usize,
+    /// Channels of the residual: to those after them nothing is added.
+    pub residual_cols: usize,
     /// Least result.
     pub lo: f32,
     /// Greatest result.
@@ -82,7 +84,7 @@ const MAX_SPAN: i32 = 512;
 
 /// An `f32` estimate of a quotient within `2 * MAX_SPAN` is off by less than `3.01 * 2^-24 * 1024.5 < 1.9e-4`; nearer than this to a tie it decides
 /// nothing. Further out the clamp decides, whatever the last digit.
-const DECIDED: f32 = 0.5 - 2e-4;
+pub(crate) const DECIDED: f32 = 0.5 - 2e-4;
 
 impl Requantization {
     /// Per channel multipliers with one shift, for sums of at most `bound(channel)` in magnitude. `None` where the exact fast form does not hold: a quotient may leave 32 bits, or
@@ -103,6 +105,12 @@ impl Requantization {
         let mut multipliers = multiplier.to_vec();
         multipliers.resize(padded, 0);
         Some(Requantization { scale: scales, multiplier: multipliers, shift, zero, lo, hi })
+    }
+
+    /// The factors of the estimate, padded past the last channel, and the zero point and limits.
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) fn estimate(&self) -> (*const f32, [i32; 3]) {
+        (self.scale.as_ptr(), [self.zero, self.lo, self.hi])
     }
 }
 
@@ -154,7 +162,12 @@ pub(crate) unsafe fn finish_f32<S: Simd, const NV: usize, const PLAIN: bool>(
             let mut v = sums[j];
             if !PLAIN && !f.residual.is_null() {
                 let r = residual.wrapping_add(j * S::LANES);
-                v = S::add(v, if left >= S::LANES { S::load(r) } else { S::load_first(r, left) });
+                let have = f.residual_cols.saturating_sub(channel + j * S::LANES).min(left);
+                if have >= S::LANES {
+                    v = S::add(v, S::load(r));
+                } else if have > 0 {
+                    v = S::add(v, S::load_first(r, have));
+                }
             }
             v = S::min(S::max(v, S::splat(f.lo)), S::splat(f.hi));
             if left >= S::LANES {
@@ -260,7 +273,7 @@ unsafe fn requantized_exactly<S: Simd>(q: &Requantization, sums: S::I, channel: 
 }
 
 #[inline(never)]
-fn exact_lanes(q: &Requantization, lanes: &mut [i32], channel: usize) {
+pub(crate) fn exact_lanes(q: &Requantization, lanes: &mut [i32], channel: usize) {
     for (lane, &multiplier) in lanes.iter_mut().zip(&q.multiplier[channel..]) {
         *lane = requantize(*lane, multiplier, q.shift);
     }

@@ -7,7 +7,6 @@ use crate::tile::convert::Pixels;
 use crate::tile::depthwise::RowTile;
 use crate::tile::matrix::{FinishInt, Tile};
 use crate::tile::softmax::ScoreRow;
-use crate::tile::stencil::STENCIL_PIXELS;
 
 pub(crate) type TileF32 = unsafe fn(&Tile, &FinishF32);
 pub(crate) type TileI8 = for<'a, 'b, 'c> unsafe fn(&'a Tile, &'b FinishInt<'c>);
@@ -24,6 +23,16 @@ pub(crate) enum RowFormat {
     TapPairs,
 }
 
+/// How integer stencils read their weights and columns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum StencilFormat {
+    /// Weights `[tap][channels rounded up to 16]` of `f32`, a pointer a column.
+    Floats,
+    /// As `tile::quads` lays them.
+    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
+    Quads,
+}
+
 /// Greatest number of channels of any tile.
 pub(crate) const MAX_COLS: usize = 32;
 
@@ -34,8 +43,8 @@ pub struct Kernels {
     pub(crate) unit: usize,
     pub(crate) dot: DotFormat,
     pub(crate) row_format: RowFormat,
-    /// `[units - 1][pixels - 1]`.
-    pub(crate) tiles_f32: [&'static [TileF32]; 2],
+    /// `[units][pixels - 1]`; at 0 the tiles of half a unit, where there are any.
+    pub(crate) tiles_f32: [&'static [TileF32]; 3],
     /// `[units - 1][pixels - 1]`.
     pub(crate) tiles_i8: [&'static [TileI8]; 2],
     /// `[pixels - 1]`.
@@ -43,9 +52,10 @@ pub struct Kernels {
     /// `[pixels - 1]`.
     pub(crate) rows_i8: [RowI8; 4],
     /// For rows of 3 and of 5 taps and steps of 1 and of 2: `[(taps - 3) + (step - 1)][pixels - 1]`.
-    pub(crate) stencils_f32: [[RowF32; STENCIL_PIXELS]; 4],
+    pub(crate) stencils_f32: [&'static [RowF32]; 4],
     /// Likewise.
-    pub(crate) stencils_i8: [[RowI8; STENCIL_PIXELS]; 4],
+    pub(crate) stencils_i8: [&'static [RowI8]; 4],
+    pub(crate) stencil_format: StencilFormat,
     /// Converts pixels to [`Kernels::dot`].
     pub(crate) convert: unsafe fn(&Pixels),
     /// Turns a row of attention's scores into weights.
@@ -57,19 +67,12 @@ macro_rules! tiles {
 }
 
 macro_rules! stencils {
-    ($f:ident) => {
-        [stencils!($f, 3, 1), stencils!($f, 3, 2), stencils!($f, 5, 1), stencils!($f, 5, 2)]
-    };
-    ($f:ident, $kw:literal, $step:literal) => {
+    ($f:ident: $($p:literal)*) => {
         [
-            $f::<$kw, $step, 1>,
-            $f::<$kw, $step, 2>,
-            $f::<$kw, $step, 3>,
-            $f::<$kw, $step, 4>,
-            $f::<$kw, $step, 5>,
-            $f::<$kw, $step, 6>,
-            $f::<$kw, $step, 7>,
-            $f::<$kw, $step, 8>,
+            &[$($f::<3, 1, $p>),*],
+            &[$($f::<3, 2, $p>),*],
+            &[$($f::<5, 1, $p>),*],
+            &[$($f::<5, 2, $p>),*],
         ]
     };
 }
@@ -77,7 +80,8 @@ macro_rules! stencils {
 /// A module with the families of functions compiled for `$features`, and their table.
 macro_rules! tier {
     ($module:ident, $isa:expr, $simd:ty, $(#[$features:meta])?, $row_format:expr, $row_i8:path,
-     $n1:literal: [$($m1:literal)*], $n2:literal: [$($m2:literal)*]) => {
+     stencil $stencil_format:ident $stencil_i8:path: [$($ps:literal)*],
+     half $half:ty: [$($m0:literal)*], $n1:literal: [$($m1:literal)*], $n2:literal: [$($m2:literal)*]) => {
         mod $module {
             use super::*;
             use crate::tile::{depthwise, matrix, stencil};
@@ -86,6 +90,13 @@ macro_rules! tier {
             unsafe fn tile_f32<const MR: usize, const NV: usize>(t: &Tile, f: &FinishF32) {
                 // SAFETY: the caller's promise, and the features are enabled.
                 unsafe { matrix::tile_f32::<$simd, MR, NV>(t, f) }
+            }
+            /// One vector of half a unit's channels. Not every table has it.
+            #[allow(dead_code)]
+            $(#[$features])?
+            unsafe fn tile_half<const MR: usize, const NV: usize>(t: &Tile, f: &FinishF32) {
+                // SAFETY: as above.
+                unsafe { matrix::tile_f32::<$half, MR, NV>(t, f) }
             }
             $(#[$features])?
             unsafe fn tile_i8<const MR: usize, const NV: usize>(t: &Tile, f: &FinishInt<'_>) {
@@ -105,7 +116,7 @@ macro_rules! tier {
             $(#[$features])?
             unsafe fn stencil_i8<const KW: usize, const STEP: usize, const P: usize>(t: &RowTile, f: &FinishInt<'_>) {
                 // SAFETY: as above.
-                unsafe { stencil::stencil_i8::<$simd, KW, STEP, P>(t, f) }
+                unsafe { $stencil_i8(t, f) }
             }
             $(#[$features])?
             unsafe fn convert(p: &Pixels) {
@@ -127,12 +138,13 @@ macro_rules! tier {
                 unit: $n1 * <$simd as Simd>::LANES,
                 dot: <$simd as Simd>::DOT,
                 row_format: $row_format,
-                tiles_f32: [tiles!(tile_f32, $n1: $($m1)*), tiles!(tile_f32, $n2: $($m2)*)],
+                tiles_f32: [tiles!(tile_half, 1: $($m0)*), tiles!(tile_f32, $n1: $($m1)*), tiles!(tile_f32, $n2: $($m2)*)],
                 tiles_i8: [tiles!(tile_i8, $n1: $($m1)*), tiles!(tile_i8, $n2: $($m2)*)],
                 rows_f32: [row_f32::<1>, row_f32::<2>, row_f32::<3>, row_f32::<4>],
                 rows_i8: [row_i8::<1>, row_i8::<2>, row_i8::<3>, row_i8::<4>],
-                stencils_f32: stencils!(stencil_f32),
-                stencils_i8: stencils!(stencil_i8),
+                stencils_f32: stencils!(stencil_f32: 1 2 3 4 5 6 7 8),
+                stencils_i8: stencils!(stencil_i8: $($ps)*),
+                stencil_format: StencilFormat::$stencil_format,
                 convert,
                 softmax,
             };
@@ -141,30 +153,39 @@ macro_rules! tier {
 }
 
 tier!(portable, Isa::Portable, crate::simd::portable::Portable<4>, , RowFormat::Taps, depthwise::row_i8::<crate::simd::portable::Portable<4>, P>,
-    2: [1 2 3 4], 4: [1 2 3 4]);
+    stencil Floats crate::tile::stencil::stencil_i8::<crate::simd::portable::Portable<4>, KW, STEP, P>: [1 2 3 4 5 6 7 8],
+    half crate::simd::portable::Portable<4>: [], 2: [1 2 3 4], 4: [1 2 3 4]);
 
 // The shapes of AVX-512's tiles over plain Rust, for tests on machines without it.
 #[cfg(test)]
 tier!(model512, Isa::Portable, crate::simd::portable::Portable<16>, , RowFormat::Taps, depthwise::row_i8::<crate::simd::portable::Portable<16>, P>,
+    stencil Floats crate::tile::stencil::stencil_i8::<crate::simd::portable::Portable<16>, KW, STEP, P>: [1 2 3 4 5 6 7 8],
+    half crate::simd::portable::Portable<8>: [1 2 3 4 5 6 7 8 9 10 11 12 13 14],
     1: [1 2 3 4 5 6 7 8 9 10 11 12 13 14], 2: [1 2 3 4 5 6 7 8 9 10 11 12]);
 
 #[cfg(target_arch = "x86_64")]
 tier!(avx2, Isa::Avx2, crate::simd::avx2::Avx2, #[target_feature(enable = "avx2,fma")], RowFormat::TapPairs, crate::tile::depthwise_avx2::row_i8::<P>,
-    1: [1 2 3 4 5 6 7 8], 2: [1 2 3 4 5 6]);
+    stencil Floats crate::tile::stencil::stencil_i8::<crate::simd::avx2::Avx2, KW, STEP, P>: [1 2 3 4 5 6 7 8],
+    half crate::simd::avx2::Avx2: [], 1: [1 2 3 4 5 6 7 8], 2: [1 2 3 4 5 6]);
 
 #[cfg(target_arch = "x86_64")]
 tier!(avx512, Isa::Avx512, crate::simd::avx512::Avx512, #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl")],
     RowFormat::TapPairs, crate::tile::depthwise_avx2::row_i8::<P>,
+    stencil Floats crate::tile::stencil::stencil_i8::<crate::simd::avx512::Avx512, KW, STEP, P>: [1 2 3 4 5 6 7 8],
+    half crate::simd::avx2::Avx2: [1 2 3 4 5 6 7 8 9 10 11 12 13 14],
     1: [1 2 3 4 5 6 7 8 9 10 11 12 13 14], 2: [1 2 3 4 5 6 7 8 9 10 11 12]);
 
 #[cfg(target_arch = "x86_64")]
 tier!(avx512vnni, Isa::Avx512Vnni, crate::simd::avx512::Avx512Vnni,
     #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")], RowFormat::TapPairs, crate::tile::depthwise_avx2::row_i8::<P>,
+    stencil Quads crate::tile::stencil_vnni::stencil_i8::<KW, STEP, P>: [1 2 3 4],
+    half crate::simd::avx2::Avx2: [1 2 3 4 5 6 7 8 9 10 11 12 13 14],
     1: [1 2 3 4 5 6 7 8 9 10 11 12 13 14], 2: [1 2 3 4 5 6 7 8 9 10 11 12]);
 
 #[cfg(target_arch = "aarch64")]
 tier!(neon, Isa::Neon, crate::simd::neon::Neon, #[target_feature(enable = "neon,dotprod")], RowFormat::Taps, depthwise::row_i8::<crate::simd::neon::Neon, P>,
-    2: [1 2 3 4 5 6 7 8 9 10], 4: [1 2 3 4 5 6]);
+    stencil Floats crate::tile::stencil::stencil_i8::<crate::simd::neon::Neon, KW, STEP, P>: [1 2 3 4 5 6 7 8],
+    half crate::simd::neon::Neon: [], 2: [1 2 3 4 5 6 7 8 9 10], 4: [1 2 3 4 5 6]);
 
 impl Kernels {
     /// The table of `isa`, where this machine runs it.
@@ -195,6 +216,11 @@ impl Kernels {
     /// The instruction set.
     pub fn isa(&self) -> Isa {
         self.isa
+    }
+
+    /// Channels of the tile of half a unit; 0 where there is none.
+    pub(crate) fn half_unit(&self) -> usize {
+        if self.tiles_f32[0].is_empty() { 0 } else { self.unit / 2 }
     }
 
     #[cfg(test)]

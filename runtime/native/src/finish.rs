@@ -2,7 +2,7 @@
 
 use crate::memory::Memory;
 use crate::offset;
-use mlp_bundle::loops::{Access, BinaryOp, Bounds, BufferId, Epilogue, Expr, ExprId};
+use mlp_bundle::loops::{Access, AccessDim, BinaryOp, Bounds, BufferId, Epilogue, Expr, ExprId};
 use mlp_bundle::plan::{Place, Plan};
 use mlp_bundle::{DType, Scalar};
 use mlp_kernels::{Requantization, ResidualAdd};
@@ -17,8 +17,20 @@ pub(crate) struct Plane {
 
 /// A recognized epilogue.
 pub(crate) enum Form {
-    F32 { bias: Vec<f32>, residual: Option<Plane>, lo: f32, hi: f32, out: Plane },
-    Int8 { bias: Vec<i32>, requantization: Requantization, residual: Option<(Plane, ResidualAdd)>, out: Plane },
+    /// The residual comes with the number of its channels.
+    F32 {
+        bias: Vec<f32>,
+        residual: Option<(Plane, usize)>,
+        lo: f32,
+        hi: f32,
+        out: Plane,
+    },
+    Int8 {
+        bias: Vec<i32>,
+        requantization: Requantization,
+        residual: Option<(Plane, ResidualAdd)>,
+        out: Plane,
+    },
 }
 
 /// Reads an epilogue's expressions.
@@ -26,6 +38,8 @@ pub(crate) struct Reader<'a> {
     pub plan: &'a Plan,
     pub weights: &'a Memory,
     pub epilogue: &'a Epilogue,
+    /// Pixels over all images.
+    pub pixels: u32,
     pub channels: usize,
     /// Products in a sum.
     pub depth: u64,
@@ -55,7 +69,7 @@ impl Reader<'_> {
             if let (true, Some(values)) = (bias.is_empty(), self.channel_values(access)) {
                 bias = values.into_iter().map(float).collect::<Option<_>>()?;
             } else if residual.is_none() && self.plan.buffers[access.buffer].dtype == DType::F32 {
-                residual = Some(self.plane(access)?);
+                residual = Some(self.residual(access)?);
             } else {
                 return None;
             }
@@ -166,6 +180,27 @@ impl Reader<'_> {
     fn plane(&self, access: &Access) -> Option<Plane> {
         let (element, pixel, channel) = self.linear(access)?;
         (channel == 1 || self.channels == 1).then_some(Plane { buffer: access.buffer, element, pixel })
+    }
+
+    /// A residual and its channels: a plane, or one that is 0 past its last channel.
+    fn residual(&self, access: &Access) -> Option<(Plane, usize)> {
+        if access.bounds == Bounds::Inside {
+            return Some((self.plane(access)?, self.channels));
+        }
+        // One dimension is the channel and limits it; the others stay inside at every pixel.
+        let is_channel = |dim: &&AccessDim| dim.index.terms[..] == [(1, 1)] && dim.index.constant == 0 && dim.index.dynamic.is_none();
+        let limit = access.dims.iter().find(is_channel)?.extent;
+        let extents = [self.pixels, limit.min(self.channels as u32)];
+        let inside = |dim: &AccessDim| {
+            dim.index.dynamic.is_none()
+                && dim.index.interval(&extents).is_some_and(|(low, high)| low >= 0 && high < i64::from(dim.extent))
+                && (is_channel(&dim) || dim.index.coefficient(1) == 0)
+        };
+        if !matches!(access.bounds, Bounds::Else(Scalar::F32(0))) || !access.dims.iter().all(inside) {
+            return None;
+        }
+        let within = Access { bounds: Bounds::Inside, ..access.clone() };
+        Some((self.plane(&within)?, extents[1] as usize))
     }
 
     /// The values, one a channel, of an access to constants that does not depend on the pixel.

@@ -106,12 +106,20 @@ impl Builder<'_> {
     }
 
     fn finish(&mut self, epilogue: &Epilogue, arithmetic: Arithmetic, window: &Window, depth: usize) -> Result<Ending, CompileError> {
-        let reader = Reader { plan: self.plan, weights: self.weights, epilogue, channels: window.out_c, depth: depth as u64 };
+        let reader = Reader {
+            plan: self.plan,
+            weights: self.weights,
+            epilogue,
+            pixels: window.pixels() as u32,
+            channels: window.out_c,
+            depth: depth as u64,
+        };
         Ok(match reader.form(arithmetic.total()) {
             Some(Form::F32 { bias, residual, lo, hi, out }) => {
-                let (source, residual_pixel) =
-                    residual.map_or((std::ptr::null(), 0), |plane| (self.plane::<f32>(&plane).cast_const(), plane.pixel));
-                let finish = FinishF32 { out: self.plane(&out), out_pixel: out.pixel, residual: source, residual_pixel, lo, hi };
+                let (source, residual_pixel, residual_cols) = residual
+                    .map_or((std::ptr::null(), 0, 0), |(plane, channels)| (self.plane::<f32>(&plane).cast_const(), plane.pixel, channels));
+                let finish =
+                    FinishF32 { out: self.plane(&out), out_pixel: out.pixel, residual: source, residual_pixel, residual_cols, lo, hi };
                 (Finish::F32(finish), bias, Vec::new())
             }
             Some(Form::Int8 { bias, requantization, residual, out }) => {

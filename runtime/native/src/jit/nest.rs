@@ -248,6 +248,13 @@ impl Emitter<'_, '_, '_> {
     /// Opens the reduction loops from `depth` on.
     fn reduce(&mut self, nest: &Nest, packed: Option<&Packed<'_>>, depth: usize, counts: &[Value]) {
         if depth < counts.len() {
+            if let Some(n) = unrolled(nest, depth) {
+                for i in 0..n {
+                    self.axes[nest.parallel.len() + depth] = self.int(i64::from(i));
+                    self.reduce(nest, packed, depth + 1, counts);
+                }
+                return;
+            }
             let zero = self.int(0);
             self.for_range(zero, counts[depth], 1, |e, i| {
                 e.axes[nest.parallel.len() + depth] = i;
@@ -298,6 +305,20 @@ impl Emitter<'_, '_, '_> {
         }
         Inside { used, varies }
     }
+}
+
+/// Reduction points times expressions up to which loops are written out.
+const UNROLL: u64 = 64;
+
+/// The count of the reduction loop at `depth`, where it and those inside it are so short that they are written out.
+fn unrolled(nest: &Nest, depth: usize) -> Option<u32> {
+    let mut points = nest.exprs.values().filter(|expr| !matches!(expr, Expr::Const(_) | Expr::Axis(_))).count() as u64;
+    for extent in &nest.reduce[depth..] {
+        let Extent::Const(n) = extent else { return None };
+        points = points.saturating_mul(u64::from(*n));
+    }
+    let Extent::Const(n) = nest.reduce[depth] else { return None };
+    (points <= UNROLL).then_some(n)
 }
 
 /// What the reduction of a nest computes.

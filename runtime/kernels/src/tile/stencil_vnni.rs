@@ -1,0 +1,276 @@
+//! Integer depthwise tiles of AVX-512 VNNI for the common windows: `KW` taps in a row with steps of `STEP`, `P` pixels.
+//!
+//! Four input columns are interleaved to quads of bytes, one quad a channel, which `vpdpbusd` multiplies by the taps that meet them: a quad of columns
+//! serves every pixel that reaches into it. Interleaving takes place inside 128-bit lanes, so that vector `q` of four holds channels `16 * lane + 4 * q ..`;
+//! packing sums to bytes by the same lanes puts them back in order.
+
+use super::depthwise::{RowTile, store_i8};
+use super::matrix::FinishInt;
+use super::quads::{group, places, quad_columns};
+use crate::finish::{DECIDED, FinishI8, exact_lanes};
+use crate::simd::avx512::Avx512Vnni;
+use core::arch::x86_64::*;
+
+/// A vector of whole 128-bit lanes.
+trait Lanes: Copy {
+    /// Channels of four of them.
+    const CHANNELS: usize;
+    unsafe fn bytes(p: *const u8, flip: bool) -> Self;
+    unsafe fn load(p: *const u8) -> Self;
+    unsafe fn store(p: *mut i32, v: Self);
+    /// Sixteen bytes a lane, lanes 64 bytes apart.
+    unsafe fn spread(p: *const u8) -> Self;
+    unsafe fn zip8(a: Self, b: Self) -> [Self; 2];
+    unsafe fn zip16(a: Self, b: Self) -> [Self; 2];
+    unsafe fn dot(acc: Self, a: Self, w: Self) -> Self;
+    /// The nearest integer to `v * scale` (scale's bits), and the greater magnitude of `worst` (bits of floats) and what was rounded off.
+    unsafe fn scaled(v: Self, scale: Self, worst: Self) -> (Self, Self);
+    unsafe fn zero() -> Self;
+    unsafe fn any_above(worst: Self, limit: f32) -> bool;
+    /// Four vectors to bytes, `clamp(v + zero, lo, hi)`; the first `n` channels are stored.
+    unsafe fn pack(p: *mut u8, v: [Self; 4], clamp: [i32; 3], n: usize);
+}
+
+macro_rules! lanes {
+    ($ty:ty, $channels:literal, $load:ident, $store:ident, $set8:ident, $set16:ident, $xor:ident, |$p:ident| $spread:expr, $lo8:ident $hi8:ident, $lo16:ident $hi16:ident,
+     $dot:ident, $float:ident, $cast:ident, $back:ident, $mul:ident, $int:ident, $sub:ident, $range:ident, $zero:ident, $cmp:ident, $set:ident,
+     $pack:ident, $adds:ident, $max:ident, $min:ident, $and:ident, $packus:ident, $mask:ty, $masked:ident) => {
+        impl Lanes for $ty {
+            const CHANNELS: usize = $channels;
+            #[inline(always)]
+            unsafe fn bytes(p: *const u8, flip: bool) -> $ty {
+                // SAFETY: the caller's promise.
+                unsafe {
+                    let v = $load(p.cast());
+                    if flip { $xor(v, $set8(-128)) } else { v }
+                }
+            }
+            #[inline(always)]
+            unsafe fn load(p: *const u8) -> $ty {
+                // SAFETY: the caller's promise.
+                unsafe { $load(p.cast()) }
+            }
+            #[inline(always)]
+            unsafe fn store(p: *mut i32, v: $ty) {
+                // SAFETY: the caller's promise.
+                unsafe { $store(p.cast(), v) }
+            }
+            #[inline(always)]
+            unsafe fn spread($p: *const u8) -> $ty {
+                // SAFETY: the caller's promise.
+                unsafe { $spread }
+            }
+            #[inline(always)]
+            unsafe fn zip8(a: $ty, b: $ty) -> [$ty; 2] {
+                // SAFETY: arithmetic only.
+                unsafe { [$lo8(a, b), $hi8(a, b)] }
+            }
+            #[inline(always)]
+            unsafe fn zip16(a: $ty, b: $ty) -> [$ty; 2] {
+                // SAFETY: arithmetic only.
+                unsafe { [$lo16(a, b), $hi16(a, b)] }
+            }
+            #[inline(always)]
+            unsafe fn dot(acc: $ty, a: $ty, w: $ty) -> $ty {
+                // SAFETY: arithmetic only.
+                unsafe { $dot(acc, a, w) }
+            }
+            #[inline(always)]
+            unsafe fn scaled(v: $ty, scale: $ty, worst: $ty) -> ($ty, $ty) {
+                // SAFETY: arithmetic only. The immediate asks for the greater magnitude, without its sign.
+                unsafe {
+                    let estimate = $mul($float(v), $cast(scale));
+                    let rounded = $int(estimate);
+                    let off = $sub(estimate, $float(rounded));
+                    (rounded, $back($range::<0b1011>($cast(worst), off)))
+                }
+            }
+            #[inline(always)]
+            unsafe fn zero() -> $ty {
+                // SAFETY: arithmetic only.
+                unsafe { $zero() }
+            }
+            #[inline(always)]
+            unsafe fn any_above(worst: $ty, limit: f32) -> bool {
+                // SAFETY: arithmetic only.
+                unsafe { $cmp::<_CMP_GT_OQ>($cast(worst), $set(limit)) != 0 }
+            }
+            #[inline(always)]
+            unsafe fn pack(p: *mut u8, v: [$ty; 4], [zero, lo, hi]: [i32; 3], n: usize) {
+                // SAFETY: the caller's promise; masked bytes are not written. Saturation to `i16` changes nothing that the clamp lets through.
+                unsafe {
+                    let (zero, lo, hi) = ($set16(zero as i16), $set16(lo as i16), $set16(hi as i16));
+                    let clamp = |x, y| $and($min($max($adds($pack(x, y), zero), lo), hi), $set16(0xff));
+                    let bytes = $packus(clamp(v[0], v[1]), clamp(v[2], v[3]));
+                    if n >= $channels {
+                        $store(p.cast(), bytes);
+                    } else {
+                        $masked(p.cast(), ((1_u64 << n) - 1) as $mask, bytes);
+                    }
+                }
+            }
+        }
+    };
+}
+
+lanes!(__m512i, 64, _mm512_loadu_si512, _mm512_storeu_si512, _mm512_set1_epi8, _mm512_set1_epi16, _mm512_xor_si512,
+    |p| {
+        let lane = |i: usize| _mm_loadu_si128(p.add(64 * i).cast());
+        let v = _mm512_castsi128_si512(lane(0));
+        let v = _mm512_inserti32x4::<1>(v, lane(1));
+        let v = _mm512_inserti32x4::<2>(v, lane(2));
+        _mm512_inserti32x4::<3>(v, lane(3))
+    },
+    _mm512_unpacklo_epi8 _mm512_unpackhi_epi8, _mm512_unpacklo_epi16 _mm512_unpackhi_epi16, _mm512_dpbusd_epi32, _mm512_cvtepi32_ps,
+    _mm512_castsi512_ps, _mm512_castps_si512, _mm512_mul_ps, _mm512_cvtps_epi32, _mm512_sub_ps, _mm512_range_ps, _mm512_setzero_si512, _mm512_cmp_ps_mask, _mm512_set1_ps,
+    _mm512_packs_epi32, _mm512_adds_epi16, _mm512_max_epi16, _mm512_min_epi16, _mm512_and_si512, _mm512_packus_epi16, __mmask64, _mm512_mask_storeu_epi8);
+lanes!(__m256i, 32, _mm256_loadu_si256, _mm256_storeu_si256, _mm256_set1_epi8, _mm256_set1_epi16, _mm256_xor_si256,
+    |p| _mm256_inserti128_si256::<1>(_mm256_castsi128_si256(_mm_loadu_si128(p.cast())), _mm_loadu_si128(p.add(64).cast())),
+    _mm256_unpacklo_epi8 _mm256_unpackhi_epi8, _mm256_unpacklo_epi16 _mm256_unpackhi_epi16, _mm256_dpbusd_epi32, _mm256_cvtepi32_ps,
+    _mm256_castsi256_ps, _mm256_castps_si256, _mm256_mul_ps, _mm256_cvtps_epi32, _mm256_sub_ps, _mm256_range_ps, _mm256_setzero_si256, _mm256_cmp_ps_mask, _mm256_set1_ps,
+    _mm256_packs_epi32, _mm256_adds_epi16, _mm256_max_epi16, _mm256_min_epi16, _mm256_and_si256, _mm256_packus_epi16, __mmask32, _mm256_mask_storeu_epi8);
+lanes!(__m128i, 16, _mm_loadu_si128, _mm_storeu_si128, _mm_set1_epi8, _mm_set1_epi16, _mm_xor_si128, |p| _mm_loadu_si128(p.cast()),
+    _mm_unpacklo_epi8 _mm_unpackhi_epi8, _mm_unpacklo_epi16 _mm_unpackhi_epi16, _mm_dpbusd_epi32, _mm_cvtepi32_ps,
+    _mm_castsi128_ps, _mm_castps_si128, _mm_mul_ps, _mm_cvtps_epi32, _mm_sub_ps, _mm_range_ps, _mm_setzero_si128, _mm_cmp_ps_mask, _mm_set1_ps,
+    _mm_packs_epi32, _mm_adds_epi16, _mm_max_epi16, _mm_min_epi16, _mm_and_si128, _mm_packus_epi16, __mmask16, _mm_mask_storeu_epi8);
+
+/// Weights are as [`super::quads::pack`] lays them; sources are [`quad_columns`] pointers a row of taps, [`RowTile::taps`] counts rows of taps, and first values are less what the
+/// moving of signed bytes adds.
+///
+/// # Safety
+/// AVX-512 with VNNI is available; sources are readable for all channels rounded up to 16, and `f` covers the pixels and channels.
+#[inline(always)]
+pub(crate) unsafe fn stencil_i8<const KW: usize, const STEP: usize, const P: usize>(t: &RowTile, f: &FinishInt<'_>) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        if t.signed {
+            stencil::<KW, STEP, P, true>(*t, f);
+        } else {
+            stencil::<KW, STEP, P, false>(*t, f);
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn stencil<const KW: usize, const STEP: usize, const P: usize, const SIGNED: bool>(t: RowTile, f: &FinishInt<'_>) {
+    let end = t.channels.next_multiple_of(16);
+    let mut c = t.from;
+    while c < t.to {
+        let left = end - c;
+        // SAFETY: the caller's promise; a run begins and ends at groups' bounds.
+        unsafe {
+            match group(left) {
+                64 => channels::<__m512i, KW, STEP, P, SIGNED>(&t, f, c),
+                32 => channels::<__m256i, KW, STEP, P, SIGNED>(&t, f, c),
+                _ => channels::<__m128i, KW, STEP, P, SIGNED>(&t, f, c),
+            }
+        }
+        c += group(left);
+    }
+}
+
+#[inline(always)]
+unsafe fn channels<V: Lanes, const KW: usize, const STEP: usize, const P: usize, const SIGNED: bool>(
+    t: &RowTile,
+    f: &FinishInt<'_>,
+    c: usize,
+) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let acc = sums::<V, KW, STEP, P, SIGNED>(t, c);
+        if let FinishInt::Bytes(finish) = f
+            && finish.residual.is_null()
+        {
+            finish_plain::<V, P>(t, finish, acc, c);
+            return;
+        }
+        for (i, row) in acc.into_iter().enumerate() {
+            let ordered = in_order::<V>(row);
+            for at in (0..V::CHANNELS).step_by(16) {
+                if let Some(sixteen) = ordered[at..].first_chunk() {
+                    store_i8::<Avx512Vnni>(t, f, sixteen, i, c + at);
+                }
+            }
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn sums<V: Lanes, const KW: usize, const STEP: usize, const P: usize, const SIGNED: bool>(t: &RowTile, c: usize) -> [[V; 4]; P] {
+    let columns = quad_columns(P, KW, STEP);
+    // SAFETY: the caller's promise.
+    unsafe {
+        let first: [V; 4] = core::array::from_fn(|q| V::spread(t.init.add(c * 4 + q * 16)));
+        let mut acc = [first; P];
+        let mut w = t.weights.add(c * 4 * t.taps * places(KW));
+        let mut sources = t.sources;
+        let skip = t.shift + c;
+        for _ in 0..t.taps {
+            for quad in 0..columns / 4 {
+                let [x0, x1, x2, x3]: [V; 4] = core::array::from_fn(|i| V::bytes((*sources.add(quad * 4 + i)).add(skip), SIGNED));
+                let ([low01, high01], [low23, high23]) = (V::zip8(x0, x1), V::zip8(x2, x3));
+                let ([q0, q1], [q2, q3]) = (V::zip16(low01, low23), V::zip16(high01, high23));
+                let x = [q0, q1, q2, q3];
+                for i in 0..P {
+                    // Where the pixel's first tap lies against the quad.
+                    let place = (i * STEP + KW - 1).wrapping_sub(quad * 4);
+                    if place < places(KW) {
+                        for q in 0..4 {
+                            acc[i][q] = V::dot(acc[i][q], x[q], V::load(w.add((place * 4 + q) * V::CHANNELS)));
+                        }
+                    }
+                }
+            }
+            w = w.add(places(KW) * 4 * V::CHANNELS);
+            sources = sources.add(columns);
+        }
+        acc
+    }
+}
+
+#[inline(always)]
+unsafe fn finish_plain<V: Lanes, const P: usize>(t: &RowTile, f: &FinishI8<'_>, acc: [[V; 4]; P], c: usize) {
+    // SAFETY: the caller's promise; scales are padded past the last vector.
+    unsafe {
+        let (scales, clamp) = f.requantization.estimate();
+        let scale: [V; 4] = core::array::from_fn(|q| V::spread(scales.add(c + q * 4).cast()));
+        for (i, sums) in acc.into_iter().enumerate() {
+            let mut worst = V::zero();
+            let mut rounded = sums;
+            for q in 0..4 {
+                (rounded[q], worst) = V::scaled(sums[q], scale[q], worst);
+            }
+            if V::any_above(worst, DECIDED) {
+                rounded = exactly(f, sums, c);
+            }
+            let at = f.out.wrapping_add((t.pixel + i) * f.out_pixel + c);
+            V::pack(at, rounded, clamp, t.channels - c);
+        }
+    }
+}
+
+/// The sums requantized by integers.
+#[inline(never)]
+unsafe fn exactly<V: Lanes>(f: &FinishI8<'_>, sums: [V; 4], c: usize) -> [V; 4] {
+    // SAFETY: the array holds all lanes.
+    unsafe {
+        let mut ordered = in_order(sums);
+        exact_lanes(f.requantization, &mut ordered[..V::CHANNELS], c);
+        core::array::from_fn(|q| V::spread(ordered.as_ptr().add(q * 4).cast()))
+    }
+}
+
+/// The sums of four vectors by channel.
+#[inline(always)]
+unsafe fn in_order<V: Lanes>(sums: [V; 4]) -> [i32; 64] {
+    let mut ordered = [0; 64];
+    for (q, v) in sums.into_iter().enumerate() {
+        let mut lanes = [0_i32; 16];
+        // SAFETY: a vector has at most sixteen lanes.
+        unsafe { V::store(lanes.as_mut_ptr(), v) };
+        for (i, &lane) in lanes[..V::CHANNELS / 4].iter().enumerate() {
+            ordered[i / 4 * 16 + q * 4 + i % 4] = lane;
+        }
+    }
+    ordered
+}
