@@ -100,6 +100,7 @@ impl DepthwiseConv {
                     *first = first.wrapping_sub((128 * sum) as u32);
                 }
             }
+            made.init = quads::order(window.out_c).into_iter().map(|c| made.init[c]).collect();
             quads::pack(weights, window.kernel, padded)
         } else if made.stencil.is_some() {
             (0..taps * padded).map(|i| f32::from(weights[i] as i8).to_bits()).collect()
@@ -143,7 +144,7 @@ impl DepthwiseConv {
         };
         let (spans, columns) = spans(&window, element, stencil.is_some(), quads, most);
         let [kh, kw] = window.kernel;
-        let (weight_bytes, least) = if quads { (kh * quads::places(kw) * 4, 64) } else { (kh * kw * element.max(2), 32) };
+        let (weight_bytes, least) = if quads { (quads::channel_quads([kh, kw]) * 4, 64) } else { (kh * kw * element.max(2), 32) };
         let run = RUN_BYTES / (kh * window.in_w * element + weight_bytes) / least * least;
         let run = run.clamp(if quads { 64 } else { 16 }, window.out_c.next_multiple_of(16).max(least));
         Some(DepthwiseConv { kernels, window, element, signed, repacked: Vec::new(), init, padding, spans, columns, stencil, run })

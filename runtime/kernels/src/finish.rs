@@ -72,6 +72,8 @@ impl ResidualAdd {
 #[derive(Clone, Debug)]
 pub struct Requantization {
     scale: Vec<f32>,
+    /// The same in the order of `tile::quads`.
+    quad_scale: Vec<f32>,
     multiplier: Vec<i32>,
     shift: u32,
     zero: i32,
@@ -104,13 +106,14 @@ impl Requantization {
         scales.resize(padded, 0.0);
         let mut multipliers = multiplier.to_vec();
         multipliers.resize(padded, 0);
-        Some(Requantization { scale: scales, multiplier: multipliers, shift, zero, lo, hi })
+        let quad_scale = crate::tile::quads::order(multiplier.len()).into_iter().map(|c| scales[c]).collect();
+        Some(Requantization { scale: scales, quad_scale, multiplier: multipliers, shift, zero, lo, hi })
     }
 
-    /// The factors of the estimate, padded past the last channel, and the zero point and limits.
+    /// The factors of the estimate in the order of `tile::quads`, up to a multiple of 16, and the zero point and limits.
     #[cfg(target_arch = "x86_64")]
-    pub(crate) fn estimate(&self) -> (*const f32, [i32; 3]) {
-        (self.scale.as_ptr(), [self.zero, self.lo, self.hi])
+    pub(crate) fn quad_estimate(&self) -> (*const f32, [i32; 3]) {
+        (self.quad_scale.as_ptr(), [self.zero, self.lo, self.hi])
     }
 }
 

@@ -1,12 +1,12 @@
 //! Integer depthwise tiles of AVX-512 VNNI for the common windows: `KW` taps in a row with steps of `STEP`, `P` pixels.
 //!
-//! Four input columns are interleaved to quads of bytes, one quad a channel, which `vpdpbusd` multiplies by the taps that meet them: a quad of columns
-//! serves every pixel that reaches into it. Interleaving takes place inside 128-bit lanes, so that vector `q` of four holds channels `16 * lane + 4 * q ..`;
+//! Four input rows (or columns, see `quads`) are interleaved to quads of bytes, one quad a channel, which `vpdpbusd` multiplies by the taps that meet them: a
+//! quad serves every pixel that reaches it. Interleaving takes place inside 128-bit lanes, so that vector `q` of four holds channels `16 * lane + 4 * q ..`;
 //! packing sums to bytes by the same lanes puts them back in order.
 
 use super::depthwise::{RowTile, store_i8};
 use super::matrix::FinishInt;
-use super::quads::{group, places, quad_columns};
+use super::quads::{channel_quads, group, places, quad_columns, row_quads};
 use crate::finish::{DECIDED, FinishI8, exact_lanes};
 use crate::simd::avx512::Avx512Vnni;
 use core::arch::x86_64::*;
@@ -134,8 +134,8 @@ lanes!(__m128i, 16, _mm_loadu_si128, _mm_storeu_si128, _mm_set1_epi8, _mm_set1_e
     _mm_castsi128_ps, _mm_castps_si128, _mm_mul_ps, _mm_cvtps_epi32, _mm_sub_ps, _mm_range_ps, _mm_setzero_si128, _mm_cmp_ps_mask, _mm_set1_ps,
     _mm_packs_epi32, _mm_adds_epi16, _mm_max_epi16, _mm_min_epi16, _mm_and_si128, _mm_packus_epi16, __mmask16, _mm_mask_storeu_epi8);
 
-/// Weights are as [`super::quads::pack`] lays them; sources are [`quad_columns`] pointers a row of taps, [`RowTile::taps`] counts rows of taps, and first values are less what the
-/// moving of signed bytes adds.
+/// Weights are as [`super::quads::pack`] lays them; sources are [`quad_columns`] pointers a row of taps, [`RowTile::taps`] counts rows of taps, and first values are in
+/// their order, less what the moving of signed bytes adds.
 ///
 /// # Safety
 /// AVX-512 with VNNI is available; sources are readable for all channels rounded up to 16, and `f` covers the pixels and channels.
@@ -184,15 +184,32 @@ unsafe fn channels<V: Lanes, const KW: usize, const STEP: usize, const P: usize,
             finish_plain::<V, P>(t, finish, acc, c);
             return;
         }
-        for (i, row) in acc.into_iter().enumerate() {
-            let ordered = in_order::<V>(row);
-            for at in (0..V::CHANNELS).step_by(16) {
-                if let Some(sixteen) = ordered[at..].first_chunk() {
-                    store_i8::<Avx512Vnni>(t, f, sixteen, i, c + at);
-                }
-            }
+        for i in 0..P {
+            let ordered = in_order::<V>(&acc[i]);
+            finish_others(t, f, &ordered[..V::CHANNELS], i, c);
         }
     }
+}
+
+/// Finishes sums that have a residual, or are wanted as they are.
+#[inline(never)]
+#[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+unsafe fn finish_others(t: &RowTile, f: &FinishInt<'_>, ordered: &[i32], i: usize, c: usize) {
+    for (at, sixteen) in ordered.as_chunks().0.iter().enumerate() {
+        // SAFETY: the caller's promise.
+        unsafe { store_i8::<Avx512Vnni>(t, f, sixteen, i, c + at * 16) };
+    }
+}
+
+/// A loop of at most eleven rounds without a loop: the compiler would keep it, and the sums in memory.
+macro_rules! written_out {
+    ($i:ident in 0..$end:expr, $body:expr) => { written_out!(@ $i, $end, $body, 0 1 2 3 4 5 6 7 8 9 10) };
+    (@ $i:ident, $end:expr, $body:expr, $($n:literal)*) => {
+        $(if $n < $end {
+            let $i: usize = $n;
+            $body
+        })*
+    };
 }
 
 #[inline(always)]
@@ -200,17 +217,32 @@ unsafe fn sums<V: Lanes, const KW: usize, const STEP: usize, const P: usize, con
     let columns = quad_columns(P, KW, STEP);
     // SAFETY: the caller's promise.
     unsafe {
-        let first: [V; 4] = core::array::from_fn(|q| V::spread(t.init.add(c * 4 + q * 16)));
+        let first: [V; 4] = four(t.init.add(c * 4));
         let mut acc = [first; P];
-        let mut w = t.weights.add(c * 4 * t.taps * places(KW));
-        let mut sources = t.sources;
+        let mut w = t.weights.add(c * 4 * channel_quads([t.taps, KW]));
         let skip = t.shift + c;
-        for _ in 0..t.taps {
-            for quad in 0..columns / 4 {
-                let [x0, x1, x2, x3]: [V; 4] = core::array::from_fn(|i| V::bytes((*sources.add(quad * 4 + i)).add(skip), SIGNED));
-                let ([low01, high01], [low23, high23]) = (V::zip8(x0, x1), V::zip8(x2, x3));
-                let ([q0, q1], [q2, q3]) = (V::zip16(low01, low23), V::zip16(high01, high23));
-                let x = [q0, q1, q2, q3];
+        let quads = row_quads(t.taps);
+        for quad in 0..quads {
+            // A fourth row that is not there has weights of zero.
+            let row = quad * 4;
+            let (r0, r1, r2) = (t.sources.add(row * columns), t.sources.add((row + 1) * columns), t.sources.add((row + 2) * columns));
+            let r3 = t.sources.add((row + 3).min(t.taps - 1) * columns);
+            written_out!(column in 0..(P - 1) * STEP + KW, {
+                let x = zipped::<V, SIGNED>([*r0.add(column), *r1.add(column), *r2.add(column), *r3.add(column)], skip);
+                for i in 0..P {
+                    if column >= i * STEP && column - i * STEP < KW {
+                        for q in 0..4 {
+                            acc[i][q] = V::dot(acc[i][q], x[q], V::load(w.add(((column - i * STEP) * 4 + q) * V::CHANNELS)));
+                        }
+                    }
+                }
+            });
+            w = w.add(KW * 4 * V::CHANNELS);
+        }
+        for row in quads * 4..t.taps {
+            let sources = t.sources.add(row * columns);
+            written_out!(quad in 0..columns / 4, {
+                let x = zipped::<V, SIGNED>(*sources.add(quad * 4).cast(), skip);
                 for i in 0..P {
                     // Where the pixel's first tap lies against the quad.
                     let place = (i * STEP + KW - 1).wrapping_sub(quad * 4);
@@ -220,54 +252,78 @@ unsafe fn sums<V: Lanes, const KW: usize, const STEP: usize, const P: usize, con
                         }
                     }
                 }
-            }
+            });
             w = w.add(places(KW) * 4 * V::CHANNELS);
-            sources = sources.add(columns);
         }
         acc
     }
 }
 
+/// Vectors of bytes from four places as quads of one byte of each.
+#[inline(always)]
+unsafe fn zipped<V: Lanes, const SIGNED: bool>([p0, p1, p2, p3]: [*const u8; 4], skip: usize) -> [V; 4] {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let (x0, x1) = (V::bytes(p0.add(skip), SIGNED), V::bytes(p1.add(skip), SIGNED));
+        let (x2, x3) = (V::bytes(p2.add(skip), SIGNED), V::bytes(p3.add(skip), SIGNED));
+        let ([low01, high01], [low23, high23]) = (V::zip8(x0, x1), V::zip8(x2, x3));
+        let ([q0, q1], [q2, q3]) = (V::zip16(low01, low23), V::zip16(high01, high23));
+        [q0, q1, q2, q3]
+    }
+}
+
+/// Four vectors side by side.
+#[inline(always)]
+unsafe fn four<V: Lanes>(p: *const u8) -> [V; 4] {
+    // SAFETY: the caller's promise; a vector has as many bytes as a group has channels.
+    unsafe { [V::load(p), V::load(p.add(V::CHANNELS)), V::load(p.add(2 * V::CHANNELS)), V::load(p.add(3 * V::CHANNELS))] }
+}
+
 #[inline(always)]
 unsafe fn finish_plain<V: Lanes, const P: usize>(t: &RowTile, f: &FinishI8<'_>, acc: [[V; 4]; P], c: usize) {
-    // SAFETY: the caller's promise; scales are padded past the last vector.
+    // SAFETY: the caller's promise; scales are there for whole groups.
     unsafe {
-        let (scales, clamp) = f.requantization.estimate();
-        let scale: [V; 4] = core::array::from_fn(|q| V::spread(scales.add(c + q * 4).cast()));
-        for (i, sums) in acc.into_iter().enumerate() {
+        let (scales, clamp) = f.requantization.quad_estimate();
+        let scale: [V; 4] = four(scales.add(c).cast());
+        written_out!(i in 0..P, {
+            let sums = acc[i];
             let mut worst = V::zero();
             let mut rounded = sums;
             for q in 0..4 {
                 (rounded[q], worst) = V::scaled(sums[q], scale[q], worst);
             }
             if V::any_above(worst, DECIDED) {
-                rounded = exactly(f, sums, c);
+                let mut exact = sums;
+                exactly(f, &mut exact, c);
+                rounded = exact;
             }
             let at = f.out.wrapping_add((t.pixel + i) * f.out_pixel + c);
             V::pack(at, rounded, clamp, t.channels - c);
-        }
+        });
     }
 }
 
-/// The sums requantized by integers.
+/// Requantizes sums by integers.
 #[inline(never)]
-unsafe fn exactly<V: Lanes>(f: &FinishI8<'_>, sums: [V; 4], c: usize) -> [V; 4] {
-    // SAFETY: the array holds all lanes.
-    unsafe {
-        let mut ordered = in_order(sums);
-        exact_lanes(f.requantization, &mut ordered[..V::CHANNELS], c);
-        core::array::from_fn(|q| V::spread(ordered.as_ptr().add(q * 4).cast()))
+#[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+unsafe fn exactly<V: Lanes>(f: &FinishI8<'_>, sums: &mut [V; 4], c: usize) {
+    // SAFETY: arithmetic and stores to its own memory.
+    let mut ordered = unsafe { in_order(sums) };
+    exact_lanes(f.requantization, &mut ordered[..V::CHANNELS], c);
+    for q in 0..4 {
+        // SAFETY: the array holds all lanes, and 64 bytes on the lanes' next ones.
+        sums[q] = unsafe { V::spread(ordered.as_ptr().add(q * 4).cast()) };
     }
 }
 
 /// The sums of four vectors by channel.
 #[inline(always)]
-unsafe fn in_order<V: Lanes>(sums: [V; 4]) -> [i32; 64] {
+unsafe fn in_order<V: Lanes>(sums: &[V; 4]) -> [i32; 64] {
     let mut ordered = [0; 64];
-    for (q, v) in sums.into_iter().enumerate() {
+    for q in 0..4 {
         let mut lanes = [0_i32; 16];
         // SAFETY: a vector has at most sixteen lanes.
-        unsafe { V::store(lanes.as_mut_ptr(), v) };
+        unsafe { V::store(lanes.as_mut_ptr(), sums[q]) };
         for (i, &lane) in lanes[..V::CHANNELS / 4].iter().enumerate() {
             ordered[i / 4 * 16 + q * 4 + i % 4] = lane;
         }
