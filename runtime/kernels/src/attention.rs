@@ -221,6 +221,7 @@ impl Attention {
             out_pixel,
             residual: core::ptr::null(),
             residual_pixel: 0,
+            residual_cols: 0,
             lo: f32::NEG_INFINITY,
             hi: f32::INFINITY,
         };

@@ -164,6 +164,14 @@ impl DepthwiseConv {
         self.rows() * self.window.out_c.div_ceil(self.run)
     }
 
+    /// The items of one of `shares` threads: the same rows of every run of channels, so that a thread reads what it has written in the step before. Where
+    /// rows are few the items are split as they come.
+    pub fn share(&self, index: usize, shares: usize) -> impl Iterator<Item = Range<usize>> {
+        let few = self.rows() < 8 * shares;
+        let (pieces, each) = if few { (1, self.items()) } else { (self.items() / self.rows(), self.rows()) };
+        (0..pieces).map(move |piece| piece * each + index * each / shares..piece * each + (index + 1) * each / shares)
+    }
+
     /// Bytes that [`DepthwiseBuffers::scratch`] needs.
     pub fn scratch_bytes(&self) -> usize {
         self.pointers_bytes() + STENCIL_PIXELS * self.run * 4

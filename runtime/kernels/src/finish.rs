@@ -233,8 +233,7 @@ pub(crate) unsafe fn finish_i8<S: Simd, const NV: usize, const PLAIN: bool>(
         for j in 0..NV {
             let estimate = S::mul(S::to_float(sums[j]), S::load(b.scale.add(channel + j * S::LANES)));
             v[j] = S::to_int(estimate);
-            let off = S::abs(S::sub(estimate, S::to_float(v[j])));
-            worst = if j == 0 { off } else { S::max(worst, off) };
+            worst = S::max_abs(worst, S::sub(estimate, S::to_float(v[j])));
         }
         if S::any_above(worst, DECIDED) {
             for j in 0..NV {

@@ -274,6 +274,33 @@ fn copy_sums(r: &Raw, to: &mut [i32], out_c: usize) {
     }
 }
 
+#[test]
+fn shares_cover_every_item_once() {
+    for (out_h, out_c, shares) in [(1, 16, 2), (7, 1152, 2), (40, 600, 2), (41, 700, 3), (33, 48, 4)] {
+        let w = Window {
+            batch: 1,
+            in_h: out_h,
+            in_w: 64,
+            in_c: out_c,
+            in_pixel: out_c,
+            in_offset: 0,
+            out_h,
+            out_w: 64,
+            out_c,
+            kernel: [3, 3],
+            stride: [1, 1],
+            dilation: [1, 1],
+            pad: [1, 1],
+        };
+        for kernels in tiers() {
+            let conv = DepthwiseConv::f32(kernels, w, &[]).expect("a small window");
+            let mut items: Vec<usize> = (0..shares).flat_map(|index| conv.share(index, shares).flatten()).collect();
+            items.sort_unstable();
+            assert_eq!(items, (0..conv.items()).collect::<Vec<_>>(), "{out_h} rows of {out_c} channels to {shares}");
+        }
+    }
+}
+
 fn check_depthwise_f32(w: Window) -> Result<(), TestCaseError> {
     let mut noise = Noise(13);
     let padded = w.out_c.next_multiple_of(16);

@@ -308,9 +308,8 @@ impl Step {
             Some(pool) if items > 1 && self.cost >= SPREAD_FROM => {
                 let shares = pool.size();
                 pool.run(&|index| {
-                    let share = index * items / shares..(index + 1) * items / shares;
                     // SAFETY: the caller's promise; shares do not meet, and each has its own scratch memory.
-                    unsafe { areas.run(index, share) }
+                    unsafe { areas.run_share(index, shares) }
                 });
             }
             // SAFETY: the caller's promise.
@@ -392,6 +391,20 @@ struct Areas<'a> {
 unsafe impl Sync for Areas<'_> {}
 
 impl Areas<'_> {
+    /// Runs one of `shares` parts of the step.
+    ///
+    /// # Safety
+    /// As for [`Areas::run`].
+    unsafe fn run_share(&self, index: usize, shares: usize) {
+        let items = self.step.items();
+        // SAFETY (both): the caller's promise.
+        if let Work::Depthwise { conv, .. } = &self.step.work {
+            conv.share(index, shares).for_each(|share| unsafe { self.run(index, share) });
+        } else {
+            unsafe { self.run(index, index * items / shares..(index + 1) * items / shares) }
+        }
+    }
+
     /// # Safety
     /// As for [`Step::run`], and no other thread has this index or these items.
     unsafe fn run(&self, index: usize, items: Range<usize>) {

@@ -67,6 +67,12 @@ pub(crate) trait Simd: Copy {
     /// `if a < b { b } else { a }`.
     unsafe fn max(a: Self::F, b: Self::F) -> Self::F;
     unsafe fn abs(v: Self::F) -> Self::F;
+    /// The greater magnitude of each lane of `a`, which is not negative, and `b`.
+    #[inline(always)]
+    unsafe fn max_abs(a: Self::F, b: Self::F) -> Self::F {
+        // SAFETY: the trait's contract.
+        unsafe { Self::max(a, Self::abs(b)) }
+    }
     /// Whether some lane is greater than `limit`.
     unsafe fn any_above(v: Self::F, limit: f32) -> bool;
 
