@@ -43,7 +43,7 @@ impl Peak {
         let data = vec![1.0_f32; STREAM];
         let share = STREAM / threads.max(1);
         let bytes = (share * size_of::<f32>() * threads.max(1)) as f64;
-        let seconds = best_of(threads, &|thread| {
+        let seconds = best_of(8, threads, &|thread| {
             // SAFETY: as above.
             unsafe { (probes.read)(&data[thread * share..(thread + 1) * share]) }
         });
@@ -55,15 +55,16 @@ impl Peak {
 fn rate(threads: usize, amount: impl Fn(usize) -> f64, probe: &(dyn Fn(usize) + Sync)) -> f64 {
     let mut rounds = 10_000;
     // Long enough that the clock and the start of threads do not count.
-    while best_of(1, &|_| probe(rounds)) < 3e-3 {
+    while best_of(5, 1, &|_| probe(rounds)) < 5e-4 {
         rounds *= 2;
     }
-    let seconds = best_of(threads, &|_| probe(rounds));
+    // Many short turns: some of them fall where nothing else runs on the processor.
+    let seconds = best_of(50, threads, &|_| probe(rounds));
     amount(rounds) * threads.max(1) as f64 / seconds / 1e9
 }
 
-/// The least seconds of five times that all threads take to do `work(thread)`.
-fn best_of(threads: usize, work: &(dyn Fn(usize) + Sync)) -> f64 {
+/// The least seconds of several `turns` that all threads take to do `work(thread)`.
+fn best_of(turns: usize, threads: usize, work: &(dyn Fn(usize) + Sync)) -> f64 {
     let once = || {
         let start = Instant::now();
         std::thread::scope(|scope| {
@@ -74,7 +75,7 @@ fn best_of(threads: usize, work: &(dyn Fn(usize) + Sync)) -> f64 {
         });
         start.elapsed().as_secs_f64()
     };
-    (0..5).map(|_| once()).fold(f64::INFINITY, f64::min)
+    (0..turns).map(|_| once()).fold(f64::INFINITY, f64::min)
 }
 
 /// Chains of `sum * a + b`: each product needs the sum before it, so that none can be shared or moved out of the loop.
