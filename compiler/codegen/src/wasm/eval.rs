@@ -142,6 +142,11 @@ impl<'a> Eval<'a> {
         self.slots[id.index()] = Some(local);
     }
 
+    /// Takes the value of an expression from a variable from now on.
+    pub(crate) fn hold(&mut self, id: ExprId, local: Local) {
+        self.slots[id.index()] = Some(local);
+    }
+
     /// Spreads an expression that does not vary into a vector variable now.
     pub(crate) fn materialize_spread(&mut self, id: ExprId) {
         if self.spread[id.index()].is_none() && !self.varies[id.index()] && vector::holds(self.types[id.index()]) {

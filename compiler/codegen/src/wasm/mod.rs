@@ -4,6 +4,7 @@
 //! [`mlp_bundle::manifest::WasmModules`] for what a host has to do.
 
 mod address;
+mod attention;
 mod checks;
 mod code;
 mod contract;
@@ -89,8 +90,15 @@ fn emit_kernel(plan: &Plan, layout: &Layout, library: &mut Library, kernel: &Ker
             calls.extend(contract::emit_dense(plan, layout, library, contract)?);
             Ok(())
         }
-        Body::Attention(_) => Err("attention is not supported here yet: plan without it".into()),
-        Body::Rows(_) => Err("kernels over rows are not supported here yet: plan without them".into()),
+        Body::Attention(attention) => {
+            calls.push(attention::emit(layout, library, attention)?);
+            Ok(())
+        }
+        Body::Rows(rows) => {
+            let code = nest::emit_rows(plan, layout, library, rows)?;
+            calls.push(Call { function: library.functions.intern(&code, &[]), args: code.args().to_vec() });
+            Ok(())
+        }
         Body::Depthwise(depthwise) => {
             calls.extend(contract::emit_depthwise(plan, layout, library, depthwise)?);
             Ok(())
@@ -116,6 +124,10 @@ fn padding(plan: &Plan) -> u64 {
 
 /// The most bytes of scratch that some kernel uses.
 fn scratch(plan: &Plan) -> u64 {
-    let of = |kernel: &Kernel| if let Body::Contract(contract) = &kernel.body { contract::scratch(contract) } else { 0 };
+    let of = |kernel: &Kernel| match &kernel.body {
+        Body::Contract(contract) => contract::scratch(contract),
+        Body::Attention(attention) => attention::scratch(attention),
+        Body::Nest(_) | Body::Depthwise(_) | Body::Rows(_) => 0,
+    };
     plan.kernels.iter().map(of).max().unwrap_or(0)
 }

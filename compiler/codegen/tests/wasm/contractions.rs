@@ -336,3 +336,45 @@ fn depthwise_convolutions() {
         check_all(Case { by_columns: true, pad: [0, 0], beyond: [0, 0], ..plain });
     }
 }
+
+/// A product whose weights an earlier kernel packs into the arena, anew in every run.
+#[test]
+fn float_weights_in_the_arena() {
+    for (pixels, in_c, out_c) in [(1, 3, 5), (2, 2, 2), (7, 8, 16), (13, 5, 33)] {
+        let padded = u32::next_multiple_of(out_c, 16);
+        let (x, w, packed, y) = (pixels * in_c, in_c * out_c, in_c * padded, pixels * out_c);
+        let room = |count: u32| (count * 4).next_multiple_of(64) + 64;
+        let (w_at, packed_at) = (room(x), room(x) + room(w));
+        let y_at = packed_at + room(packed);
+        let text = format!(
+            r#"
+plan "product" version 1 arena {} weights 64
+buffer b0 "x" f32 x {x} arena 0
+buffer b1 "w" f32 x {w} arena {w_at}
+buffer b2 "packed" f32 x {packed} arena {packed_at}
+buffer b3 "y" f32 x {y} arena {y_at}
+input "x" b0 [{pixels}, {in_c}]
+input "w" b1 [{in_c}, {out_c}]
+output "y" b3 [{pixels}, {out_c}]
+kernel pack {{
+  nest parallel [{}, {in_c}, 16]
+  v0 = load b1 at 0 [1*i1 of {in_c} by {out_c}, 16*i0 + 1*i2 of {out_c} by 1] else f32 0.0
+  store b2 at 0 [1*i0 of {} by {}, 1*i1 of {in_c} by 16, 1*i2 of 16 by 1] = v0
+}}
+kernel product {{
+  contract f32 b0 * b2 batch 1 in 1 x {pixels} x {in_c} pixel {in_c} offset 0 out 1 x {pixels} x {out_c} kernel 1 x 1 stride 1 x 1 dilation 1 x 1 pad 0 x 0
+  v0 = total 0
+  store b3 at 0 [1*i0 of {pixels} by {out_c}, 1*i1 of {out_c} by 1] = v0
+}}
+"#,
+            y_at + room(y),
+            padded / 16,
+            padded / 16,
+            in_c * 16,
+        );
+        let plan: Plan = text.parse().unwrap_or_else(|error| panic!("{error}\n{text}"));
+        let mut random = Random(77);
+        let [x, w] = [x, w].map(|count| random.elements(DType::F32, count as usize));
+        check_beside(&plan, &[0; 64], &[&x, &w], &[], 16.0);
+    }
+}

@@ -9,7 +9,7 @@
 mod drive;
 pub(crate) mod edges;
 pub(crate) mod epilogue;
-mod products;
+pub(crate) mod products;
 mod requantize;
 mod taps;
 mod widen;

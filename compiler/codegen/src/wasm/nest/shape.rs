@@ -1,12 +1,29 @@
-//! What a nest looks like once loops that go together are merged and the axis of the lanes is chosen.
+//! What loops look like once loops that go together are merged and the axis of the lanes is chosen.
 
 use crate::wasm::address::Address;
 use crate::wasm::eval::Eval;
 use crate::wasm::{memory, vector};
 use cranelift_entity::EntityRef;
-use mlp_bundle::loops::{Expr, ExprId, Extent, Nest};
+use mlp_bundle::DType;
+use mlp_bundle::loops::{Expr, ExprId, Exprs, Store};
 
-/// The loops of a nest and what is done in them.
+/// What is to be shaped.
+pub(super) struct Outline<'a> {
+    /// How many of the axes are parallel.
+    pub(super) parallel: usize,
+    /// The other axes: each with the expression of its count where that is dynamic.
+    pub(super) counts: Vec<Option<ExprId>>,
+    /// The types of the sums.
+    pub(super) sums: Vec<DType>,
+    /// The values that sums take in.
+    pub(super) summed: Vec<ExprId>,
+    /// What is stored.
+    pub(super) stores: &'a [Store],
+    /// The axis along a row, where stores are done for each of its elements.
+    pub(super) row: Option<u8>,
+}
+
+/// The loops of a kernel and what is done in them.
 pub(crate) struct Shape {
     /// The greatest extent of each axis; merged axes have 1.
     pub(crate) extents: Vec<u32>,
@@ -28,12 +45,12 @@ pub(crate) struct Shape {
 
 impl Shape {
     /// Merges loops and chooses the lanes; `eval` gets the merged addresses.
-    pub(crate) fn of(nest: &Nest, eval: &mut Eval<'_>, extents: Vec<u32>) -> Shape {
-        let roots = nest.stores.iter().map(|store| store.value);
-        let inner = nest.accs.iter().map(|acc| acc.next).chain(nest.reduce.iter().filter_map(|extent| extent.count()));
-        let inside = below(nest, inner.clone());
-        let all = below(nest, inner.chain(roots));
-        let stores = nest.stores.iter().map(|store| Address::of(&store.access, &extents)).collect();
+    pub(super) fn of(outline: &Outline<'_>, eval: &mut Eval<'_>, extents: Vec<u32>) -> Shape {
+        let roots = outline.stores.iter().map(|store| store.value);
+        let inner = outline.summed.iter().copied().chain(outline.counts.iter().copied().flatten());
+        let inside = below(eval.exprs, inner.clone());
+        let all = below(eval.exprs, inner.chain(roots));
+        let stores = outline.stores.iter().map(|store| Address::of(&store.access, &extents)).collect();
         let mut shape = Shape {
             extents,
             parallel: Vec::new(),
@@ -41,16 +58,16 @@ impl Shape {
             lanes: false,
             in_place: false,
             stores,
-            wanted: nest.exprs.keys().filter(|id| all[id.index()]).collect(),
+            wanted: eval.exprs.keys().filter(|id| all[id.index()]).collect(),
             inside,
         };
         shape.in_place = shape.touches_its_loads(eval);
-        shape.merge(nest, eval);
-        let count = nest.parallel.len();
+        shape.merge(outline, eval);
+        let count = outline.parallel;
         shape.parallel = (0..count as u8).filter(|&axis| shape.extents[usize::from(axis)] > 1).collect();
-        let runs = |axis: &usize| shape.extents[count + axis] > 1 || nest.reduce[*axis].count().is_some();
-        shape.reduce = (0..nest.reduce.len()).filter(runs).map(|axis| (count + axis) as u8).collect();
-        shape.choose_lanes(nest, eval);
+        let runs = |axis: &usize| shape.extents[count + axis] > 1 || outline.counts[*axis].is_some();
+        shape.reduce = (0..outline.counts.len()).filter(runs).map(|axis| (count + axis) as u8).collect();
+        shape.choose_lanes(outline, eval);
         shape
     }
 
@@ -60,12 +77,11 @@ impl Shape {
     }
 
     /// Merges each axis with the next where every access steps over both as over one.
-    fn merge(&mut self, nest: &Nest, eval: &mut Eval<'_>) {
-        let constant: Vec<bool> =
-            nest.parallel.iter().map(|_| true).chain(nest.reduce.iter().map(|extent| matches!(extent, Extent::Const(_)))).collect();
+    fn merge(&mut self, outline: &Outline<'_>, eval: &mut Eval<'_>) {
+        let constant: Vec<bool> = vec![true; outline.parallel].into_iter().chain(outline.counts.iter().map(Option::is_none)).collect();
         for inner in (1..self.extents.len()).rev() {
             let outer = inner - 1;
-            if inner == nest.parallel.len() || !constant[inner] || !constant[outer] {
+            if inner == outline.parallel || !constant[inner] || !constant[outer] {
                 continue;
             }
             if self.extents[inner] == 1 {
@@ -115,34 +131,43 @@ impl Shape {
             && self.wanted.iter().filter_map(|id| eval.addresses[id.index()].as_ref()).chain(&self.stores).all(together)
     }
 
-    fn choose_lanes(&mut self, nest: &Nest, eval: &mut Eval<'_>) {
+    /// Along the row where that can be, else along a parallel axis, and along a row of less than a vector rather than nowhere.
+    fn choose_lanes(&mut self, outline: &Outline<'_>, eval: &mut Eval<'_>) {
+        let fits_row = |least: u32, shape: &Shape, eval: &mut Eval<'_>| {
+            outline.row.is_some_and(|row| shape.extents[usize::from(row)] >= least && shape.fits_lanes(outline, eval, row))
+        };
+        if fits_row(4, self, eval) {
+            return;
+        }
         for place in (0..self.parallel.len()).rev() {
             let axis = self.parallel[place];
-            if self.extents[usize::from(axis)] >= 4 && self.fits_lanes(nest, eval, axis) {
+            if self.extents[usize::from(axis)] >= 4 && self.fits_lanes(outline, eval, axis) {
                 self.parallel.remove(place);
                 self.parallel.push(axis);
                 self.lanes = true;
                 return;
             }
         }
-        eval.set_lanes(None, false);
+        if !fits_row(1, self, eval) {
+            eval.set_lanes(None, false);
+        }
     }
 
-    fn fits_lanes(&self, nest: &Nest, eval: &mut Eval<'_>, axis: u8) -> bool {
-        eval.set_lanes(Some(axis), true);
+    fn fits_lanes(&self, outline: &Outline<'_>, eval: &mut Eval<'_>, axis: u8) -> bool {
+        eval.set_lanes(Some(axis), outline.row != Some(axis));
         let eval = &*eval;
         let varies = |id: &ExprId| eval.varies[id.index()];
         let stores = self.stores.iter().all(|store| store.distance(axis) == 1 && memory::has_lanes(eval.dtype(store.buffer)));
-        let counts = nest.reduce.iter().filter_map(|extent| extent.count()).all(|count| !varies(&count));
-        let sums = nest.accs.iter().all(|acc| vector::holds(acc.init.dtype()));
+        let counts = outline.counts.iter().flatten().all(|count| !varies(count));
+        let sums = outline.sums.iter().all(|&sum| vector::holds(sum));
         stores && counts && sums && self.wanted.iter().filter(|id| varies(id)).all(|&id| eval.fits_lanes(id, axis, false))
     }
 }
 
-fn below(nest: &Nest, roots: impl Iterator<Item = ExprId>) -> Vec<bool> {
-    let mut wanted = vec![false; nest.exprs.len()];
+fn below(exprs: &Exprs, roots: impl Iterator<Item = ExprId>) -> Vec<bool> {
+    let mut wanted = vec![false; exprs.len()];
     roots.for_each(|root| wanted[root.index()] = true);
-    for (id, expr) in nest.exprs.iter().rev() {
+    for (id, expr) in exprs.iter().rev() {
         if wanted[id.index()] {
             expr.for_each_operand(|operand| wanted[operand.index()] = true);
         }
