@@ -24,6 +24,15 @@ pub(super) struct Facts {
 impl Facts {
     /// Infers types, and what depends on the lane axis; `sums` are the types of accumulators and totals.
     pub(super) fn of(plan: &Plan, exprs: &Exprs, sums: &[DType], lane: Option<u8>) -> Facts {
+        Facts::infer(plan, exprs, sums, lane, true)
+    }
+
+    /// The same where totals are one value for all lanes.
+    pub(super) fn with_narrow_totals(plan: &Plan, exprs: &Exprs, totals: &[DType], lane: Option<u8>) -> Facts {
+        Facts::infer(plan, exprs, totals, lane, false)
+    }
+
+    fn infer(plan: &Plan, exprs: &Exprs, sums: &[DType], lane: Option<u8>, wide_sums: bool) -> Facts {
         let mut facts = Facts { types: Vec::new(), wide: Vec::new() };
         for expr in exprs.values() {
             let ty = |id: ExprId| facts.types[id.as_u32() as usize];
@@ -39,7 +48,7 @@ impl Facts {
             let is_wide = |id: ExprId| facts.wide[id.as_u32() as usize];
             let wide = lane.is_some_and(|lane| match expr {
                 Expr::Axis(axis) => *axis == lane,
-                Expr::Acc(_) | Expr::Total(_) => true,
+                Expr::Acc(_) | Expr::Total(_) => wide_sums,
                 Expr::Load(access) => access
                     .dims
                     .iter()

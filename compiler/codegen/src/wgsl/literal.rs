@@ -42,7 +42,8 @@ fn float(value: f32) -> Literal {
     if !value.is_finite() || value.is_subnormal() {
         return Literal { text: format!("fb({}u)", value.to_bits()), by_bits: true };
     }
-    let digits = format!("{value:?}f");
+    // More digits than tell floats apart: the greatest one, cut short, would be rounded up to what Tint takes for an overflow.
+    let digits = if value.abs() == f32::MAX { format!("{:?}f", f64::from(value)) } else { format!("{value:?}f") };
     Literal::plain(if value.is_sign_negative() { format!("({digits})") } else { digits })
 }
 

@@ -1,7 +1,7 @@
 //! GPU programs from a plan: one WGSL module for all kernels that differ in sizes alone, GPU buffers for the arena, and the dispatch list.
 //!
-//! - [`nest`] emits loop nests, [`contract`] convolutions and matrix products, [`depthwise`] depthwise convolutions; all take their
-//!   expressions from [`expr`], with [`operator`]s, [`literal`]s and [`helpers`] in the subset of WGSL that naga and Tint read alike.
+//! - [`nest`] emits loop nests, [`rows`] kernels over rows, [`contract`] convolutions and matrix products, [`depthwise`] depthwise convolutions; all take their
+//!   expressions from [`expr`], with [`operator`]s, [`literal`]s and [`helpers`] in the subset of WGSL that naga and Tint read alike. [`attention`] has none.
 //! - [`binding`] decides how a buffer is declared and how elements narrower than a word are read and written, [`place`] where accesses lie, [`slots`]
 //!   which buffers share memory, [`share`] which kernels share a module.
 //!
@@ -9,6 +9,7 @@
 //! 64-bit integers are pairs of words, exact in all operators. Integer contractions sum in f32 as long as every partial sum is below 2^24, then in
 //! i32: exact, and no slower than the float kernels where a device has no packed dot product.
 
+mod attention;
 mod binding;
 mod collapse;
 mod contract;
@@ -21,6 +22,7 @@ mod module;
 mod nest;
 mod operator;
 mod place;
+mod rows;
 mod share;
 mod slots;
 mod window;
@@ -91,8 +93,8 @@ fn emit_kernel(plan: &Plan, kernel: &Kernel) -> Result<Emitted, String> {
         Body::Nest(nest) => nest::emit(plan, nest),
         Body::Contract(contract) => contract::emit(plan, contract),
         Body::Depthwise(depthwise) => depthwise::emit(plan, depthwise),
-        Body::Attention(_) => Err("attention is not supported here yet: plan without it".into()),
-        Body::Rows(_) => Err("kernels over rows are not supported here yet: plan without them".into()),
+        Body::Attention(attention) => attention::emit(plan, attention),
+        Body::Rows(rows) => rows::emit(plan, rows),
     }?;
     if made.buffers.len() > MAX_BUFFERS {
         return Err(format!("it touches {} buffers; a GPU kernel has at most {MAX_BUFFERS}: let the planner split it", made.buffers.len()));

@@ -133,7 +133,7 @@ fn points(nest: &Nest, lane: Option<u8>) -> Vec<(u8, u32)> {
 }
 
 /// Names the parallel axes `a0`, `a1`, ... and the quad of the lane axis `q..`.
-fn decode(out: &mut String, points: &[(u8, u32)], lane: Option<u8>) {
+pub(super) fn decode(out: &mut String, points: &[(u8, u32)], lane: Option<u8>) {
     let mut below: u64 = 1;
     for (n, &(axis, count)) in points.iter().enumerate().rev() {
         let divided = if below == 1 { "i".to_owned() } else { format!("i/{below}u") };

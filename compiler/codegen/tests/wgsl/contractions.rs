@@ -201,3 +201,31 @@ fn depthwise_convolutions() {
         Case { size: [30, 30, 4], pixel: 4, out_c: 4, out: [4, 0], kernel: [25, 25], pad: [0, 0], ..base },
     ]));
 }
+
+/// Weights that an earlier kernel of the plan has packed, whole panels or not.
+#[test]
+fn weights_in_the_arena() {
+    for (rows, depth, columns) in [(37u32, 24, 32u32), (5, 7, 18), (1, 33, 50), (64, 16, 3)] {
+        let panels = columns.div_ceil(16);
+        let (input, packed, output) = (rows * depth, panels * depth * 16, rows * columns);
+        let at = |bytes: u32| bytes.next_multiple_of(64);
+        let (w, p) = (at(input * 4), at(input * 4) + at(depth * columns * 4));
+        let y = p + at(packed * 4);
+        let text = format!(
+            "plan \"product\" version 1 arena {} weights 64\nbuffer b0 \"x\" f32 x {input} arena 0\nbuffer b1 \"w\" f32 x {} arena {w}\n\
+             buffer b2 \"packed\" f32 x {packed} arena {p}\nbuffer b3 \"y\" f32 x {output} arena {y}\n\
+             input \"x\" b0 [{input}]\ninput \"w\" b1 [{}]\noutput \"y\" b3 [{output}]\n\
+             kernel pack {{ nest parallel [{panels}, {depth}, 16]\n\
+             v0 = load b1 at 0 [1*i1 of {depth} by {columns}, 16*i0 + 1*i2 of {columns} by 1] else f32 0.0\n\
+             store b2 at 0 [1*i0 of {panels} by {}, 1*i1 of {depth} by 16, 1*i2 of 16 by 1] = v0 }}\n\
+             kernel product {{ contract f32 b0 * b2 batch 1 in 1 x {rows} x {depth} pixel {depth} offset 0 out 1 x {rows} x {columns} kernel 1 x 1 \
+             stride 1 x 1 dilation 1 x 1 pad 0 x 0\nv0 = total 0\n\
+             store b3 at 0 [1*i0 of {rows} by {columns}, 1*i1 of {columns} by 1] = v0 }}\n",
+            y + at(output * 4) + 64,
+            depth * columns,
+            depth * columns,
+            depth * 16
+        );
+        agree(&text, &[], u64::from(rows));
+    }
+}

@@ -1,6 +1,8 @@
 //! Generated WGSL against the evaluator of the loop IR, on whatever GPU adapter there is (a software one will do).
 
+mod attention;
 mod contractions;
 mod harness;
 mod nests;
 mod programs;
+mod rows;
