@@ -27,7 +27,7 @@ struct Case {
     packed: bool,
     mask: Masked,
     guarded: bool,
-    /// Elements before each operand.
+    /// Elements before each operand but the result.
     before: u32,
 }
 
@@ -63,7 +63,7 @@ impl Case {
             true => [before + batch * rows * 3 * heads * depth, 1, 1],
             false => [before + batch * heads * rows * depth, before + batch * heads * keys * depth, before + batch * heads * keys * width],
         };
-        let out = before + batch * rows * heads * width;
+        let out = batch * rows * heads * width;
         let mut text = String::new();
         let mut at = 0;
         for (n, (name, len)) in [("q", lens[0]), ("k", lens[1]), ("v", lens[2]), ("mask", self.mask_len()), ("out", out)].iter().enumerate()
@@ -90,7 +90,7 @@ impl Case {
                 let _ = writeln!(text, "{name} b{n} at {before} by [{}, {}, {features}]", heads * rows * features, rows * features);
             }
         }
-        let _ = writeln!(text, "out b4 at {before} by [{}, {width}, {}]", rows * heads * width, heads * width);
+        let _ = writeln!(text, "out b4 at 0 by [{}, {width}, {}]", rows * heads * width, heads * width);
         if self.mask != Masked::No {
             let [b, h, i, j] = self.mask_strides();
             let _ = writeln!(text, "mask b3 at {before} by [{b}, {h}, {i}, {j}]");
