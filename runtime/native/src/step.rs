@@ -39,7 +39,7 @@ pub(crate) struct Linked {
 
 enum Work<C> {
     Nest { code: C, bases: Vec<*mut u8> },
-    Attention { attention: Attention, buffers: AttentionBuffers },
+    Attention { attention: Box<Attention>, buffers: AttentionBuffers },
     Contract { conv: Contraction, input: *const u8, weights: *const u8, finish: Finish<C> },
     Depthwise { conv: DepthwiseConv, input: *const u8, weights: *const u8, finish: Finish<C> },
 }
@@ -204,7 +204,7 @@ impl Builder<'_> {
             scratch: std::ptr::null_mut(),
         };
         let cost = attention.macs() / 25;
-        Ok(Pending { work: Work::Attention { attention, buffers }, cost })
+        Ok(Pending { work: Work::Attention { attention: Box::new(attention), buffers }, cost })
     }
 }
 

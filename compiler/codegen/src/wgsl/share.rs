@@ -18,9 +18,15 @@ pub(super) struct Shared {
     pub(super) kernels: Vec<(usize, Vec<i32>)>,
 }
 
+/// What kernels of one module have alike: the head, the skeleton of the body, and how many things are bound.
+type Likeness = (String, String, usize);
+
+/// A kernel's position, and the tokens of its body.
+type Tokenized<'a> = (usize, Vec<Token<'a>>);
+
 /// Groups kernels by module, in the order of the first kernel of each. `valid` tells whether a module is valid.
 pub(super) fn share(kernels: &[&Emitted], valid: &dyn Fn(&str) -> bool) -> Vec<Shared> {
-    let mut groups: BTreeMap<(String, String, usize), Vec<(usize, Vec<Token<'_>>)>> = BTreeMap::new();
+    let mut groups: BTreeMap<Likeness, Vec<Tokenized<'_>>> = BTreeMap::new();
     for (n, kernel) in kernels.iter().enumerate() {
         let tokens = tokens(&kernel.body);
         let bound = kernel.buffers.len() + usize::from(kernel.symbols);
