@@ -56,7 +56,7 @@ pub fn compile(mut graph: Graph) -> Result<Compiled, CompileError> {
 
 /// Plans a graph that is optimized already.
 pub fn plan(graph: &Graph) -> Result<Compiled, CompileError> {
-    let planned = mlp_plan::plan(graph, &mlp_plan::PlanOptions::default())?;
+    let planned = mlp_plan::plan(graph, &mlp_plan::PlanOptions::all())?;
     Ok(Compiled { plan: planned.plan, weights: planned.weights.into(), report: planned.report })
 }
 
