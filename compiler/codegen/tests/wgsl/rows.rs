@@ -110,7 +110,7 @@ fn any_access() {
     for (channels, length) in [(4, 48), (5, 33), (2, 300)] {
         let image = channels * length;
         let len = 3 * image;
-        let (step, bytes) = (channels * length, (len * 4u32).next_multiple_of(64));
+        let bytes = (len * 4u32).next_multiple_of(64);
         let text = format!(
             "plan \"case\" version 1 arena {} weights 64\nbuffer b0 \"x\" f32 x {len} arena 0\nbuffer b1 \"y\" f32 x {len} arena {bytes}\n\
              buffer b2 \"index\" u8 x 3 arena {}\ninput \"x\" b0 [{len}]\ninput \"index\" b2 [3]\noutput \"y\" b1 [{len}]\n\
