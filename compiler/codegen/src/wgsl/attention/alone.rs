@@ -164,7 +164,7 @@ impl Writer<'_> {
         let Shape { rows, quads, pieces, .. } = self.shape;
         let Operands { key, value, mask, .. } = self.operands;
         let keys = self.attention.keys;
-        let last = (keys % 4 != 0).then_some(keys - 1);
+        let last = (!keys.is_multiple_of(4)).then_some(keys - 1);
         let piece = if pieces == 1 { String::new() } else { format!("+o*{}", value.unit()) };
         let _ = writeln!(self.out, "let kk={};let vv={}{piece};\nfor(var j=0;j<{keys};j+=4){{", key.head(), value.head());
         if let Some(mask) = mask {
@@ -234,7 +234,7 @@ impl Writer<'_> {
         let all = self.attention.rows;
         let piece = if pieces == 1 { String::new() } else { format!("+o*{}", out.unit()) };
         for row in 0..rows {
-            let guarded = row > 0 && all % rows != 0;
+            let guarded = row > 0 && !all.is_multiple_of(rows);
             let _ = match guarded {
                 true => writeln!(self.out, "if(i+{row}<{all}){{"),
                 false => writeln!(self.out, "{{"),
