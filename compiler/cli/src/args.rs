@@ -31,6 +31,8 @@ pub(crate) enum Command {
     Verify(Verify),
     /// Measure a model or pipeline: latency, load time, memory, size
     Bench(Bench),
+    /// Show where the time of a run goes, kernel by kernel
+    Profile(Profile),
 }
 
 #[derive(Debug, Args)]
@@ -224,6 +226,39 @@ pub(crate) struct Bench {
     /// One JSON object a line
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  mlpc profile mobilenet.onnx\n  mlpc profile objects.mlp --backend wasm-relaxed --html profile.html\n\nTimes are of kernels run one by one; peak is the part of a kernel's time that its multiply-accumulates, or its bytes, would take at the rate\nthat this processor was measured to reach."
+)]
+pub(crate) struct Profile {
+    /// An .onnx model, a .mlp file or a bundle
+    pub(crate) path: PathBuf,
+    /// The backend
+    #[arg(short, long, value_enum, default_value_t = Runtime::Native)]
+    pub(crate) backend: Runtime,
+    /// Threads of the native backend
+    #[arg(short, long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(crate) threads: u16,
+    /// The pipeline, where there are several
+    #[arg(short, long)]
+    pub(crate) pipeline: Option<String>,
+    /// The size of a symbolic dim of an .onnx model; one that leads a shape is 1 unless said here
+    #[arg(long = "dim", value_name = "NAME=SIZE")]
+    pub(crate) dims: Vec<String>,
+    /// Inputs, arrays named in:INPUT; random ones where it is not given
+    #[arg(long, value_name = "FILE.npz")]
+    pub(crate) data: Option<PathBuf>,
+    /// Runs, of which each kernel's median counts
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    pub(crate) runs: u16,
+    /// Print the profile as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Write the profile as a page with a timeline, too
+    #[arg(long, value_name = "FILE.html")]
+    pub(crate) html: Option<PathBuf>,
 }
 
 /// Reads `NAME=VALUE`.

@@ -7,6 +7,7 @@ mod bench;
 mod build;
 mod check;
 mod inspect;
+mod profile;
 mod progress;
 mod render;
 mod run;
@@ -51,6 +52,7 @@ fn main() -> ExitCode {
         Command::Inspect(arguments) => inspect::inspect(arguments),
         Command::Verify(arguments) => verify::verify(arguments),
         Command::Bench(arguments) => bench::bench(arguments),
+        Command::Profile(arguments) => profile::profile(arguments),
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,

@@ -130,6 +130,15 @@ fn with_inputs(name: String, plan: Plan, weights: Arc<[u8]>, data: Option<&Path>
 }
 
 impl Subject {
+    /// Gives a WebAssembly backend a module that exports each kernel on its own, whatever a bundle has.
+    pub(crate) fn export_steps(&mut self, kind: BackendKind) -> Result<(), Failure> {
+        if let Code::Wasm { .. } = self.code {
+            let (module, modules) = compile::emit_steps(&self.plan, kind == BackendKind::WasmRelaxed)?;
+            self.code = Code::Wasm { module, modules };
+        }
+        Ok(())
+    }
+
     /// Loads it.
     pub(crate) fn load(&self, kind: BackendKind, threads: usize) -> Result<Box<dyn Backend>, Failure> {
         let wasm = match &self.code {

@@ -26,6 +26,9 @@ fn failures_name_the_place() {
         (&["verify", "broken.onnx"], 1, "--data FILE.npz"),
         (&["verify", "text.txt", "--backend", "abacus"], 2, "abacus"),
         (&["bench", "broken.onnx", "--seconds", "0"], 1, "--seconds"),
+        (&["profile", "text.txt"], 1, "give an .onnx model, a .mlp file or a bundle"),
+        (&["profile", "broken.onnx"], 1, "not a readable ONNX model"),
+        (&["profile", "broken.onnx", "--runs", "0"], 2, "--runs"),
         (&["paint"], 2, "paint"),
     ] {
         let (status, complaints) = mlpc(arguments, folder.path());

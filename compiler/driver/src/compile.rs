@@ -3,7 +3,7 @@
 use mlp_bundle::gpu::GpuProgram;
 use mlp_bundle::manifest::WasmModules;
 use mlp_bundle::plan::{Place, Plan};
-use mlp_codegen::wasm::{self, Target};
+use mlp_codegen::wasm::{self, Target, WasmModule};
 use mlp_codegen::{CodegenError, wgsl};
 use mlp_graph::Graph;
 use std::sync::Arc;
@@ -60,20 +60,32 @@ pub fn plan(graph: &Graph) -> Result<Compiled, CompileError> {
     Ok(Compiled { plan: planned.plan, weights: planned.weights.into(), report: planned.report })
 }
 
+/// Emits one WebAssembly module that exports each kernel on its own too, for a profiler.
+pub fn emit_steps(plan: &Plan, relaxed: bool) -> Result<(Vec<u8>, WasmModules), CompileError> {
+    let module = wasm::emit_steps(plan, if relaxed { Target::Relaxed } else { Target::Simd128 })?;
+    let modules = modules(plan, &module);
+    Ok((module.bytes, modules))
+}
+
 /// Emits the code of every target.
 pub fn emit(plan: &Plan) -> Result<Code, CompileError> {
     let simd128 = wasm::emit(plan, Target::Simd128)?;
     let relaxed = wasm::emit(plan, Target::Relaxed)?;
+    let wasm = modules(plan, &simd128);
+    Ok(Code { simd128: simd128.bytes, relaxed: relaxed.bytes, wasm, gpu: wgsl::emit(plan) })
+}
+
+/// How a module of the plan is used.
+fn modules(plan: &Plan, module: &WasmModule) -> WasmModules {
     let ports = plan.inputs.iter().chain(&plan.outputs).map(|port| (port.name.clone(), offset(plan, port.buffer))).collect();
-    let wasm = WasmModules {
+    WasmModules {
         simd128: String::new(),
         relaxed: String::new(),
-        memory_pages: simd128.memory_pages,
-        weights_offset: simd128.weights_offset,
-        arena_offset: simd128.arena_offset,
+        memory_pages: module.memory_pages,
+        weights_offset: module.weights_offset,
+        arena_offset: module.arena_offset,
         ports,
-    };
-    Ok(Code { simd128: simd128.bytes, relaxed: relaxed.bytes, wasm, gpu: wgsl::emit(plan) })
+    }
 }
 
 fn offset(plan: &Plan, buffer: mlp_bundle::loops::BufferId) -> u64 {

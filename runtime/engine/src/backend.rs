@@ -56,6 +56,9 @@ pub trait Backend {
     /// Runs once: inputs are the dense little-endian bytes of the plan's input ports at the symbols' values, and so are the outputs.
     fn run(&mut self, inputs: &[&[u8]], symbols: &[u32]) -> Result<Vec<Vec<u8>>, EngineError>;
 
+    /// Runs once and answers the nanoseconds that each kernel took, in the plan's order. WebAssembly tells of modules that export each kernel alone.
+    fn profile(&mut self, inputs: &[&[u8]], symbols: &[u32]) -> Result<Vec<u64>, EngineError>;
+
     /// What it runs on, for people: the instruction set or the adapter.
     fn description(&self) -> String;
 }
@@ -101,6 +104,10 @@ impl Backend for Native {
         self.program.run(inputs, symbols).map_err(|error| refused(BackendKind::Native, error))
     }
 
+    fn profile(&mut self, inputs: &[&[u8]], symbols: &[u32]) -> Result<Vec<u64>, EngineError> {
+        self.program.profile(inputs, symbols).map_err(|error| refused(BackendKind::Native, error))
+    }
+
     fn description(&self) -> String {
         let threads = if self.threads == 1 { "1 thread".to_string() } else { format!("{} threads", self.threads) };
         format!("{}, {threads}", self.program.isa())
@@ -127,6 +134,13 @@ impl Backend for Gpu {
         Ok(outputs)
     }
 
+    fn profile(&mut self, inputs: &[&[u8]], symbols: &[u32]) -> Result<Vec<u64>, EngineError> {
+        let fit = self.plan.check_arguments(self.plan.weights_bytes as usize, inputs, symbols);
+        fit.map_err(|reason| refused(BackendKind::Gpu, reason))?;
+        let times = self.session.profile(inputs, symbols).map_err(|error| refused(BackendKind::Gpu, error))?;
+        Ok(times.into_iter().map(|(_, time)| time.as_nanos() as u64).collect())
+    }
+
     fn description(&self) -> String {
         self.session.adapter().name.clone()
     }
@@ -147,6 +161,10 @@ struct Wasm {
 impl Backend for Wasm {
     fn run(&mut self, inputs: &[&[u8]], symbols: &[u32]) -> Result<Vec<Vec<u8>>, EngineError> {
         self.session.run(inputs, symbols).map_err(|error| refused(self.kind, error))
+    }
+
+    fn profile(&mut self, inputs: &[&[u8]], symbols: &[u32]) -> Result<Vec<u64>, EngineError> {
+        self.session.profile(inputs, symbols).map_err(|error| refused(self.kind, error))
     }
 
     fn description(&self) -> String {

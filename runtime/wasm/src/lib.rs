@@ -44,6 +44,8 @@ pub struct WasmSession {
     store: Store<StoreLimits>,
     memory: Memory,
     run: Func,
+    /// The kernels one by one, of a module that exports them.
+    steps: Vec<Func>,
     plan: Plan,
     weights_bytes: usize,
     arena: usize,
@@ -76,6 +78,7 @@ impl WasmSession {
         let instance = Instance::new(&mut store, &module, &[]).map_err(refused)?;
         let memory = instance.get_memory(&mut store, "memory").ok_or_else(|| WasmError::Module("it exports no `memory`".into()))?;
         let run = instance.get_func(&mut store, "run").ok_or_else(|| WasmError::Module("it exports no `run`".into()))?;
+        let steps = (0..plan.kernels.len()).map_while(|n| instance.get_func(&mut store, &format!("step{n}"))).collect();
         let size = memory.data_size(&store) as u64;
         let fits = |offset: u64, bytes: u64| offset.checked_add(bytes).is_some_and(|end| end <= size);
         if !fits(offsets.weights, plan.weights_bytes) || !fits(offsets.arena, plan.arena_bytes) {
@@ -86,21 +89,42 @@ impl WasmSession {
         }
         memory.write(&mut store, offsets.weights as usize, weights).map_err(|error| WasmError::Module(error.to_string()))?;
         let arena = offsets.arena as usize;
-        Ok(WasmSession { store, memory, run, plan: plan.clone(), weights_bytes: weights.len(), arena })
+        Ok(WasmSession { store, memory, run, steps, plan: plan.clone(), weights_bytes: weights.len(), arena })
     }
 
     /// Runs once: inputs and outputs are dense little-endian bytes in the order of the plan's ports, symbols in the plan's order.
     pub fn run(&mut self, inputs: &[&[u8]], symbols: &[u32]) -> Result<Vec<Vec<u8>>, WasmError> {
         let sizes = self.plan.check_arguments(self.weights_bytes, inputs, symbols).map_err(WasmError::Arguments)?;
-        for (port, bytes) in self.plan.inputs.iter().zip(inputs) {
-            let start = self.start(port);
-            self.memory.data_mut(&mut self.store)[start..start + bytes.len()].copy_from_slice(bytes);
-        }
-        let arguments: Vec<Val> = symbols.iter().map(|&symbol| Val::I32(symbol as i32)).collect();
+        let arguments = self.write(inputs, symbols);
         self.run.call(&mut self.store, &arguments, &mut []).map_err(|error| WasmError::Trap(format!("{error:#}")))?;
         let data = self.memory.data(&self.store);
         let read = |(port, bytes): (&Port, usize)| data[self.start(port)..self.start(port) + bytes].to_vec();
         Ok(self.plan.outputs.iter().zip(sizes).map(read).collect())
+    }
+
+    /// Runs once, kernel by kernel, and answers the nanoseconds that each took, in the plan's order. Only of a module that exports each kernel.
+    pub fn profile(&mut self, inputs: &[&[u8]], symbols: &[u32]) -> Result<Vec<u64>, WasmError> {
+        self.plan.check_arguments(self.weights_bytes, inputs, symbols).map_err(WasmError::Arguments)?;
+        if self.steps.len() != self.plan.kernels.len() {
+            return Err(WasmError::Module("it does not export its kernels one by one".into()));
+        }
+        let arguments = self.write(inputs, symbols);
+        let mut times = Vec::with_capacity(self.steps.len());
+        for step in &self.steps {
+            let start = std::time::Instant::now();
+            step.call(&mut self.store, &arguments, &mut []).map_err(|error| WasmError::Trap(format!("{error:#}")))?;
+            times.push(start.elapsed().as_nanos() as u64);
+        }
+        Ok(times)
+    }
+
+    /// Writes the inputs, and answers the arguments of the module's functions.
+    fn write(&mut self, inputs: &[&[u8]], symbols: &[u32]) -> Vec<Val> {
+        for (port, bytes) in self.plan.inputs.iter().zip(inputs) {
+            let start = self.start(port);
+            self.memory.data_mut(&mut self.store)[start..start + bytes.len()].copy_from_slice(bytes);
+        }
+        symbols.iter().map(|&symbol| Val::I32(symbol as i32)).collect()
     }
 
     /// First byte of a port's buffer. The verifier has placed it, whole, in the arena.
