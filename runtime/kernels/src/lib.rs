@@ -15,6 +15,7 @@ mod depthwise;
 mod finish;
 mod isa;
 mod peak;
+mod program;
 mod simd;
 mod table;
 #[cfg(test)]
@@ -28,5 +29,6 @@ pub use depthwise::{DepthwiseBuffers, DepthwiseConv};
 pub use finish::{FinishF32, FinishI8, Raw, Requantization, ResidualAdd, requantize};
 pub use isa::Isa;
 pub use peak::Peak;
+pub use program::{ERF_DENOMINATOR, ERF_NUMERATOR, EpilogueProgram, Function, MAX_STEPS, Operator, ProgramStep};
 pub use table::Kernels;
 pub use window::Window;

@@ -1,7 +1,8 @@
 //! The table of tiles of each instruction set.
 
-use crate::finish::FinishF32;
+use crate::finish::{FinishF32, Raw};
 use crate::isa::Isa;
+use crate::program::EpilogueProgram;
 use crate::simd::{DotFormat, Simd};
 use crate::tile::convert::Pixels;
 use crate::tile::depthwise::RowTile;
@@ -58,6 +59,8 @@ pub struct Kernels {
     pub(crate) stencil_format: StencilFormat,
     /// Converts pixels to [`Kernels::dot`].
     pub(crate) convert: unsafe fn(&Pixels),
+    /// Runs an epilogue's program over a block of sums.
+    pub(crate) program: unsafe fn(&EpilogueProgram, &Raw),
     /// Turns a row of attention's scores into weights.
     pub(crate) softmax: unsafe fn(&ScoreRow) -> bool,
 }
@@ -124,6 +127,11 @@ macro_rules! tier {
                 unsafe { crate::tile::convert::convert(<$simd as Simd>::DOT, p) }
             }
             $(#[$features])?
+            unsafe fn program(program: &EpilogueProgram, raw: &Raw) {
+                // SAFETY: as above.
+                unsafe { crate::program::run(program, raw) }
+            }
+            $(#[$features])?
             unsafe fn softmax(row: &ScoreRow) -> bool {
                 // SAFETY: as above.
                 unsafe { crate::tile::softmax::softmax(row) }
@@ -146,6 +154,7 @@ macro_rules! tier {
                 stencils_i8: stencils!(stencil_i8: $($ps)*),
                 stencil_format: StencilFormat::$stencil_format,
                 convert,
+                program,
                 softmax,
             };
         }
@@ -211,6 +220,15 @@ impl Kernels {
     /// The table of the best instruction set of this machine.
     pub fn best() -> &'static Kernels {
         Kernels::get(Isa::best()).unwrap_or(&portable::TABLE)
+    }
+
+    /// Runs an epilogue's program over a block of sums.
+    ///
+    /// # Safety
+    /// The sums are `f32`; what the program reads and stores is there for the block's pixels and channels, and no one else stores it.
+    pub unsafe fn run_program(&self, program: &EpilogueProgram, sums: &Raw) {
+        // SAFETY: the caller's promise; the table is of an instruction set that this machine runs.
+        unsafe { (self.program)(program, sums) }
     }
 
     /// The instruction set.

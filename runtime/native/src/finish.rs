@@ -177,7 +177,7 @@ impl Reader<'_> {
         Some((positive(element)?, positive(steps[0])?, positive(steps[1])?))
     }
 
-    fn plane(&self, access: &Access) -> Option<Plane> {
+    pub(crate) fn plane(&self, access: &Access) -> Option<Plane> {
         let (element, pixel, channel) = self.linear(access)?;
         (channel == 1 || self.channels == 1).then_some(Plane { buffer: access.buffer, element, pixel })
     }
@@ -204,7 +204,7 @@ impl Reader<'_> {
     }
 
     /// The values, one a channel, of an access to constants that does not depend on the pixel.
-    fn channel_values(&self, access: &Access) -> Option<Vec<Scalar>> {
+    pub(crate) fn channel_values(&self, access: &Access) -> Option<Vec<Scalar>> {
         let buffer = &self.plan.buffers[access.buffer];
         let (element, pixel, channel) = self.linear(access)?;
         if pixel != 0 || !matches!(buffer.place, Place::Weights { .. }) {

@@ -11,6 +11,7 @@ mod finish;
 mod jit;
 mod memory;
 mod pool;
+mod program;
 mod step;
 
 pub use mlp_kernels::{Isa, Peak};
@@ -116,7 +117,7 @@ impl Program {
         let mut builder = step::Builder { plan, kernels, threads, arena: arena.base(), weights: &owned, jit: &mut jit };
         let pending: Vec<_> = plan.kernels.iter().map(|kernel| builder.prepare(kernel)).collect::<Result<_, _>>()?;
         jit.finish()?;
-        let steps: Vec<Step> = pending.into_iter().map(|step| step.link(&mut jit)).collect();
+        let steps: Vec<Step> = pending.into_iter().map(|step| step.link(&mut jit, kernels)).collect();
         let most = steps.iter().map(Step::scratch_bytes).max().unwrap_or(0);
         let scratch = (0..threads).map(|_| Memory::zeroed(most as u64)).collect::<Result<_, _>>()?;
         let pool = (threads > 1).then(|| Pool::new(threads));

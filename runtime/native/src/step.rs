@@ -4,13 +4,14 @@ use crate::finish::{Form, Plane, Reader};
 use crate::jit::{Code, EpilogueFn, Jit, NestFn};
 use crate::memory::Memory;
 use crate::pool::Pool;
+use crate::program::Piece;
 use crate::{CompileError, offset};
 use mlp_bundle::DType;
 use mlp_bundle::loops::{self, Arithmetic, Body, BufferId, Contract, Depthwise, Epilogue, Expr, Kernel, Nest, Rows, Strided};
 use mlp_bundle::plan::{Place, Plan};
 use mlp_kernels::{
-    Attention, AttentionBuffers, AttentionShape, Contraction, ContractionBuffers, DepthwiseBuffers, DepthwiseConv, FinishF32, FinishI8,
-    HeadStrides, Kernels, Raw, Requantization, ResidualAdd, Window,
+    Attention, AttentionBuffers, AttentionShape, Contraction, ContractionBuffers, DepthwiseBuffers, DepthwiseConv, EpilogueProgram,
+    FinishF32, FinishI8, HeadStrides, Kernels, ProgramStep, Raw, Requantization, ResidualAdd, Window,
 };
 use std::ops::Range;
 
@@ -28,6 +29,7 @@ pub(crate) struct Step {
     work: Work<Linked>,
     /// Estimated nanoseconds on one thread.
     cost: u64,
+    kernels: &'static Kernels,
 }
 
 /// Code and the addresses it takes.
@@ -48,6 +50,7 @@ enum Work<C> {
 enum Finish<C> {
     F32(FinishF32),
     Int8 { requantization: Requantization, out: *mut u8, out_pixel: usize, residual: *const u8, residual_pixel: usize, add: ResidualAdd },
+    Program(EpilogueProgram),
     Code { code: C, bases: Vec<*mut u8> },
 }
 
@@ -130,6 +133,7 @@ impl Builder<'_> {
                     Finish::Int8 { requantization, out: self.plane(&out), out_pixel: out.pixel, residual: source, residual_pixel, add };
                 (finish, Vec::new(), bias)
             }
+            None if let Some(program) = self.program(&reader, arithmetic.total()) => (Finish::Program(program), Vec::new(), Vec::new()),
             None => {
                 let extents = [window.pixels() as u32, window.out_c as u32];
                 let code = self.jit.epilogue(self.plan, epilogue, arithmetic.total(), extents)?;
@@ -137,6 +141,16 @@ impl Builder<'_> {
                 (Finish::Code { code, bases }, Vec::new(), Vec::new())
             }
         })
+    }
+
+    /// The epilogue as a program of vector steps, where it is one.
+    fn program(&self, reader: &Reader<'_>, total: DType) -> Option<EpilogueProgram> {
+        let (pieces, out) = reader.program(total)?;
+        let step = |piece| match piece {
+            Piece::Step(step) => step,
+            Piece::Pixel(plane) => ProgramStep::Pixel(self.plane::<f32>(&plane).cast_const(), plane.pixel),
+        };
+        EpilogueProgram::new(pieces.into_iter().map(step).collect(), reader.channels, self.plane(&out), out.pixel)
     }
 
     fn contract(&mut self, contract: &Contract, name: &str) -> Result<Pending, CompileError> {
@@ -247,12 +261,13 @@ fn rows_cost(rows: &Rows) -> u64 {
 
 impl Pending {
     /// Takes the code's final address.
-    pub(crate) fn link(self, jit: &mut Jit) -> Step {
+    pub(crate) fn link(self, jit: &mut Jit, kernels: &'static Kernels) -> Step {
         let finish = |finish: Finish<Code>, jit: &mut Jit| match finish {
             Finish::F32(f) => Finish::F32(f),
             Finish::Int8 { requantization, out, out_pixel, residual, residual_pixel, add } => {
                 Finish::Int8 { requantization, out, out_pixel, residual, residual_pixel, add }
             }
+            Finish::Program(program) => Finish::Program(program),
             Finish::Code { code, bases } => {
                 Finish::Code { code: Linked { nest: None, epilogue: Some(jit.epilogue_fn(&code)), outer: 0 }, bases }
             }
@@ -265,7 +280,7 @@ impl Pending {
             Work::Contract { conv, input, weights, finish: f } => Work::Contract { conv, input, weights, finish: finish(f, jit) },
             Work::Depthwise { conv, input, weights, finish: f } => Work::Depthwise { conv, input, weights, finish: finish(f, jit) },
         };
-        Step { work, cost: self.cost }
+        Step { work, cost: self.cost, kernels }
     }
 }
 
@@ -332,6 +347,7 @@ impl Step {
                     match finish {
                         Finish::F32(f) => conv.run_f32(items, &buffers, f),
                         Finish::Int8 { .. } => conv.run_i8(items, &buffers, &finish.int8()),
+                        Finish::Program(program) => conv.run_sums(items, &buffers, |sums| self.kernels.run_program(program, &sums)),
                         Finish::Code { code, bases } => conv.run_sums(items, &buffers, |sums| code.epilogue(bases, symbols, &sums)),
                     }
                 }
@@ -340,6 +356,7 @@ impl Step {
                     match finish {
                         Finish::F32(f) => conv.run_f32(items, &buffers, f),
                         Finish::Int8 { .. } => conv.run_i8(items, &buffers, &finish.int8()),
+                        Finish::Program(program) => conv.run_sums(items, &buffers, |sums| self.kernels.run_program(program, &sums)),
                         Finish::Code { code, bases } => conv.run_sums(items, &buffers, |sums| code.epilogue(bases, symbols, &sums)),
                     }
                 }
@@ -375,7 +392,7 @@ impl Finish<Linked> {
                 residual_pixel: *residual_pixel,
                 add: *add,
             },
-            Finish::F32(_) | Finish::Code { .. } => unreachable!("asked of integer forms only"),
+            Finish::F32(_) | Finish::Program(_) | Finish::Code { .. } => unreachable!("asked of integer forms only"),
         }
     }
 }

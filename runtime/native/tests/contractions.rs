@@ -2,7 +2,7 @@
 
 mod support;
 
-use mlp_bundle::loops::{Arithmetic, BinaryOp, Epilogue, Expr, ExprId, Exprs, Store, UnaryOp, Window};
+use mlp_bundle::loops::{Access, Arithmetic, BinaryOp, Epilogue, Expr, ExprId, Exprs, Store, UnaryOp, Window};
 use mlp_bundle::{DType, Scalar};
 use proptest::prelude::*;
 use support::{Builder, Noise, binary, by_channel, by_pixel, contraction, float, int, load, weights_len};
@@ -16,7 +16,9 @@ enum After {
     Clamp,
     /// Bias, residual and clamp.
     Residual,
-    /// Something no common form has.
+    /// Functions that have vector steps: activations of many kinds, with bias and residual.
+    Smooth,
+    /// Something that has neither.
     Other,
 }
 
@@ -72,6 +74,28 @@ fn clamp_int(exprs: &mut Exprs, mut value: ExprId, zero: i32, lo: i32, hi: i32) 
     value
 }
 
+/// `max(gelu(x) - r * sqrt(|x| + 1), min(r, 0.5)) / (1 + e^-x)` with `r` the residual.
+fn smooth(exprs: &mut Exprs, x: ExprId, residual: Access) -> ExprId {
+    let [half, one, root] = [0.5, 1.0, std::f32::consts::FRAC_1_SQRT_2].map(|value| float(exprs, value));
+    let residual = load(exprs, residual);
+    let scaled = binary(exprs, BinaryOp::Mul, x, root);
+    let erf = exprs.push(Expr::Unary(UnaryOp::Erf, scaled));
+    let above = binary(exprs, BinaryOp::Add, erf, one);
+    let halved = binary(exprs, BinaryOp::Mul, x, half);
+    let gelu = binary(exprs, BinaryOp::Mul, halved, above);
+    let size = exprs.push(Expr::Unary(UnaryOp::Abs, x));
+    let size = binary(exprs, BinaryOp::Add, size, one);
+    let size = exprs.push(Expr::Unary(UnaryOp::Sqrt, size));
+    let part = binary(exprs, BinaryOp::Mul, residual, size);
+    let apart = binary(exprs, BinaryOp::Sub, gelu, part);
+    let low = binary(exprs, BinaryOp::Min, residual, half);
+    let most = binary(exprs, BinaryOp::Max, apart, low);
+    let minus = exprs.push(Expr::Unary(UnaryOp::Neg, x));
+    let power = exprs.push(Expr::Unary(UnaryOp::Exp, minus));
+    let sum = binary(exprs, BinaryOp::Add, power, one);
+    binary(exprs, BinaryOp::Div, most, sum)
+}
+
 fn check_f32(depthwise: bool, w: Window, after: After) {
     let w = prepare(depthwise, w);
     let mut builder = Builder::new();
@@ -98,6 +122,7 @@ fn check_f32(depthwise: bool, w: Window, after: After) {
             let tanh = exprs.push(Expr::Unary(UnaryOp::Tanh, value));
             value = binary(&mut exprs, BinaryOp::Mul, value, tanh);
         }
+        After::Smooth => value = smooth(&mut exprs, value, by_pixel(residual, &w, channels as u64, 0)),
         After::Clamp | After::Residual => {
             for (op, constant) in [(BinaryOp::Max, -0.75), (BinaryOp::Min, 1.5)] {
                 let constant = float(&mut exprs, constant);
@@ -110,7 +135,8 @@ fn check_f32(depthwise: bool, w: Window, after: After) {
     builder.kernel(contraction(depthwise, w, Arithmetic::F32, input, weights, Epilogue { exprs, stores }));
     builder.check(2e-5);
     let (_, program) = builder.run(mlp_native::Isa::Portable, 1);
-    assert_eq!(program.methods(), [if after == After::Other { "tiles+code" } else { "tiles" }]);
+    let code = after == After::Other || (after == After::Smooth && w.out_c < 32);
+    assert_eq!(program.methods(), [if code { "tiles+code" } else { "tiles" }]);
 }
 
 fn check_int8(depthwise: bool, w: Window, after: After, signed: bool) {
@@ -151,6 +177,7 @@ fn check_int8(depthwise: bool, w: Window, after: After, signed: bool) {
     }
     let out = match after {
         After::Nothing => builder.output(DType::I32, pixels * channels),
+        After::Smooth => unreachable!("a form of floats"),
         After::Other => builder.output(DType::F32, pixels * channels),
         After::Clamp | After::Residual => builder.output(dtype, pixels * channels),
     };
@@ -194,6 +221,11 @@ proptest! {
     }
 
     #[test]
+    fn of_f32_with_activations(w in window(), depthwise: bool) {
+        check_f32(depthwise, w, After::Smooth);
+    }
+
+    #[test]
     fn of_bytes(w in window(), after in after(), depthwise: bool, signed: bool) {
         check_int8(depthwise, w, after, signed);
     }
@@ -223,6 +255,7 @@ fn spread_over_threads() {
             check_f32(depthwise, window, After::Residual);
             check_int8(depthwise, window, After::Residual, false);
         }
+        check_f32(false, window, After::Smooth);
         check_f32(false, window, After::Other);
     }
 }

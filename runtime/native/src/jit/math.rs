@@ -4,6 +4,7 @@ use super::emit::Emitter;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{InstBuilder, MemFlagsData, Value, types};
 use mlp_bundle::loops::{UnaryOp, scalar};
+use mlp_kernels::{ERF_DENOMINATOR, ERF_NUMERATOR};
 
 /// An address of code, which is fine to share.
 pub(crate) struct Address(pub *const u8);
@@ -91,10 +92,6 @@ fn erf(x: f32) -> f32 {
 const LN2_HIGH: f32 = 0.693_359_4;
 const LN2_LOW: f32 = -2.121_944_4e-4;
 
-/// Coefficients of [`Emitter::erf_lanes`], the highest power first.
-const ERF_P: [f32; 7] = [-2.726_142_3e-10, 2.770_681_4e-8, -2.101_024e-6, -5.692_506_4e-5, -7.349_906e-4, -2.954_6e-3, -1.609_603_3e-2];
-const ERF_Q: [f32; 5] = [-1.456_607_2e-5, -2.133_740_6e-4, -1.682_827e-3, -7.373_329e-3, -1.426_474e-2];
-
 impl Emitter<'_, '_, '_> {
     /// `e^x` of four lanes: `2^n * p(r)` with `x = n ln 2 + r`, within two units in the last place.
     pub(crate) fn exp_lanes(&mut self, x: Value) -> Value {
@@ -133,14 +130,14 @@ impl Emitter<'_, '_, '_> {
         p
     }
 
-    /// The error function of four lanes: `x * P(x^2) / Q(x^2)` on `-4..=4`, where it reaches 1 in `f32`. The rational fit is the one that XLA and Eigen use; its error
-    /// is below 4.2e-7, absolute and relative.
+    /// The error function of four lanes: `x * P(x^2) / Q(x^2)` on `-4..=4`, where it reaches 1 in `f32`; its error is below 4.2e-7,
+    /// absolute and relative.
     pub(crate) fn erf_lanes(&mut self, x: Value) -> Value {
         let (low, high) = (self.float_lanes(-4.0), self.float_lanes(4.0));
         let x = self.b.ins().fmax(x, low);
         let x = self.b.ins().fmin(x, high);
         let s = self.b.ins().fmul(x, x);
-        let [p, q] = [&ERF_P[..], &ERF_Q[..]].map(|coefficients| {
+        let [p, q] = [&ERF_NUMERATOR[..], &ERF_DENOMINATOR[..]].map(|coefficients| {
             let mut sum = self.float_lanes(coefficients[0]);
             for &c in &coefficients[1..] {
                 let c = self.float_lanes(c);
