@@ -3,7 +3,7 @@
 use super::{Calls, scalar_type};
 use cranelift_codegen::ir::{InstBuilder, Type, Value, types};
 use cranelift_frontend::{FunctionBuilder, Variable};
-use mlp_bundle::loops::{Expr, ExprId, Exprs};
+use mlp_bundle::loops::{Expr, ExprId, Exprs, Store};
 use mlp_bundle::{DType, Scalar};
 
 /// Lanes of a vector.
@@ -48,6 +48,46 @@ pub(crate) struct Emitter<'f, 'b, 'e> {
     pub accs: Vec<Variable>,
     pub totals: Vec<Val>,
     pub sums: Option<Sums>,
+}
+
+impl<'f, 'b, 'e> Emitter<'f, 'b, 'e> {
+    /// Starts a function whose first parameters are the addresses of the buffers and the symbols: its emitter, and all parameters.
+    pub(crate) fn enter(
+        b: &'f mut FunctionBuilder<'b>,
+        calls: &'f mut Calls<'e>,
+        exprs: &'f Exprs,
+        dtypes: Vec<DType>,
+        kinds: &'f [DType],
+        stores: &[Store],
+        extents: Vec<u32>,
+    ) -> (Self, Vec<Value>) {
+        let entry = b.create_block();
+        b.append_block_params_for_function_params(entry);
+        b.switch_to_block(entry);
+        let params = b.block_params(entry).to_vec();
+        let bases = (0..kinds.len()).map(|i| b.ins().load(types::I64, super::access::fixed(), params[0], (i * 8) as i32)).collect();
+        let mut stored = vec![false; kinds.len()];
+        stores.iter().for_each(|store| stored[store.access.buffer.as_u32() as usize] = true);
+        let zero = b.ins().iconst(types::I64, 0);
+        let emitter = Emitter {
+            b,
+            calls,
+            exprs,
+            memo: vec![None; dtypes.len()],
+            dtypes,
+            kinds,
+            stored,
+            bases,
+            symbols: params[1],
+            axes: vec![zero; extents.len()],
+            extents,
+            vector: None,
+            accs: Vec::new(),
+            totals: Vec::new(),
+            sums: None,
+        };
+        (emitter, params)
+    }
 }
 
 impl Emitter<'_, '_, '_> {

@@ -1,9 +1,8 @@
 //! Epilogues of contractions as functions over a block of sums.
 
 use super::emit::{Emitter, Sums};
-use super::nest::{load_bases, stored};
 use super::{Calls, fits_lanes, infer};
-use cranelift_codegen::ir::{InstBuilder, types};
+use cranelift_codegen::ir::InstBuilder;
 use cranelift_frontend::FunctionBuilder;
 use mlp_bundle::DType;
 use mlp_bundle::loops::Epilogue;
@@ -19,31 +18,8 @@ pub(crate) fn emit(
     symbols: usize,
 ) {
     let dtypes = infer(&epilogue.exprs, kinds, 2, &[], &[total], symbols);
-    let entry = b.create_block();
-    b.append_block_params_for_function_params(entry);
-    b.switch_to_block(entry);
-    let params = b.block_params(entry).to_vec();
-    let bases = load_bases(b, params[0], kinds.len());
-    let stored = stored(kinds.len(), epilogue.stores.iter().map(|store| store.access.buffer.as_u32()));
     let vector = kinds.iter().chain(&dtypes).all(|&dtype| fits_lanes(dtype));
-    let zero = b.ins().iconst(types::I64, 0);
-    let mut emitter = Emitter {
-        b,
-        calls,
-        exprs: &epilogue.exprs,
-        memo: vec![None; dtypes.len()],
-        dtypes,
-        kinds,
-        stored,
-        bases,
-        symbols: params[1],
-        axes: vec![zero; 2],
-        extents: extents.to_vec(),
-        vector: None,
-        accs: Vec::new(),
-        totals: Vec::new(),
-        sums: None,
-    };
+    let (mut emitter, params) = Emitter::enter(b, calls, &epilogue.exprs, dtypes, kinds, &epilogue.stores, extents.to_vec());
     let [sums, stride, m0, m1, c0, c1] = [params[2], params[3], params[4], params[5], params[6], params[7]];
     emitter.for_range(m0, m1, 1, |e, m| {
         e.axes[0] = m;

@@ -17,47 +17,12 @@ pub(crate) fn emit(b: &mut FunctionBuilder<'_>, calls: &mut Calls<'_>, nest: &Ne
     let totals: Vec<DType> = inits.iter().map(|init| init.dtype()).collect();
     let dtypes = infer(&nest.exprs, kinds, axes, &inits, &totals, symbols);
     let extents = nest.parallel.iter().copied().chain(nest.reduce.iter().map(Extent::max)).collect();
-    let entry = b.create_block();
-    b.append_block_params_for_function_params(entry);
-    b.switch_to_block(entry);
-    let params = b.block_params(entry).to_vec();
-    let bases = load_bases(b, params[0], kinds.len());
-    let stored = stored(kinds.len(), nest.stores.iter().map(|store| store.access.buffer.as_u32()));
-    let zero = b.ins().iconst(types::I64, 0);
-    let mut emitter = Emitter {
-        b,
-        calls,
-        exprs: &nest.exprs,
-        memo: vec![None; dtypes.len()],
-        dtypes,
-        kinds,
-        stored,
-        bases,
-        symbols: params[1],
-        axes: vec![zero; axes],
-        extents,
-        vector: None,
-        accs: Vec::new(),
-        totals: Vec::new(),
-        sums: None,
-    };
+    let (mut emitter, params) = Emitter::enter(b, calls, &nest.exprs, dtypes, kinds, &nest.stores, extents);
     let order = LoopOrder::of(nest, kinds, &emitter.dtypes);
     let outer = order.axes.first().map_or(1, |&axis| u64::from(nest.parallel[usize::from(axis)]));
     emitter.parallel(nest, &order, 0, (params[2], params[3]));
     emitter.b.ins().return_(&[]);
     outer
-}
-
-/// The addresses of the buffers.
-pub(crate) fn load_bases(b: &mut FunctionBuilder<'_>, table: Value, count: usize) -> Vec<Value> {
-    (0..count).map(|i| b.ins().load(types::I64, super::access::fixed(), table, (i * 8) as i32)).collect()
-}
-
-/// Which buffers are stored to.
-pub(crate) fn stored(count: usize, buffers: impl Iterator<Item = u32>) -> Vec<bool> {
-    let mut stored = vec![false; count];
-    buffers.for_each(|buffer| stored[buffer as usize] = true);
-    stored
 }
 
 /// The order of the parallel loops: they are independent, so any order computes the same.

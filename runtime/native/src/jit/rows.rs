@@ -1,7 +1,6 @@
 //! Kernels over whole rows as functions: the reductions of a row, then its elements.
 
 use super::emit::{Emitter, LANES, Val};
-use super::nest::{load_bases, stored};
 use super::{Calls, fits_lanes, infer};
 use cranelift_codegen::ir::condcodes::FloatCC;
 use cranelift_codegen::ir::{InstBuilder, Value, types};
@@ -16,31 +15,9 @@ const CHAINS: i64 = 4;
 pub(crate) fn emit(b: &mut FunctionBuilder<'_>, calls: &mut Calls<'_>, rows: &Rows, kinds: &[DType], symbols: usize) {
     let axes = rows.parallel.len() + 1;
     let dtypes = infer(&rows.exprs, kinds, axes, &[], &vec![DType::F32; rows.reductions.len()], symbols);
-    let entry = b.create_block();
-    b.append_block_params_for_function_params(entry);
-    b.switch_to_block(entry);
-    let params = b.block_params(entry).to_vec();
-    let bases = load_bases(b, params[0], kinds.len());
-    let stored = stored(kinds.len(), rows.stores.iter().map(|store| store.access.buffer.as_u32()));
     let vector = kinds.iter().chain(&dtypes).all(|&dtype| fits_lanes(dtype));
-    let zero = b.ins().iconst(types::I64, 0);
-    let mut emitter = Emitter {
-        b,
-        calls,
-        exprs: &rows.exprs,
-        memo: vec![None; dtypes.len()],
-        dtypes,
-        kinds,
-        stored,
-        bases,
-        symbols: params[1],
-        axes: vec![zero; axes],
-        extents: rows.parallel.iter().copied().chain([rows.length]).collect(),
-        vector: None,
-        accs: Vec::new(),
-        totals: Vec::new(),
-        sums: None,
-    };
+    let extents = rows.parallel.iter().copied().chain([rows.length]).collect();
+    let (mut emitter, params) = Emitter::enter(b, calls, &rows.exprs, dtypes, kinds, &rows.stores, extents);
     emitter.for_range(params[2], params[3], 1, |e, row| {
         e.point_at(rows, row);
         e.row(rows, vector);
