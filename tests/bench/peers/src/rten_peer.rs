@@ -3,7 +3,6 @@
 use crate::{Failure, Input, Peer};
 use rten::{Model, ModelOptions, NodeId, RunOptions, ThreadPool, Value};
 use rten_tensor::Tensor;
-use rten_tensor::prelude::*;
 use std::sync::Arc;
 
 struct Rten {
