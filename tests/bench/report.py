@@ -152,6 +152,8 @@ def kilobytes(value: float) -> str:
 def chart(result: dict) -> str:
     """A bar for each peer and model, as long as the logarithm of its ratio; the line in the middle is equality."""
     bars = [(row["group"], row["model"], row["contender"], row["ratio"]) for row in result["rows"] if row["status"] == "ok" and not row["ours"] and row.get("ratio")]
+    order = groups(result)
+    bars.sort(key=lambda bar: order.index(bar[0]))
     contenders = list(dict.fromkeys(bar[2] for bar in bars))
     colour = {name: COLOURS[i % len(COLOURS)] for i, name in enumerate(contenders)}
     reach = max([abs(math.log2(bar[3])) for bar in bars] + [1.0])
