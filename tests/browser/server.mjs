@@ -17,12 +17,13 @@ const TYPES = {
 
 /**
  * Serves folders, or contents from memory, on localhost. `mounts` has what stands under each prefix: a path, or bytes and texts by name; the longest
- * prefix counts. Pages are isolated from other origins, so that they have exact clocks.
+ * prefix counts. Pages are isolated from other origins, so that they have exact clocks. `served` is told each path that is asked for.
  */
-export async function serve(mounts) {
+export async function serve(mounts, { served = () => {} } = {}) {
   const prefixes = Object.keys(mounts).sort((a, b) => b.length - a.length);
   const server = createServer(async (request, response) => {
     const path = decodeURIComponent(new URL(request.url, 'http://localhost').pathname);
+    served(path);
     const prefix = prefixes.find((candidate) => path.startsWith(candidate));
     const name = prefix && normalize(path.slice(prefix.length) || 'index.html');
     if (!name || name.startsWith('..')) return response.writeHead(404).end();
