@@ -2,7 +2,7 @@
 // Times bundles of mlpc in Chromium beside onnxruntime-web, LiteRT.js and TensorFlow.js, turn by turn; README.md beside this file says what is measured.
 import { execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { cpus, tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
@@ -72,14 +72,15 @@ export async function bench({ models, groups, contenders: names, dims = {}, roun
   }
 }
 
-/** The server of all turns. `turn`, `cases` and `models` are what changes from one to the next. */
+/** The server of all turns. Pages, cases and models are mounted anew for each. */
 async function open(contenders, folder) {
   const served = [];
   const site = { served, turn: {} };
   const all = { '/': BLANK, '/blank/': BLANK, '/turn/': site.turn, ...(await mounts(contenders)) };
+  site.scripts = all['/scripts/'];
   site.mount = (prefix, path) => (all[prefix] = path);
   for (const prefix of ['/case/', '/bundle/', '/model/']) all[prefix] = folder;
-  const server = await serve(all, { served: (path) => served.push(path) });
+  const server = await serve(all, { served: (path) => served.push(path), headers: { 'cache-control': 'no-store' } });
   site.url = server.url;
   site.close = server.close;
   site.read = async (path) => {
@@ -95,7 +96,7 @@ async function measure(site, entry, contenders, settings) {
   const turns = new Map(contenders.map((contender) => [contender, []]));
   const reasons = new Map();
   site.mount('/case/', entry.home);
-  site.mount('/bundle/', entry.bundle);
+  site.mount('/bundle/', await inMemory(entry.bundle));
   for (let round = 0; round < settings.rounds; round++) {
     for (const contender of contenders) {
       const { file, absent } = modelFile(contender, entry.model);
@@ -109,6 +110,12 @@ async function measure(site, entry, contenders, settings) {
     }
   }
   return [...turns].map(([contender, list]) => (reasons.has(contender) ? failed(entry, contender, reasons.get(contender)) : summary(entry, contender, list)));
+}
+
+/** The files of a folder: everybody's weights are served from memory. */
+async function inMemory(folder) {
+  const names = await readdir(folder);
+  return Object.fromEntries(await Promise.all(names.map(async (name) => [name, await readFile(join(folder, name))])));
 }
 
 /** From now on the others must answer the same. */

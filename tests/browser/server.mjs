@@ -17,9 +17,10 @@ const TYPES = {
 
 /**
  * Serves folders, or contents from memory, on localhost. `mounts` has what stands under each prefix: a path, or bytes and texts by name; the longest
- * prefix counts. Pages are isolated from other origins, so that they have exact clocks. `served` is told each path that is asked for.
+ * prefix counts. Pages are isolated from other origins, so that they have exact clocks. `served` is told each path that is asked for,
+ * `headers` go with every answer.
  */
-export async function serve(mounts, { served = () => {} } = {}) {
+export async function serve(mounts, { served = () => {}, headers: more = {} } = {}) {
   const prefixes = Object.keys(mounts).sort((a, b) => b.length - a.length);
   const server = createServer(async (request, response) => {
     const path = decodeURIComponent(new URL(request.url, 'http://localhost').pathname);
@@ -31,6 +32,7 @@ export async function serve(mounts, { served = () => {} } = {}) {
       'content-type': TYPES[extname(name)] ?? 'application/octet-stream',
       'cross-origin-opener-policy': 'same-origin',
       'cross-origin-embedder-policy': 'require-corp',
+      ...more,
     };
     const mount = mounts[prefix];
     if (typeof mount === 'object') {

@@ -7,7 +7,7 @@ import { mlpc } from '../../browser/mlpc.mjs';
 const SIZES = { bool: 1, u8: 1, i8: 1, u16: 2, i16: 2, u32: 4, i32: 4, u64: 8, i64: 8, f16: 2, bf16: 2, f32: 4, f64: 8 };
 
 /**
- * A model's case in `folder`: `name`, `bundle` (its folder), `weights` (that file of the bundle), `inputs` and `outputs` (ports with the file that has
+ * A model's case in `folder`: `name`, `bundle` (its folder), `source` (what a generated module says), `weights` (that file of the bundle), `inputs` and `outputs` (ports with the file that has
  * their numbers), `macs`, `dims`. Recorded numbers are taken from the `.npz` beside the model unless sizes are given; then the first contender's answer is what
  * the others are compared with, and the outputs have no file yet.
  */
@@ -21,7 +21,13 @@ export async function prepare(model, { folder, dims, compiler }) {
   const bundle = join(home, entry.bundle);
   const { stdout } = await mlpc(['bench', bundle, '--seconds', '0.01', '--json'], { path: compiler });
   const { macs } = JSON.parse(stdout.trim().split('\n').at(-1));
-  return { ...entry, name, model, home, bundle, weights: manifest.pipelines[0].weights, macs };
+  const [pipeline] = manifest.pipelines;
+  return { ...entry, name, model, home, bundle, source: source(manifest, pipeline), weights: pipeline.weights, macs };
+}
+
+/** The part of a manifest that a generated module has. */
+function source({ format, files }, { plan, ...pipeline }) {
+  return { format, pipeline, files: Object.fromEntries(Object.entries(files).filter(([name]) => name !== plan)) };
 }
 
 async function emitted(model, recorded, home, compiler) {

@@ -55,9 +55,9 @@ export function modelFile(contender, model) {
   return existsSync(file) ? { file } : { absent: true };
 }
 
-/** The page of one turn. */
-export function html(page, job) {
+/** The page of one turn; its script lies beside it. */
+export function html(job) {
   const text = JSON.stringify(job).replaceAll('<', '\\u003c');
-  return `<!doctype html><meta charset="utf-8"><title>turn</title><link rel="icon" href="data:,"><script type="application/json" id="job">${text}</script><script type="module" src="/scripts/${page}"></script>`;
+  return `<!doctype html><meta charset="utf-8"><title>turn</title><link rel="icon" href="data:,"><script type="application/json" id="job">${text}</script><script type="module" src="script.js"></script>`;
 }
 

@@ -1,8 +1,12 @@
-import { openBundle } from '@mlp/runtime';
+import { definePipeline } from '@mlp/runtime';
 import { start } from './page.js';
 
-start(async ({ bundle, options, outputs }) => {
-  const pipeline = (await openBundle(bundle)).pipeline();
+// What the generated module of a bundle has in it: the harness writes it before this script, as a bundler would.
+const { format, pipeline: manifest, files } = globalThis.bundled;
+const urls = () => Object.fromEntries(Object.keys(files).map((name) => [name, `/bundle/${name}`]));
+
+start(async ({ options, outputs }) => {
+  const pipeline = definePipeline({ format, pipeline: manifest, files, urls });
   await pipeline.load(options);
   return (inputs) => {
     const input = Object.fromEntries(inputs.map(({ name, data }) => [name, data]));

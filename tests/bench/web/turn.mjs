@@ -10,7 +10,9 @@ const PATIENCE_MS = 140_000;
 
 /** Runs one turn of `contender` on `entry`, both served by `site`. Gives the figures, or `{ failed }`. */
 export async function turn(site, contender, entry, settings) {
-  site.turn['index.html'] = html(contender.page, job(contender, entry, settings));
+  site.turn['index.html'] = html(job(contender, entry, settings));
+  site.turn['script.js'] = site.scripts[contender.page];
+  if (contender.ours) site.turn['script.js'] = `globalThis.bundled=${JSON.stringify(entry.source)};${site.turn['script.js']}`;
   const browser = await launch();
   try {
     const page = await browser.context.newPage();
@@ -38,7 +40,6 @@ function job(contender, { inputs, outputs, weights, dims }, { seconds, tolerance
   return {
     inputs: inputs.map(port),
     outputs: outputs.map(port),
-    bundle: '/bundle/manifest.json',
     model: `/model/model${contender.model ?? ''}`,
     options: contender.options ?? {},
     weights,

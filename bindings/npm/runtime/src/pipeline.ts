@@ -13,6 +13,11 @@ export interface LoadOptions {
    * a browser has it, and is used by default.
    */
   readonly relaxedSimd?: boolean | undefined;
+  /**
+   * True keeps what is downloaded in the browser's storage, by digest, and looks there first: for large weights, which a browser's own cache drops early, and for
+   * servers that forbid it. What is kept is verified when it is read; a full or missing storage changes nothing.
+   */
+  readonly cache?: boolean | undefined;
   /** Called with the overall progress of loading, from now on. */
   readonly onProgress?: ((progress: Progress) => void) | undefined;
   /** Stops waiting. What is being loaded goes on, for others and for the next run. */
@@ -115,6 +120,7 @@ class LazyPipeline<Input, Output> implements Pipeline<Input, Output> {
     const session = new Session(this.source, {
       prefer: options.prefer ?? DEFAULT_PREFERENCE,
       relaxedSimd: options.relaxedSimd ?? true,
+      cache: options.cache ?? false,
       fetch: this.fetch ?? globalThis.fetch.bind(globalThis),
     });
     const entry: Entry = { session, loaded: false };

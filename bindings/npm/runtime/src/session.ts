@@ -1,3 +1,4 @@
+import { FileCache } from './cache.js';
 import { Downloads, type Progress } from './download.js';
 import { abortable, MlpError, throwIfAborted, typed } from './errors.js';
 import type { Backend, Engine } from './engine.js';
@@ -20,6 +21,8 @@ export interface Settings {
   readonly prefer: readonly Backend[];
   /** False keeps to `simd128`, whose floating-point results are the same bits on every device. */
   readonly relaxedSimd: boolean;
+  /** True keeps files in the browser's storage. */
+  readonly cache: boolean;
   readonly fetch: typeof globalThis.fetch;
 }
 
@@ -95,10 +98,30 @@ export class Session {
 
   /** Tries the backends in order. The reasons of those that do not work are told when none does. */
   async #load(prefer: readonly Backend[]): Promise<Loaded> {
+    const stop = new AbortController();
+    const disposed = () => stop.abort(this.#disposal.signal.reason);
+    this.#disposal.signal.addEventListener('abort', disposed);
+    const cache = this.settings.cache ? new FileCache() : undefined;
+    const downloads = new Downloads(this.source, this.settings.fetch, cache, stop.signal, (progress) => {
+      this.progress = progress;
+      for (const listener of this.#listeners) listener(progress);
+    });
+    try {
+      return await this.#first(prefer, downloads);
+    } catch (error) {
+      // Nobody waits for what is still on its way.
+      stop.abort();
+      throw error;
+    } finally {
+      this.#disposal.signal.removeEventListener('abort', disposed);
+    }
+  }
+
+  async #first(prefer: readonly Backend[], downloads: Downloads): Promise<Loaded> {
     const reasons: unknown[] = [];
     for (const backend of prefer) {
       try {
-        const loaded = await this.#open(backend);
+        const loaded = await this.#open(backend, downloads);
         if (this.#disposal.signal.aborted) loaded.engine.dispose();
         this.#disposal.signal.throwIfAborted();
         return loaded;
@@ -111,7 +134,7 @@ export class Session {
     throw new MlpError('NO_BACKEND', `${this.source.pipeline.name} cannot run here: ${reasons.join('; ') || 'no backend was named'}`);
   }
 
-  async #open(backend: Backend): Promise<Loaded> {
+  async #open(backend: Backend, downloads: Downloads): Promise<Loaded> {
     const { pipeline } = this.source;
     if (backend === 'webgpu') {
       if (!hasWebGpu()) throw new MlpError('NO_BACKEND', 'the browser has no WebGPU');
@@ -119,29 +142,10 @@ export class Session {
     } else if (typeof WebAssembly !== 'object') {
       throw new MlpError('NO_BACKEND', 'the browser has no WebAssembly');
     }
-    // An attempt that fails must let go of its requests: the next one asks for the same weights.
-    const attempt = new AbortController();
-    const stop = () => attempt.abort(this.#disposal.signal.reason);
-    this.#disposal.signal.addEventListener('abort', stop);
-    const downloads = new Downloads(this.source, this.settings.fetch, attempt.signal, (progress) => {
-      this.progress = progress;
-      for (const listener of this.#listeners) listener(progress);
-    });
-    try {
-      return await this.#fill(backend, downloads);
-    } catch (error) {
-      attempt.abort();
-      throw error;
-    } finally {
-      this.#disposal.signal.removeEventListener('abort', stop);
-    }
-  }
-
-  async #fill(backend: Backend, downloads: Downloads): Promise<Loaded> {
-    const { pipeline } = this.source;
-    const relaxed = this.settings.relaxedSimd && hasRelaxedSimd();
+    const relaxed = this.settings.relaxedSimd && backend === 'wasm' && hasRelaxedSimd();
+    const module = backend === 'wasm' ? wasmFile(downloads, relaxed) : undefined;
     const files = labelFiles(pipeline);
-    downloads.expect([backend === 'webgpu' ? pipeline.gpu! : wasmFile(downloads, relaxed), pipeline.weights, ...files]);
+    downloads.start([module ?? pipeline.gpu!, pipeline.weights, ...files], module);
     const labels = Promise.all(files.map(async (file) => [file, lines(await downloads.text(file))] as const));
     const opened = backend === 'webgpu' ? openWebGpu(downloads) : openWasm(downloads, relaxed);
     const [engine, texts] = await Promise.all([opened, labels]);

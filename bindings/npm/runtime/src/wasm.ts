@@ -21,16 +21,16 @@ export function wasmFile(downloads: Downloads, relaxed: boolean): string {
   return relaxed ? wasm.relaxed : wasm.simd128;
 }
 
-/** Instantiates the pipeline's own module and streams its weights to where the module expects them. */
+/** Compiles the pipeline's own module as it arrives, and streams its weights to where the module expects them. */
 export async function openWasm(downloads: Downloads, relaxed: boolean): Promise<Engine> {
   const { pipeline } = downloads.source;
   const { wasm } = pipeline;
   const variant = relaxed ? 'relaxed' : 'simd128';
-  const [bytes, weights] = await Promise.all([downloads.bytes(wasmFile(downloads, relaxed)), downloads.open(pipeline.weights)]);
   let instance: WebAssembly.Instance;
+  const module = await downloads.module(wasmFile(downloads, relaxed));
   try {
     // The module imports nothing: it can compute, and reach nothing else.
-    ({ instance } = await WebAssembly.instantiate(bytes, {}));
+    instance = await WebAssembly.instantiate(module, {});
   } catch (error) {
     throw typed(error, 'NO_BACKEND', 'this browser cannot run the WebAssembly module (it needs SIMD)');
   }
@@ -38,7 +38,7 @@ export async function openWasm(downloads: Downloads, relaxed: boolean): Promise<
   if (!(memory instanceof WebAssembly.Memory) || typeof run !== 'function' || memory.buffer.byteLength !== wasm.memory_pages * PAGE) {
     throw new MlpError('FORMAT', 'the WebAssembly module does not export the memory and the function that the manifest promises');
   }
-  await weights(view(memory, wasm.weights_offset, entryOf(downloads.source, pipeline.weights).bytes));
+  await downloads.into(pipeline.weights, view(memory, wasm.weights_offset, entryOf(downloads.source, pipeline.weights).bytes));
   downloads.compiling();
   const place = (port: string) => {
     const offset = wasm.ports[port];

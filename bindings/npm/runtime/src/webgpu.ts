@@ -28,14 +28,13 @@ export function hasWebGpu(): boolean {
 /** Makes everything that a replay needs: pipelines in parallel, buffers, bind groups; weights stream straight into their buffer. */
 export async function openWebGpu(downloads: Downloads): Promise<Engine> {
   const { pipeline } = downloads.source;
-  const adapter = await requestAdapter();
-  const [text, weights] = await Promise.all([downloads.text(pipeline.gpu!), downloads.open(pipeline.weights)]);
+  const [adapter, text] = await Promise.all([requestAdapter(), downloads.text(pipeline.gpu!)]);
   const program = parseProgram(text);
   const device = await requestDevice(adapter, program);
   try {
     const [pipelines, weightsBuffer] = await Promise.all([
       createPipelines(device, program),
-      uploadWeights(device, weights, entryOf(downloads.source, pipeline.weights).bytes),
+      uploadWeights(device, downloads),
     ]);
     downloads.compiling();
     return new GpuEngine(device, describe(adapter), program, pipelines, weightsBuffer);
@@ -69,9 +68,11 @@ function describe({ info }: GPUAdapter): string {
 }
 
 /** A mapped buffer is filled in place, so weights are in memory once while they load. */
-async function uploadWeights(device: GPUDevice, weights: (target: Uint8Array<ArrayBuffer>) => Promise<void>, bytes: number): Promise<GPUBuffer> {
+async function uploadWeights(device: GPUDevice, downloads: Downloads): Promise<GPUBuffer> {
+  const { weights } = downloads.source.pipeline;
+  const { bytes } = entryOf(downloads.source, weights);
   const buffer = device.createBuffer({ size: Math.max(16, align4(bytes)), usage: USAGE.storage, mappedAtCreation: true });
-  await weights(new Uint8Array(buffer.getMappedRange(), 0, bytes));
+  await downloads.into(weights, new Uint8Array(buffer.getMappedRange(), 0, bytes));
   buffer.unmap();
   return buffer;
 }
