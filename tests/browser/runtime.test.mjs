@@ -158,6 +158,28 @@ test('weights that are on their way for a GPU that fails go to WebAssembly', asy
   assert.equal(served.slice(from).filter((path) => path.endsWith('weights.bin')).length, 1);
 });
 
+test('outputs stay on the GPU, or are read where they were mapped', async () => {
+  const found = await page.evaluate(async () => {
+    const pipeline = open_('good');
+    const options = { prefer: ['webgpu'] };
+    const { offsets } = await pipeline.inputViews(options);
+    offsets.set([30, 10]);
+    const { top, mean } = await pipeline.runOnGpu({ photo: photo(100, 3, 2), offsets }, options);
+    const readback = mean.device.createBuffer({ size: 4, usage: GPUBufferUsage.COPY_DST | GPUBufferUsage.MAP_READ });
+    const encoder = mean.device.createCommandEncoder();
+    encoder.copyBufferToBuffer(mean.buffer, mean.offset, readback, 0, mean.bytes);
+    mean.device.queue.submit([encoder.finish()]);
+    await readback.mapAsync(GPUMapMode.READ);
+    const [kept] = new Float32Array(readback.getMappedRange());
+    offsets.set([50, 10]);
+    const first = (await pipeline.run({ photo: photo(100, 3, 2), offsets }, { ...options, outputs: 'view' })).mean;
+    const [seen] = first;
+    const second = (await pipeline.run({ photo: photo(10, 3, 2), offsets }, options)).mean;
+    return { kept, seen, after: first.length, second: second[0], top: top === undefined, bytes: mean.bytes, dtype: mean.dtype, shape: mean.shape };
+  });
+  assert.deepEqual(found, { kept: 70, seen: 80, after: 0, second: 35, top: true, bytes: 4, dtype: 'f32', shape: [] });
+});
+
 test('runs that are asked for at once on the GPU follow one another', async () => {
   const means = await page.evaluate(async () => {
     const pipeline = open_('good');

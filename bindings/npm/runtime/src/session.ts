@@ -3,7 +3,7 @@ import { Downloads, type Progress } from './download.js';
 import { abortable, MlpError, throwIfAborted, typed } from './errors.js';
 import type { Backend, Engine } from './engine.js';
 import { checkFormat, type PipelineSource } from './manifest.js';
-import { decode, encode, labelFiles, lines, outputBytes, type Arguments } from './values.js';
+import { decode, encode, gpuOutputs, inputViews, labelFiles, lines, outputBytes, type Arguments } from './values.js';
 import { hasRelaxedSimd, openWasm, wasmFile } from './wasm.js';
 import { hasWebGpu, openWebGpu } from './webgpu.js';
 
@@ -59,12 +59,31 @@ export class Session {
   }
 
   /** Computes one answer, after the runs that were asked for before. An aborted run that has not begun never begins. */
-  async run(input: unknown, signal: AbortSignal | undefined): Promise<{ output: unknown; meta: RunMeta }> {
+  async run(input: unknown, signal: AbortSignal | undefined, outputs: 'copy' | 'view' = 'copy'): Promise<{ output: unknown; meta: RunMeta }> {
+    return this.#next(input, signal, (args) => this.#compute(args, outputs));
+  }
+
+  /** Computes on the GPU and leaves the outputs there. */
+  async leave(input: unknown, signal: AbortSignal | undefined): Promise<unknown> {
+    return this.#next(input, signal, async (args) => {
+      const { engine } = await this.#current;
+      if (!engine.leave) throw new MlpError('NO_BACKEND', `${this.source.pipeline.name} runs on ${engine.backend}, and outputs stay on a GPU alone`);
+      return gpuOutputs(this.source.pipeline, await engine.leave(args), this.sizes);
+    });
+  }
+
+  /** Where the inputs that are tensors are read from. */
+  async inputs(signal: AbortSignal | undefined): Promise<Record<string, ArrayBufferView>> {
+    const { engine } = await abortable(this.#current, signal);
+    return inputViews(this.source.pipeline, (port, bytes) => engine.input(port, bytes));
+  }
+
+  async #next<T>(input: unknown, signal: AbortSignal | undefined, work: (args: Arguments) => Promise<T>): Promise<T> {
     const args = await abortable(encode(this.source.pipeline, input), signal);
     await abortable(this.#current, signal);
     const turn = this.#queue.then(() => {
       throwIfAborted(signal);
-      return this.#compute(args);
+      return work(args);
     });
     this.#queue = turn.catch(() => {});
     return abortable(turn, signal);
@@ -78,12 +97,12 @@ export class Session {
     this.#current.then(free, () => {});
   }
 
-  async #compute(args: Arguments): Promise<{ output: unknown; meta: RunMeta }> {
+  async #compute(args: Arguments, kind: 'copy' | 'view'): Promise<{ output: unknown; meta: RunMeta }> {
     const { engine, labels } = await this.#current;
     if (this.#disposal.signal.aborted) throw this.#disposal.signal.reason;
     try {
       const start = performance.now();
-      const outputs = await engine.run(args, this.sizes);
+      const outputs = await engine.run(args, this.sizes, kind);
       const milliseconds = performance.now() - start;
       return { output: decode(this.source.pipeline, outputs, labels), meta: { backend: engine.backend, variant: engine.variant, milliseconds } };
     } catch (error) {
@@ -92,7 +111,7 @@ export class Session {
       // The GPU is gone for good, and the input is still here: go on with what else may be used.
       engine.dispose();
       this.#current = this.#load(rest);
-      return this.#compute(args);
+      return this.#compute(args, kind);
     }
   }
 

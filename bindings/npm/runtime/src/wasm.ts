@@ -50,14 +50,21 @@ export async function openWasm(downloads: Downloads, relaxed: boolean): Promise<
   return {
     backend: 'wasm',
     variant,
-    run: async (args, sizes) => {
-      args.inputs.forEach((bytes, i) => view(memory, inputs[i]!, bytes.length).set(bytes));
+    input: (port, bytes) => view(memory, inputs[port]!, bytes),
+    run: async (args, sizes, kind) => {
+      // What was written to the view of an input is there; a view of something else would be overwritten by the inputs before it.
+      const here = (bytes: Uint8Array, i: number) => bytes.byteOffset === inputs[i]!;
+      const given = args.inputs.map((bytes, i) => (bytes.buffer === memory.buffer && !here(bytes, i) ? bytes.slice() : bytes));
+      given.forEach((bytes, i) => {
+        if (bytes.buffer !== memory.buffer) view(memory, inputs[i]!, bytes.length).set(bytes);
+      });
       try {
         (run as (...symbols: number[]) => void)(...args.symbols);
       } catch (error) {
         throw typed(error, 'RUN', 'the WebAssembly module stopped');
       }
-      return outputs.map((offset, i) => view(memory, offset, sizes[i]!).slice());
+      const found = outputs.map((offset, i) => view(memory, offset, sizes[i]!));
+      return kind === 'view' ? found : found.map((bytes) => bytes.slice());
     },
     // Memory goes when nothing holds the instance any more.
     dispose: () => {},

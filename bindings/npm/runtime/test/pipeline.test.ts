@@ -41,6 +41,38 @@ test('answers do not share memory, and weights and labels are downloaded once', 
   assert.deepEqual(asked.sort(), [asked.includes('relaxed.wasm') ? 'relaxed.wasm' : 'simd128.wasm', 'labels.txt', 'weights.bin'].sort());
 });
 
+test('inputs are written and outputs are read where the module has them', async () => {
+  const { pipeline } = await open();
+  const { offsets, ...rest } = await pipeline.inputViews(wasm);
+  assert.deepEqual(Object.keys(rest), [], 'an image has no view');
+  assert.ok(offsets instanceof Float32Array && offsets.length === 2);
+  const view = async (offsets: Float32Array) => (await pipeline.run({ photo: photo(10), offsets }, { ...wasm, outputs: 'view' })).mean;
+  offsets.set([1, 2]);
+  const first = await view(offsets);
+  assert.equal(first[0], 13);
+  assert.equal(first.buffer, offsets.buffer, 'both lie in the memory of the module');
+  offsets.set([5, 6]);
+  assert.equal((await view(offsets))[0], 21);
+  assert.equal(first[0], 21, 'a view is valid until the next run');
+  const copied = await pipeline.run({ photo: photo(10), offsets }, wasm);
+  assert.notEqual(copied.mean.buffer, offsets.buffer, 'an answer has memory of its own unless it is asked for otherwise');
+});
+
+test('a view that is given as another input is read before it is overwritten', async () => {
+  const { pipeline } = await open();
+  const { offsets } = await pipeline.inputViews(wasm);
+  const answer = (await pipeline.run({ photo: photo(10), offsets: [1, 2] }, { ...wasm, outputs: 'view' })).mean;
+  // Two numbers of the module's memory, the mean and what lies behind it, which is zero.
+  const feedback = new Float32Array(answer.buffer, answer.byteOffset, 2);
+  assert.equal((await pipeline.run({ photo: photo(20), offsets: feedback }, wasm)).mean[0], 33);
+  assert.equal(offsets[0], 13, 'it was copied to its place');
+});
+
+test('outputs stay on a GPU alone', async () => {
+  const { pipeline } = await open();
+  await assert.rejects(pipeline.runOnGpu({ photo: photo(1), offsets: [0, 0] }, wasm), fails('NO_BACKEND', /Brightness runs on wasm/));
+});
+
 test('relaxed SIMD can be declined', async () => {
   const { pipeline, asked } = await open();
   const { meta } = await pipeline.runWithMeta({ photo: photo(1), offsets: [0, 0] }, { ...wasm, relaxedSimd: false });
