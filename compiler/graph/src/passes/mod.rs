@@ -20,6 +20,7 @@ mod pattern;
 mod quantized;
 mod reshape_groups;
 mod rewrite;
+mod shuffles;
 
 /// What a pass is: its name and what it does.
 pub type Pass = (&'static str, fn(&mut Graph) -> Result<(), InferError>);
@@ -51,6 +52,8 @@ pub const PASSES: &[Pass] = &[
     // Moving transposes leaves reshapes of reshapes behind, and constants to move.
     ("constant_fold", constant_fold::run),
     ("cleanup", cleanup::run),
+    // Shuffled channels are read as they lie.
+    ("shuffles", shuffles::run),
     // What is computed twice is computed once; then nothing refers to what no output needs.
     ("cse", cse::run),
     ("dead_code", dead_code::run),
