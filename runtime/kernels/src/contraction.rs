@@ -1,7 +1,7 @@
 //! A convolution or matrix product, driven over its tiles.
 //!
-//! Output pixels are cut into blocks whose input fits a cache, output channels into the widths that tiles have. Where output pixel `m` reads input
-//! pixel `m` as it lies, tiles read the input in place. Elsewhere a block's input rows are first copied with their padding (and converted to what
+//! Output pixels are cut into blocks whose input fits a cache, output channels into the widths that tiles have. Where no window reaches into
+//! padding and taps are long, tiles read the input in place. Elsewhere a block's input rows are first copied with their padding (and converted to what
 //! the integer dot product reads): once an element, never once a tap.
 
 use crate::finish::{FinishF32, FinishI8, Raw};
@@ -33,11 +33,11 @@ enum Input {
 
 /// A run of output channels that one tile spans.
 #[derive(Clone, Copy, Debug)]
-struct Columns {
-    channel: usize,
-    cols: usize,
+pub(crate) struct Columns {
+    pub channel: usize,
+    pub cols: usize,
     /// Units that the tile spans; none for the tile of half a unit.
-    units: usize,
+    pub units: usize,
 }
 
 /// A convolution prepared for one instruction set.
@@ -100,7 +100,7 @@ impl Shape {
             (Input::Bytes { signed, .. }, DotFormat::QuadsU8) => !signed,
             (Input::Bytes { signed, .. }, DotFormat::QuadsI8) => signed,
         };
-        let staged = !window.is_pointwise() || !readable;
+        let staged = !readable || !reads_in_place(window, input);
         // Integer channels are padded to whole quads, in weights and in the staged copy.
         let (padded_c, channel_bytes, element) = match input {
             Input::F32 => (window.in_c, 4, 4),
@@ -109,11 +109,12 @@ impl Shape {
         let [kh, kw] = window.kernel;
         let tap_bytes = padded_c * channel_bytes;
         let pixel_bytes = if staged { tap_bytes } else { window.in_pixel * element };
-        let row_bytes = staged_columns(window).checked_mul(pixel_bytes)?;
+        let columns = if staged { staged_columns(window) } else { window.in_w };
+        let row_bytes = columns.checked_mul(pixel_bytes)?;
         let rows = (kh - 1) * window.dilation[0] + 1;
         rows.checked_mul(row_bytes).filter(|&bytes| !staged || bytes <= MAX_SCRATCH)?;
-        // Neighbouring taps of a row lie side by side in the copy: one long tap.
-        let (taps, steps) = if window.dilation[1] == 1 || kw == 1 {
+        // Neighbouring taps of a row may lie side by side: one long tap.
+        let (taps, steps) = if kw == 1 || window.dilation[1] == 1 && pixel_bytes == tap_bytes {
             ((0..kh).map(|y| y * window.dilation[0] * row_bytes).collect(), kw * tap_bytes / 4)
         } else {
             let tap = |y: usize, x: usize| y * window.dilation[0] * row_bytes + x * window.dilation[1] * pixel_bytes;
@@ -331,13 +332,7 @@ impl Contraction {
         let weights = self.repacked.as_ref().map_or(buffers.weights, |w| w.as_ptr().cast());
         for columns in &self.columns[share] {
             let most = self.kernels.tiles_f32[columns.units].len();
-            // Tiles of nearly one size, since the latency of a thin last one would show: some a pixel larger, then the others.
-            let tiles = block.pixels.div_ceil(most);
-            let (rows, larger) = (block.pixels / tiles, block.pixels % tiles);
-            for (from, rows, count) in [(0, rows + 1, larger), (larger * (rows + 1), rows, tiles - larger)] {
-                if count == 0 {
-                    continue;
-                }
+            for (from, rows, count) in tile_runs(block.pixels, most) {
                 // SAFETY: every pointer of the block is set; panels and first values of the columns are inside their arrays.
                 let tile = unsafe {
                     Tile {
@@ -382,9 +377,12 @@ impl Contraction {
                 }
             } else {
                 let element = if self.input == Input::F32 { 4 } else { 1 };
-                let input = buffers.input.add(w.in_offset * element);
-                for pixel in 0..pixels {
-                    *pointers.add(pixel) = input.add((first_pixel + pixel) * self.shape.pixel_bytes);
+                let image = buffers.input.add(image * w.in_h * self.shape.row_bytes + w.in_offset * element);
+                for y in 0..rows {
+                    let row = image.add((first_row + y) * w.stride[0] * self.shape.row_bytes);
+                    for x in 0..w.out_w {
+                        *pointers.add(y * w.out_w + x) = row.add(x * w.stride[1] * self.shape.pixel_bytes);
+                    }
                 }
             }
         }
@@ -474,6 +472,15 @@ impl Contraction {
     }
 }
 
+/// Whether tiles may read the input as it lies: no window reaches into padding, and a tap is long enough, or the taps of a row are one.
+fn reads_in_place(w: &Window, input: Input) -> bool {
+    let inside = |out: usize, axis: usize, size: usize| {
+        w.pad[axis] == 0 && out.saturating_sub(1) * w.stride[axis] + (w.kernel[axis] - 1) * w.dilation[axis] < size
+    };
+    let run = w.in_pixel == w.in_c && w.dilation[1] == 1 && (input == Input::F32 || w.in_c.is_multiple_of(4));
+    inside(w.out_h, 0, w.in_h) && inside(w.out_w, 1, w.in_w) && (w.kernel[1] == 1 || run || w.in_c >= 16)
+}
+
 /// Input columns, padding included, that the outputs of a row read.
 fn staged_columns(w: &Window) -> usize {
     w.out_w.saturating_sub(1) * w.stride[1] + (w.kernel[1] - 1) * w.dilation[1] + 1
@@ -493,8 +500,16 @@ fn pairs_of_quads(weights: &[u8]) -> Vec<u32> {
     pairs
 }
 
+/// `pixels` pixels in tiles of at most `most`: first pixel, pixels of a tile and tiles of each run of them. The tiles are of nearly one size, since the latency of a
+/// thin last one would show: some a pixel larger, then the others.
+pub(crate) fn tile_runs(pixels: usize, most: usize) -> impl Iterator<Item = (usize, usize, usize)> {
+    let tiles = pixels.div_ceil(most).max(1);
+    let (rows, larger) = (pixels / tiles, pixels % tiles);
+    [(0, rows + 1, larger), (larger * (rows + 1), rows, tiles - larger)].into_iter().filter(|&(_, rows, count)| rows * count > 0)
+}
+
 /// Two units a tile, which never begins inside a panel, and at the end what is left: in a tile of `half` a unit's channels (0 for none) where that does.
-fn split_columns(out_c: usize, unit: usize, half: usize) -> Vec<Columns> {
+pub(crate) fn split_columns(out_c: usize, unit: usize, half: usize) -> Vec<Columns> {
     let mut columns = Vec::new();
     let mut channel = 0;
     while channel < out_c {

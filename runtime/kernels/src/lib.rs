@@ -22,6 +22,7 @@ mod table;
 mod tests;
 mod tile;
 mod window;
+mod winograd;
 
 pub use attention::{Attention, AttentionBuffers, AttentionShape, HeadStrides};
 pub use contraction::{Contraction, ContractionBuffers, MAX_SCRATCH};
@@ -32,3 +33,4 @@ pub use peak::Peak;
 pub use program::{ERF_DENOMINATOR, ERF_NUMERATOR, EpilogueProgram, Function, MAX_STEPS, Operator, ProgramStep};
 pub use table::Kernels;
 pub use window::Window;
+pub use winograd::Winograd;

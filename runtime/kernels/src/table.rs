@@ -8,6 +8,7 @@ use crate::tile::convert::Pixels;
 use crate::tile::depthwise::RowTile;
 use crate::tile::matrix::{FinishInt, Tile};
 use crate::tile::softmax::ScoreRow;
+use crate::tile::winograd::{InputTile, OutputTile};
 
 pub(crate) type TileF32 = unsafe fn(&Tile, &FinishF32);
 pub(crate) type TileI8 = for<'a, 'b, 'c> unsafe fn(&'a Tile, &'b FinishInt<'c>);
@@ -63,6 +64,9 @@ pub struct Kernels {
     pub(crate) program: unsafe fn(&EpilogueProgram, &Raw),
     /// Turns a row of attention's scores into weights.
     pub(crate) softmax: unsafe fn(&ScoreRow) -> bool,
+    /// The transforms of Winograd's convolution.
+    pub(crate) winograd_input: unsafe fn(&InputTile),
+    pub(crate) winograd_output: unsafe fn(&OutputTile, &FinishF32),
 }
 
 macro_rules! tiles {
@@ -87,7 +91,7 @@ macro_rules! tier {
      half $half:ty: [$($m0:literal)*], $n1:literal: [$($m1:literal)*], $n2:literal: [$($m2:literal)*]) => {
         mod $module {
             use super::*;
-            use crate::tile::{depthwise, matrix, stencil};
+            use crate::tile::{depthwise, matrix, stencil, winograd};
 
             $(#[$features])?
             unsafe fn tile_f32<const MR: usize, const NV: usize>(t: &Tile, f: &FinishF32) {
@@ -137,6 +141,16 @@ macro_rules! tier {
                 unsafe { crate::tile::softmax::softmax(row) }
             }
             $(#[$features])?
+            unsafe fn winograd_input(t: &InputTile) {
+                // SAFETY: as above.
+                unsafe { winograd::input::<$simd>(t) }
+            }
+            $(#[$features])?
+            unsafe fn winograd_output(t: &OutputTile, f: &FinishF32) {
+                // SAFETY: as above.
+                unsafe { winograd::output::<$simd>(t, f) }
+            }
+            $(#[$features])?
             unsafe fn row_i8<const P: usize>(t: &RowTile, f: &FinishInt<'_>) {
                 // SAFETY: as above.
                 unsafe { $row_i8(t, f) }
@@ -156,6 +170,8 @@ macro_rules! tier {
                 convert,
                 program,
                 softmax,
+                winograd_input,
+                winograd_output,
             };
         }
     };

@@ -4,16 +4,16 @@ use crate::*;
 use proptest::prelude::*;
 
 /// Readable bytes past a buffer's end.
-const SLACK: usize = 64;
+pub(crate) const SLACK: usize = 64;
 
-fn tiers() -> Vec<&'static Kernels> {
+pub(crate) fn tiers() -> Vec<&'static Kernels> {
     let mut all: Vec<_> = Isa::ALL.into_iter().filter_map(Kernels::get).collect();
     all.push(Kernels::model512());
     all
 }
 
 /// A small generator: tests need variety, not quality.
-struct Noise(u64);
+pub(crate) struct Noise(pub u64);
 
 impl Noise {
     fn next(&mut self) -> u32 {
@@ -23,7 +23,7 @@ impl Noise {
     fn bytes(&mut self, n: usize) -> Vec<u8> {
         (0..n).map(|_| self.next() as u8).collect()
     }
-    fn floats(&mut self, n: usize) -> Vec<f32> {
+    pub(crate) fn floats(&mut self, n: usize) -> Vec<f32> {
         (0..n).map(|_| (self.next() % 2001) as f32 / 1000.0 - 1.0).collect()
     }
     fn ints(&mut self, n: usize, most: i32) -> Vec<i32> {
@@ -85,17 +85,17 @@ fn depthwise_window() -> impl Strategy<Value = Window> {
     })
 }
 
-fn scratch(bytes: usize) -> Vec<[u64; 8]> {
+pub(crate) fn scratch(bytes: usize) -> Vec<[u64; 8]> {
     vec![[0xa5a5_a5a5_a5a5_a5a5; 8]; bytes.div_ceil(64) + 1]
 }
 
 /// A pointer inside `s` aligned to 64 is what `Vec<[u64; 8]>` does not promise; this finds it.
-fn aligned(s: &mut [[u64; 8]]) -> *mut u8 {
+pub(crate) fn aligned(s: &mut [[u64; 8]]) -> *mut u8 {
     let at: *mut u8 = s.as_mut_ptr().cast();
     at.wrapping_add(at.align_offset(64))
 }
 
-fn pack_f32(w: &Window, dense: &[f32]) -> Vec<f32> {
+pub(crate) fn pack_f32(w: &Window, dense: &[f32]) -> Vec<f32> {
     let k = taps(w) * w.in_c;
     let mut packed = vec![0.0; w.out_c.div_ceil(16) * k * 16 + SLACK / 4];
     for c in 0..w.out_c {
@@ -119,12 +119,12 @@ fn pack_i8(w: &Window, dense: &[i8]) -> Vec<u8> {
     packed
 }
 
-fn close(got: f32, want: f64) -> bool {
+pub(crate) fn close(got: f32, want: f64) -> bool {
     (f64::from(got) - want).abs() <= 1e-4 + 1e-5 * want.abs()
 }
 
 /// Runs the items out of order and in two pieces, as threads would.
-fn halves(items: usize) -> [std::ops::Range<usize>; 2] {
+pub(crate) fn halves(items: usize) -> [std::ops::Range<usize>; 2] {
     [items / 2..items, 0..items / 2]
 }
 
@@ -172,6 +172,14 @@ impl Bytes {
     }
 }
 
+/// The sum of a pixel and channel in double precision, over weights `[tap][in_c][out_c]`.
+pub(crate) fn sum_of(w: &Window, input: &[f32], dense: &[f32], m: usize, c: usize) -> f64 {
+    (0..taps(w))
+        .flat_map(|t| (0..w.in_c).map(move |i| (t, i)))
+        .filter_map(|(t, i)| Some(f64::from(input[place(w, m, t, i)?]) * f64::from(dense[(t * w.in_c + i) * w.out_c + c])))
+        .sum()
+}
+
 fn check_f32(w: Window, threads: usize, residual: Option<usize>) -> Result<(), TestCaseError> {
     let mut noise = Noise(7);
     let k = taps(&w) * w.in_c;
@@ -180,12 +188,6 @@ fn check_f32(w: Window, threads: usize, residual: Option<usize>) -> Result<(), T
     let bias = noise.floats(w.out_c);
     let add = noise.floats(w.pixels() * w.out_c);
     let packed = pack_f32(&w, &dense);
-    let sum = |m: usize, c: usize| -> f64 {
-        (0..taps(&w))
-            .flat_map(|t| (0..w.in_c).map(move |i| (t, i)))
-            .filter_map(|(t, i)| Some(f64::from(input[place(&w, m, t, i)?]) * f64::from(dense[(t * w.in_c + i) * w.out_c + c])))
-            .sum()
-    };
     for kernels in tiers() {
         let conv = Contraction::f32(kernels, w, &bias, threads).expect("a small window");
         let mut area = scratch(conv.scratch_bytes());
@@ -209,7 +211,7 @@ fn check_f32(w: Window, threads: usize, residual: Option<usize>) -> Result<(), T
         for m in 0..w.pixels() {
             for c in 0..w.out_c {
                 let plus = if c < residual_cols { f64::from(add[m * w.out_c + c]) } else { 0.0 };
-                let want = (sum(m, c) + f64::from(bias[c]) + plus).clamp(-1.5, 2.5);
+                let want = (sum_of(&w, &input, &dense, m, c) + f64::from(bias[c]) + plus).clamp(-1.5, 2.5);
                 prop_assert!(
                     close(out[m * w.out_c + c], want),
                     "{}: pixel {m} channel {c}: {} for {want}",
@@ -265,7 +267,7 @@ fn check_i8(w: Window, threads: usize, signed: bool, add: bool) -> Result<(), Te
     Ok(())
 }
 
-fn copy_sums(r: &Raw, to: &mut [i32], out_c: usize) {
+pub(crate) fn copy_sums(r: &Raw, to: &mut [i32], out_c: usize) {
     for row in 0..r.rows {
         for col in 0..r.cols {
             // SAFETY: inside the sums handed over.

@@ -159,26 +159,8 @@ impl Reader<'_> {
         (value, None)
     }
 
-    /// `element + pixel * m + channel * c` of an access that stays inside: `(element, pixel, channel)`.
-    fn linear(&self, access: &Access) -> Option<(usize, usize, usize)> {
-        if access.bounds != Bounds::Inside {
-            return None;
-        }
-        let mut element = i64::try_from(access.offset).ok()?;
-        let mut steps = [0_i64; 2];
-        for dim in &access.dims {
-            let stride = i64::try_from(dim.stride).ok()?;
-            element = element.checked_add(dim.index.constant.checked_mul(stride)?)?;
-            for (axis, step) in steps.iter_mut().enumerate() {
-                *step = step.checked_add(dim.index.coefficient(axis as u8).checked_mul(stride)?)?;
-            }
-        }
-        let positive = |n: i64| usize::try_from(n).ok();
-        Some((positive(element)?, positive(steps[0])?, positive(steps[1])?))
-    }
-
     pub(crate) fn plane(&self, access: &Access) -> Option<Plane> {
-        let (element, pixel, channel) = self.linear(access)?;
+        let (element, pixel, channel) = linear(access)?;
         (channel == 1 || self.channels == 1).then_some(Plane { buffer: access.buffer, element, pixel })
     }
 
@@ -206,7 +188,7 @@ impl Reader<'_> {
     /// The values, one a channel, of an access to constants that does not depend on the pixel.
     pub(crate) fn channel_values(&self, access: &Access) -> Option<Vec<Scalar>> {
         let buffer = &self.plan.buffers[access.buffer];
-        let (element, pixel, channel) = self.linear(access)?;
+        let (element, pixel, channel) = linear(access)?;
         if pixel != 0 || !matches!(buffer.place, Place::Weights { .. }) {
             return None;
         }
@@ -216,6 +198,24 @@ impl Reader<'_> {
             |c: usize| mlp_bundle::loops::scalar::load(buffer.dtype, &self.weights.bytes()[start + (element + c * channel) * size..]);
         Some((0..self.channels).map(value).collect())
     }
+}
+
+/// `element + pixel * m + channel * c` of an epilogue's access that stays inside: `(element, pixel, channel)`.
+pub(crate) fn linear(access: &Access) -> Option<(usize, usize, usize)> {
+    if access.bounds != Bounds::Inside {
+        return None;
+    }
+    let mut element = i64::try_from(access.offset).ok()?;
+    let mut steps = [0_i64; 2];
+    for dim in &access.dims {
+        let stride = i64::try_from(dim.stride).ok()?;
+        element = element.checked_add(dim.index.constant.checked_mul(stride)?)?;
+        for (axis, step) in steps.iter_mut().enumerate() {
+            *step = step.checked_add(dim.index.coefficient(axis as u8).checked_mul(stride)?)?;
+        }
+    }
+    let positive = |n: i64| usize::try_from(n).ok();
+    Some((positive(element)?, positive(steps[0])?, positive(steps[1])?))
 }
 
 fn int(scalar: Scalar) -> Option<i32> {

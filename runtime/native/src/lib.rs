@@ -13,6 +13,7 @@ mod memory;
 mod pool;
 mod program;
 mod step;
+mod wave;
 
 pub use mlp_kernels::{Isa, Peak};
 
@@ -25,6 +26,7 @@ use mlp_kernels::{Kernels, MAX_SCRATCH};
 use pool::Pool;
 use std::sync::Arc;
 use step::Step;
+use wave::Wave;
 
 /// How a program is compiled and run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,6 +90,7 @@ pub struct Program {
     /// Working memory of each thread.
     scratch: Vec<Memory>,
     steps: Vec<Step>,
+    waves: Vec<Wave>,
     pool: Option<Pool>,
     isa: Isa,
     /// Last: the steps hold addresses of its code.
@@ -121,8 +124,9 @@ impl Program {
         let most = steps.iter().map(Step::scratch_bytes).max().unwrap_or(0);
         let scratch = (0..threads).map(|_| Memory::zeroed(most as u64)).collect::<Result<_, _>>()?;
         let pool = (threads > 1).then(|| Pool::new(threads));
+        let waves = wave::waves(plan, &steps, pool.as_ref().map_or(1, Pool::size));
         let plan = plan.clone();
-        Ok(Program { plan, arena, weights: owned, scratch, steps, pool, isa: kernels.isa(), _jit: jit })
+        Ok(Program { plan, arena, weights: owned, scratch, steps, waves, pool, isa: kernels.isa(), _jit: jit })
     }
 
     /// Runs the plan: inputs are the ports' dense little-endian bytes at the symbols' values, and so are the outputs.
@@ -132,10 +136,9 @@ impl Program {
             let start = offset(&self.plan, port.buffer);
             self.arena.bytes_mut()[start..start + bytes.len()].copy_from_slice(bytes);
         }
-        for step in &self.steps {
-            // SAFETY: the plan is verified, so that every access lies inside arena and weights, which live as long as the program; the
-            // scratch memory is as large as the largest step asks for, and no one else runs this program.
-            unsafe { step.run(self.pool.as_mut(), &mut self.scratch, symbols) };
+        for wave in &self.waves {
+            let areas = Areas { scratch: &self.scratch, steps: &self.steps, symbols };
+            areas.run(wave, self.pool.as_mut());
         }
         let read = |(port, bytes): (&mlp_bundle::plan::Port, usize)| {
             let start = offset(&self.plan, port.buffer);
@@ -152,10 +155,12 @@ impl Program {
             self.arena.bytes_mut()[start..start + bytes.len()].copy_from_slice(bytes);
         }
         let mut times = Vec::with_capacity(self.steps.len());
-        for step in &self.steps {
+        let threads = self.pool.as_ref().map_or(1, Pool::size);
+        for index in 0..self.steps.len() {
+            let wave = Wave::new(&self.steps, index..index + 1, threads);
+            let areas = Areas { scratch: &self.scratch, steps: &self.steps, symbols };
             let start = std::time::Instant::now();
-            // SAFETY: as in `run`.
-            unsafe { step.run(self.pool.as_mut(), &mut self.scratch, symbols) };
+            areas.run(&wave, self.pool.as_mut());
             times.push(start.elapsed().as_nanos() as u64);
         }
         Ok(times)
@@ -171,9 +176,45 @@ impl Program {
         self.isa
     }
 
-    /// How each kernel is run, in the plan's order: `nest`, `tiles`, or `tiles+code` where an epilogue has no common form.
+    /// How often the threads of a run meet: after every run of kernels that do not wait for one another.
+    pub fn waves(&self) -> usize {
+        self.waves.len()
+    }
+
+    /// How each kernel is run, in the plan's order: `nest`, `tiles`, `winograd`, or the latter two with `+code` where an epilogue has no common form.
     pub fn methods(&self) -> Vec<&'static str> {
         self.steps.iter().map(Step::method).collect()
+    }
+}
+
+/// What the threads of one run share.
+struct Areas<'a> {
+    scratch: &'a [Memory],
+    steps: &'a [Step],
+    symbols: &'a [u32],
+}
+
+// SAFETY: each thread touches its own scratch memory and its own share of the steps' outputs.
+unsafe impl Sync for Areas<'_> {}
+
+impl Areas<'_> {
+    /// Runs a wave's shares, each on a thread of its own.
+    fn run(&self, wave: &Wave, pool: Option<&mut Pool>) {
+        match pool {
+            Some(pool) if wave.shares().len() > 1 => {
+                pool.run(&|thread| self.run_share(&wave.shares()[thread], thread));
+            }
+            _ => wave.shares().iter().for_each(|share| self.run_share(share, 0)),
+        }
+    }
+
+    fn run_share(&self, share: &[(usize, std::ops::Range<usize>)], thread: usize) {
+        for (step, items) in share {
+            let scratch = self.scratch[thread].start().cast_mut();
+            // SAFETY: the plan is verified, so that every access lies inside arena and weights, which live as long as the program; the scratch memory is as large as
+            // the largest step asks for. Only one run has the program, shares do not meet, and the steps of a wave do not write what others of it touch.
+            unsafe { self.steps[*step].run_items(items.clone(), scratch, self.symbols) };
+        }
     }
 }
 

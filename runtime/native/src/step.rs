@@ -3,7 +3,6 @@
 use crate::finish::{Form, Plane, Reader};
 use crate::jit::{Code, EpilogueFn, Jit, NestFn};
 use crate::memory::Memory;
-use crate::pool::Pool;
 use crate::program::Piece;
 use crate::{CompileError, offset};
 use mlp_bundle::DType;
@@ -11,12 +10,9 @@ use mlp_bundle::loops::{self, Arithmetic, Body, BufferId, Contract, Depthwise, E
 use mlp_bundle::plan::{Place, Plan};
 use mlp_kernels::{
     Attention, AttentionBuffers, AttentionShape, Contraction, ContractionBuffers, DepthwiseBuffers, DepthwiseConv, EpilogueProgram,
-    FinishF32, FinishI8, HeadStrides, Kernels, ProgramStep, Raw, Requantization, ResidualAdd, Window,
+    FinishF32, FinishI8, HeadStrides, Kernels, ProgramStep, Raw, Requantization, ResidualAdd, Window, Winograd,
 };
 use std::ops::Range;
-
-/// Estimated nanoseconds under which a step is not spread over threads.
-const SPREAD_FROM: u64 = 50_000;
 
 /// A step whose code is not yet at its final address.
 pub(crate) struct Pending {
@@ -40,10 +36,32 @@ pub(crate) struct Linked {
 }
 
 enum Work<C> {
-    Nest { code: C, bases: Vec<*mut u8> },
-    Attention { attention: Box<Attention>, buffers: AttentionBuffers },
-    Contract { conv: Contraction, input: *const u8, weights: *const u8, finish: Finish<C> },
-    Depthwise { conv: DepthwiseConv, input: *const u8, weights: *const u8, finish: Finish<C> },
+    Nest {
+        code: C,
+        bases: Vec<*mut u8>,
+    },
+    Attention {
+        attention: Box<Attention>,
+        buffers: AttentionBuffers,
+    },
+    Contract {
+        conv: Contraction,
+        input: *const u8,
+        weights: *const u8,
+        finish: Finish<C>,
+    },
+    /// A convolution by tiles, with its weights transformed.
+    Winograd {
+        conv: Box<Winograd>,
+        input: *const u8,
+        finish: Finish<C>,
+    },
+    Depthwise {
+        conv: DepthwiseConv,
+        input: *const u8,
+        weights: *const u8,
+        finish: Finish<C>,
+    },
 }
 
 /// What is done with sums.
@@ -157,6 +175,14 @@ impl Builder<'_> {
         let window = window(&contract.window);
         let (finish, bias, int_bias) =
             self.finish(&contract.epilogue, contract.arithmetic, &window, window.kernel[0] * window.kernel[1] * window.in_c)?;
+        let input = self.address(contract.input).cast_const();
+        if contract.arithmetic == Arithmetic::F32
+            && matches!(self.plan.buffers[contract.weights].place, Place::Weights { .. })
+            && let Some(conv) = Winograd::new(self.kernels, window, self.packed(contract.weights), &bias, self.threads)
+        {
+            let cost = conv.macs() / 40;
+            return Ok(Pending { work: Work::Winograd { conv: Box::new(conv), input, finish }, cost });
+        }
         let conv = match contract.arithmetic {
             Arithmetic::F32 => Contraction::f32(self.kernels, window, &bias, self.threads),
             Arithmetic::Int8 { pad_value } => {
@@ -165,7 +191,7 @@ impl Builder<'_> {
             }
         };
         let conv = conv.ok_or_else(|| CompileError::Window { kernel: name.into() })?;
-        let (input, weights) = (self.address(contract.input).cast_const(), self.address(contract.weights).cast_const());
+        let weights = self.address(contract.weights).cast_const();
         // About forty multiplications a nanosecond.
         let cost = conv.macs() / 40;
         Ok(Pending { work: Work::Contract { conv, input, weights, finish }, cost })
@@ -278,6 +304,7 @@ impl Pending {
             }
             Work::Attention { attention, buffers } => Work::Attention { attention, buffers },
             Work::Contract { conv, input, weights, finish: f } => Work::Contract { conv, input, weights, finish: finish(f, jit) },
+            Work::Winograd { conv, input, finish: f } => Work::Winograd { conv, input, finish: finish(f, jit) },
             Work::Depthwise { conv, input, weights, finish: f } => Work::Depthwise { conv, input, weights, finish: finish(f, jit) },
         };
         Step { work, cost: self.cost, kernels }
@@ -291,6 +318,7 @@ impl Step {
             Work::Nest { .. } => 0,
             Work::Attention { attention, .. } => attention.scratch_bytes(),
             Work::Contract { conv, .. } => conv.scratch_bytes(),
+            Work::Winograd { conv, .. } => conv.scratch_bytes(),
             Work::Depthwise { conv, .. } => conv.scratch_bytes(),
         }
     }
@@ -299,40 +327,42 @@ impl Step {
         match &self.work {
             Work::Nest { .. } => "nest",
             Work::Contract { finish: Finish::Code { .. }, .. } | Work::Depthwise { finish: Finish::Code { .. }, .. } => "tiles+code",
+            Work::Winograd { finish: Finish::Code { .. }, .. } => "winograd+code",
+            Work::Winograd { .. } => "winograd",
             Work::Contract { .. } | Work::Depthwise { .. } | Work::Attention { .. } => "tiles",
         }
     }
 
-    fn items(&self) -> usize {
+    /// Pieces of work, all independent.
+    pub(crate) fn items(&self) -> usize {
         match &self.work {
             Work::Nest { code, .. } => code.outer as usize,
             Work::Attention { attention, .. } => attention.items(),
             Work::Contract { conv, .. } => conv.items(),
+            Work::Winograd { conv, .. } => conv.items(),
             Work::Depthwise { conv, .. } => conv.items(),
         }
     }
 
-    /// Runs the step, spread over the pool where it is long enough.
-    ///
-    /// # Safety
-    /// The program's memory is alive and no one else uses it; `scratch` has one piece of [`Step::scratch_bytes`] for each thread of the pool.
-    pub(crate) unsafe fn run(&self, pool: Option<&mut Pool>, scratch: &mut [Memory], symbols: &[u32]) {
+    /// Estimated nanoseconds on one thread.
+    pub(crate) fn cost(&self) -> u64 {
+        self.cost
+    }
+
+    /// The items of one of `shares` threads.
+    pub(crate) fn share(&self, index: usize, shares: usize) -> Box<dyn Iterator<Item = Range<usize>> + '_> {
         let items = self.items();
-        let areas: Areas<'_> = Areas { scratch, step: self, symbols };
-        match pool {
-            Some(pool) if items > 1 && self.cost >= SPREAD_FROM => {
-                let shares = pool.size();
-                pool.run(&|index| {
-                    // SAFETY: the caller's promise; shares do not meet, and each has its own scratch memory.
-                    unsafe { areas.run_share(index, shares) }
-                });
-            }
-            // SAFETY: the caller's promise.
-            _ => unsafe { areas.run(0, 0..items) },
+        match &self.work {
+            Work::Depthwise { conv, .. } => Box::new(conv.share(index, shares)),
+            _ => Box::new(std::iter::once(index * items / shares..(index + 1) * items / shares)),
         }
     }
 
-    unsafe fn run_items(&self, items: Range<usize>, scratch: *mut u8, symbols: &[u32]) {
+    /// Runs some of the step's items.
+    ///
+    /// # Safety
+    /// The program's memory is alive, no one else runs these items or writes what they read, and `scratch` is [`Step::scratch_bytes`] bytes for this thread alone.
+    pub(crate) unsafe fn run_items(&self, items: Range<usize>, scratch: *mut u8, symbols: &[u32]) {
         // SAFETY: the caller's promise: addresses are of live memory, and the verifier has proved every access.
         unsafe {
             match &self.work {
@@ -347,6 +377,15 @@ impl Step {
                     match finish {
                         Finish::F32(f) => conv.run_f32(items, &buffers, f),
                         Finish::Int8 { .. } => conv.run_i8(items, &buffers, &finish.int8()),
+                        Finish::Program(program) => conv.run_sums(items, &buffers, |sums| self.kernels.run_program(program, &sums)),
+                        Finish::Code { code, bases } => conv.run_sums(items, &buffers, |sums| code.epilogue(bases, symbols, &sums)),
+                    }
+                }
+                Work::Winograd { conv, input, finish } => {
+                    let buffers = ContractionBuffers { input: *input, weights: std::ptr::null(), scratch };
+                    match finish {
+                        Finish::F32(f) => conv.run_f32(items, &buffers, f),
+                        Finish::Int8 { .. } => unreachable!("its sums are floats"),
                         Finish::Program(program) => conv.run_sums(items, &buffers, |sums| self.kernels.run_program(program, &sums)),
                         Finish::Code { code, bases } => conv.run_sums(items, &buffers, |sums| code.epilogue(bases, symbols, &sums)),
                     }
@@ -369,7 +408,7 @@ impl Linked {
     /// Runs generated code over a block of sums.
     ///
     /// # Safety
-    /// As for [`Step::run`].
+    /// As for [`Step::run_items`].
     unsafe fn epilogue(&self, bases: &[*mut u8], symbols: &[u32], sums: &Raw) {
         let end = |first: usize, count: usize| (first + count) as u64;
         if let Some(f) = self.epilogue {
@@ -394,38 +433,5 @@ impl Finish<Linked> {
             },
             Finish::F32(_) | Finish::Program(_) | Finish::Code { .. } => unreachable!("asked of integer forms only"),
         }
-    }
-}
-
-/// What the threads of one step share.
-struct Areas<'a> {
-    scratch: &'a [Memory],
-    step: &'a Step,
-    symbols: &'a [u32],
-}
-
-// SAFETY: each thread touches its own scratch memory and its own share of the step's output.
-unsafe impl Sync for Areas<'_> {}
-
-impl Areas<'_> {
-    /// Runs one of `shares` parts of the step.
-    ///
-    /// # Safety
-    /// As for [`Areas::run`].
-    unsafe fn run_share(&self, index: usize, shares: usize) {
-        let items = self.step.items();
-        // SAFETY (both): the caller's promise.
-        if let Work::Depthwise { conv, .. } = &self.step.work {
-            conv.share(index, shares).for_each(|share| unsafe { self.run(index, share) });
-        } else {
-            unsafe { self.run(index, index * items / shares..(index + 1) * items / shares) }
-        }
-    }
-
-    /// # Safety
-    /// As for [`Step::run`], and no other thread has this index or these items.
-    unsafe fn run(&self, index: usize, items: Range<usize>) {
-        // SAFETY: the caller's promise.
-        unsafe { self.step.run_items(items, self.scratch[index].start().cast_mut(), self.symbols) }
     }
 }

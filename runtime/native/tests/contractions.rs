@@ -133,10 +133,13 @@ fn check_f32(depthwise: bool, w: Window, after: After) {
     }
     let stores = vec![Store { access: by_pixel(out, &w, channels as u64 + 5, 3), value }];
     builder.kernel(contraction(depthwise, w, Arithmetic::F32, input, weights, Epilogue { exprs, stores }));
-    builder.check(2e-5);
+    let transformed = !depthwise && w.out_h * w.out_w > 300 && w.kernel == [3, 3] && w.stride == [1, 1] && w.dilation == [1, 1];
+    // Transformed, sums of some tens are rounded on the way.
+    builder.check(if transformed { 1e-4 } else { 2e-5 });
     let (_, program) = builder.run(mlp_native::Isa::Portable, 1);
     let code = after == After::Other || (after == After::Smooth && w.out_c < 32);
-    assert_eq!(program.methods(), [if code { "tiles+code" } else { "tiles" }]);
+    let tiles = if transformed { "winograd" } else { "tiles" };
+    assert_eq!(program.methods(), [if code { format!("{tiles}+code") } else { tiles.into() }]);
 }
 
 fn check_int8(depthwise: bool, w: Window, after: After, signed: bool) {

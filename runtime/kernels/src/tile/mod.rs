@@ -10,3 +10,4 @@ pub(crate) mod softmax;
 pub(crate) mod stencil;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod stencil_vnni;
+pub(crate) mod winograd;
