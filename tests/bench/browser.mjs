@@ -1,141 +1,244 @@
 #!/usr/bin/env node
-// Times onnxruntime-web and bundles of mlpc in one Chromium page, one thread each, turn by turn.
+// Times bundles of mlpc in Chromium beside onnxruntime-web, LiteRT.js and TensorFlow.js, turn by turn; README.md beside this file says what is measured.
+import { execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { basename, dirname, join, resolve } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { cpus, tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
-import { gzipSync } from 'node:zlib';
 import { launch } from '../browser/chromium.mjs';
 import { mlpc, ROOT } from '../browser/mlpc.mjs';
 import { BLANK, serve } from '../browser/server.mjs';
+import { prepare } from './web/cases.mjs';
+import { CONTENDERS, modelFile, mounts, version } from './web/contenders.mjs';
+import { peaks } from './web/peaks.mjs';
+import { failed, header, ratios, roofline, summary } from './web/rows.mjs';
+import { turn } from './web/turn.mjs';
 
 const USAGE = `Usage: node tests/bench/browser.mjs [MODEL.onnx ...] [options]
 
-  --runs N        inferences of each, 30
-  --dim N=V       a size for a symbolic dimension, N=1; may be given more than once
-  --backend NAME  wasm, wasm-relaxed or webgpu; may be given more than once; the two of WebAssembly where it is left out
-  --json          one object a line
-  --mlpc FILE     the compiler; else the variable MLPC, target/release/mlpc, or the one on the path
+  --group NAME       wasm or webgpu; both where it is left out
+  --contender NAME   one of: ${[...new Set(CONTENDERS.map(({ name }) => name))].join(', ')}; repeat it; all where it is left out
+  --dim NAME=SIZE    a symbolic size; repeat it; recorded inputs and outputs are then not used
+  --rounds N         turns of each, 3; every turn is a fresh browser
+  --seconds S        the length of a turn after the first result, 1
+  --json             print the results as JSON
+  --out FILE         write the results to a file
+  --docs             write docs/benchmarks/browser.json, and render docs/benchmarks.md; models and settings that are not measured now keep their rows
+  --mlpc FILE        the compiler; else the variable MLPC, target/release/mlpc, or the one on the path
 
-Without models it takes EfficientNet-Lite0: the int8 one of the objects example, and the others where the development models are.`;
+Peers that are not installed are named as absent: npm ci --prefix tests/bench/web`;
 
+const SETTINGS = { wasm: 'WebAssembly', webgpu: 'WebGPU' };
 const MODELS = resolve(ROOT, '../shared/models');
-const DEFAULTS = ['efficientnet_lite0.onnx', 'efficientnet_lite0_qdq.onnx', 'efficientnet_lite0_qop.onnx'].map((name) => join(MODELS, name));
-const OPTIONS = { wasm: { prefer: ['wasm'], relaxedSimd: false }, 'wasm-relaxed': { prefer: ['wasm'], relaxedSimd: true }, webgpu: { prefer: ['webgpu'] } };
+const DEFAULTS = ['efficientnet_lite0', 'efficientnet_lite0_qdq', 'minilm_l6_int8w', 'blazeface_front128', 'light_squeezenet', 'light_shufflenet'];
+/** How answers are judged: what `mlpc verify` allows. */
+const TOLERANCE = { rtol: 1e-3, atol: 1e-4 };
 
-/** Loads both, and times them turn by turn: what else the machine does then falls on both. */
-async function inPage({ bundle, model, dims, backends, runs }) {
-  const [{ openBundle }, { default: ort }] = await Promise.all([import('/runtime/index.js'), import('/ort/ort.wasm.min.mjs')]);
-  ort.env.wasm.numThreads = 1;
-  ort.env.wasm.wasmPaths = '/ort/';
-  const arrays = { float32: Float32Array, int64: BigInt64Array, int32: Int32Array, uint8: Uint8Array, int8: Int8Array };
-  const clock = async (work) => {
-    const start = performance.now();
-    const result = await work();
-    return { ms: performance.now() - start, result };
+/** Measures models; `report` is called with each row. Gives the object that README.md describes. */
+export async function bench({ models, groups, contenders: names, dims = {}, rounds, seconds, compiler, report = () => {} }) {
+  const asked = CONTENDERS.filter(({ name, group }) => groups.includes(group) && (!names?.length || names.includes(name)));
+  const absent = [...new Set(asked.filter((contender) => contender.package && !version(contender.package)).map(({ name }) => name))];
+  const contenders = asked.filter(({ name }) => !absent.includes(name));
+  const folder = await mkdtemp(join(tmpdir(), 'mlp-bench-'));
+  const site = await open(contenders, folder);
+  try {
+    const peak = await probe(site);
+    const rows = [];
+    for (const model of models) {
+      const entry = await prepare(model, { folder, dims, compiler });
+      for (const group of groups) {
+        const measured = await measure(site, entry, contenders.filter((contender) => contender.group === group), { rounds, seconds, tolerance: TOLERANCE });
+        for (const row of ratios(measured)) {
+          row.roofline = row.ours && group === SETTINGS.wasm ? roofline(row, peak) : undefined;
+          rows.push(row);
+          report(row);
+        }
+      }
+    }
+    return {
+      schema: 1,
+      kind: 'browser',
+      machine: await machine(site, contenders, compiler),
+      peaks: groups.includes(SETTINGS.wasm) ? [{ setting: SETTINGS.wasm, ...peak }] : [],
+      settings: { rounds, seconds },
+      rows,
+      absent: absent.map((contender) => ({ contender, reason: 'not installed: npm ci --prefix tests/bench/web' })),
+    };
+  } finally {
+    await site.close();
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+/** The server of all turns. Pages, cases and models are mounted anew for each. */
+async function open(contenders, folder) {
+  const served = [];
+  const site = { served, turn: {} };
+  const all = { '/': BLANK, '/blank/': BLANK, '/turn/': site.turn, ...(await mounts(contenders)) };
+  site.scripts = all['/scripts/'];
+  site.mount = (prefix, path) => (all[prefix] = path);
+  for (const prefix of ['/case/', '/bundle/', '/model/']) all[prefix] = folder;
+  const server = await serve(all, { served: (path) => served.push(path), headers: { 'cache-control': 'no-store' } });
+  site.url = server.url;
+  site.close = server.close;
+  site.read = async (path) => {
+    const bytes = Buffer.from(await (await fetch(server.url + path)).arrayBuffer());
+    served.pop();
+    return bytes;
   };
-  const bytes = new Uint8Array(await (await fetch(model)).arrayBuffer());
-  const peer = await clock(() => ort.InferenceSession.create(bytes, { executionProviders: ['wasm'], intraOpNumThreads: 1 }));
-  const feeds = {};
-  const input = {};
-  for (const { name, type, shape } of peer.result.inputMetadata) {
-    const sizes = shape.map((size) => (typeof size === 'number' ? size : (dims[size] ?? 1)));
-    const data = new arrays[type](sizes.reduce((a, b) => a * b, 1));
-    for (let i = 0; i < data.length; i++) data[i] = typeof data[0] === 'bigint' ? BigInt(i % 7) : Math.sin(i) * (type === 'float32' ? 1 : 100);
-    feeds[name] = new ort.Tensor(type, data, sizes);
-    input[name] = data;
-  }
-  const pipeline = (await openBundle(bundle)).pipeline();
-  const contestants = [['onnxruntime-web', () => peer.result.run(feeds), peer.ms]];
-  for (const [name, options] of backends) {
-    const { ms } = await clock(() => pipeline.load(options));
-    contestants.push([name, () => pipeline.run(input, options), ms]);
-  }
-  for (const [, run] of contestants) for (let i = 0; i < 3; i++) await run();
-  const times = contestants.map(() => []);
-  for (let i = 0; i < runs; i++) {
-    for (const [j, [, run]] of contestants.entries()) times[j].push((await clock(run)).ms);
-  }
-  const median = (list) => [...list].sort((a, b) => a - b)[list.length >> 1];
-  return contestants.map(([name, , load], j) => ({ name, load_ms: load, median_ms: median(times[j]), p95_ms: [...times[j]].sort((a, b) => a - b)[Math.floor(0.95 * (runs - 1))] }));
+  return site;
 }
 
-/** Gzipped bytes of a bundle's code: the relaxed module, or the GPU program. */
-async function codeBytes(folder) {
-  const manifest = JSON.parse(await readFile(join(folder, 'manifest.json'), 'utf8'));
-  const size = async (name) => gzipSync(await readFile(join(folder, name)), { level: 9 }).length;
-  const [pipeline] = manifest.pipelines;
-  return { wasm: await size(pipeline.wasm.simd128), 'wasm-relaxed': await size(pipeline.wasm.relaxed), webgpu: pipeline.gpu ? await size(pipeline.gpu) : null };
+/** A row for each contender: they take turns, so that what else the machine does falls on all. */
+async function measure(site, entry, contenders, settings) {
+  const turns = new Map(contenders.map((contender) => [contender, []]));
+  const reasons = new Map();
+  site.mount('/case/', entry.home);
+  site.mount('/bundle/', await inMemory(entry.bundle));
+  for (let round = 0; round < settings.rounds; round++) {
+    for (const contender of contenders) {
+      const { file, absent } = modelFile(contender, entry.model);
+      if (absent) turns.delete(contender);
+      if (absent || reasons.has(contender)) continue;
+      site.mount('/model/', { [`model${contender.model ?? ''}`]: contender.ours ? '' : await readFile(file) });
+      const figures = await turn(site, contender, entry, settings);
+      if (figures.failed) reasons.set(contender, figures.failed);
+      else turns.get(contender).push(figures);
+      if (figures.answer) await expect(entry, figures.answer);
+    }
+  }
+  return [...turns].map(([contender, list]) => (reasons.has(contender) ? failed(entry, contender, reasons.get(contender)) : summary(entry, contender, list)));
 }
 
-async function main() {
+/** The files of a folder: everybody's weights are served from memory. */
+async function inMemory(folder) {
+  const names = await readdir(folder);
+  return Object.fromEntries(await Promise.all(names.map(async (name) => [name, await readFile(join(folder, name))])));
+}
+
+/** From now on the others must answer the same. */
+async function expect(entry, answer) {
+  for (const [i, text] of answer.entries()) {
+    const file = `output_${i}.bin`;
+    await writeFile(join(entry.home, file), Buffer.from(text, 'base64'));
+    entry.outputs[i].file = file;
+  }
+}
+
+async function probe(site) {
+  const browser = await launch();
+  try {
+    const page = await browser.context.newPage();
+    await page.goto(`${site.url}/blank/`);
+    return await peaks(page);
+  } finally {
+    await browser.close();
+  }
+}
+
+async function machine(site, contenders, compiler) {
+  const browser = await launch();
+  try {
+    const page = await browser.context.newPage();
+    await page.goto(`${site.url}/blank/`);
+    const agent = await page.evaluate(() => navigator.userAgent);
+    const adapter = await page.evaluate(async () => {
+      const info = (await navigator.gpu?.requestAdapter())?.info;
+      return info && [info.vendor, info.architecture].filter(Boolean).join(' ');
+    });
+    const { stdout } = await mlpc(['--version'], { path: compiler });
+    const versions = { mlp: stdout.trim().split(' ').at(-1), Chromium: /Chrome\/([\d.]+)/.exec(agent)?.[1] };
+    for (const contender of contenders) if (contender.package) versions[contender.name] = version(contender.package);
+    return { ...header(cpus(), existsSync('/proc/cpuinfo') ? await readFile('/proc/cpuinfo', 'utf8') : ''), gpu: adapter, versions };
+  } finally {
+    await browser.close();
+  }
+}
+
+/** Writes the results beside the pages of the documentation, with the rows of an earlier run for what was not measured now. */
+async function publish(result) {
+  const folder = join(ROOT, 'docs', 'benchmarks');
+  const file = join(folder, 'browser.json');
+  await mkdir(folder, { recursive: true });
+  const old = existsSync(file) ? JSON.parse(await readFile(file, 'utf8')) : { rows: [], peaks: [], machine: { versions: {} } };
+  const key = ({ model, group }) => `${group} ${model}`;
+  const now = new Set(result.rows.map(key));
+  const kept = old.schema === result.schema ? old.rows.filter((row) => !now.has(key(row))) : [];
+  const order = Object.values(SETTINGS);
+  const rows = [...kept, ...result.rows].sort((a, b) => order.indexOf(a.group) - order.indexOf(b.group));
+  const peaks = result.peaks.length ? result.peaks : old.peaks;
+  const versions = { ...old.machine.versions, ...result.machine.versions };
+  await writeFile(file, `${JSON.stringify({ ...result, machine: { ...result.machine, versions }, peaks, rows }, null, 1)}\n`);
+  execFileSync('python3', [fileURLToPath(new URL('report.py', import.meta.url)), folder], { stdio: 'inherit' });
+}
+
+function print(row) {
+  const title = `${row.model.padEnd(26)} ${row.group.padEnd(12)} ${row.contender.padEnd(25)}`;
+  if (row.status !== 'ok') return console.log(`${title} cannot: ${row.reason.slice(0, 140)}`);
+  const ratio = row.ratio && !row.ours ? `${row.ratio.toFixed(2)}x` : '';
+  const gpu = row.dispatches ? `  ${row.dispatches} dispatches, ${row.submits} submits, ${row.maps} maps` : '';
+  const sizes = `code ${(row.code_bytes / 1000).toFixed(1)} kB, weights ${(row.weight_bytes / 1e6).toFixed(1)} MB, wasm ${(row.memory_bytes / 1e6).toFixed(1)} MB, resident ${((row.resident_bytes ?? 0) / 1e6).toFixed(0)} MB`;
+  console.log(`${title} ${row.median_ms.toFixed(2).padStart(8)} ms ${ratio.padStart(7)}  first ${row.first_ms.toFixed(0)}  page ${row.page_ms.toFixed(0)}  ${sizes}${gpu}`);
+}
+
+function options() {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
     options: {
-      runs: { type: 'string', default: '30' },
-      dim: { type: 'string', multiple: true, default: ['N=1'] },
-      backend: { type: 'string', multiple: true, default: ['wasm', 'wasm-relaxed'] },
+      group: { type: 'string', multiple: true, default: Object.keys(SETTINGS) },
+      contender: { type: 'string', multiple: true },
+      dim: { type: 'string', multiple: true, default: [] },
+      rounds: { type: 'string', default: '3' },
+      seconds: { type: 'string', default: '1' },
       json: { type: 'boolean', default: false },
+      out: { type: 'string' },
+      docs: { type: 'boolean', default: false },
       mlpc: { type: 'string' },
       help: { type: 'boolean', default: false },
     },
   });
-  if (values.help || values.backend.some((name) => !Object.hasOwn(OPTIONS, name))) {
+  const known = new Set(CONTENDERS.map(({ name }) => name));
+  const bad =
+    values.group.find((name) => !Object.hasOwn(SETTINGS, name)) ??
+    values.contender?.find((name) => !known.has(name)) ??
+    values.dim.find((dim) => !/^[^=]+=[1-9]\d*$/.test(dim)) ??
+    [values.rounds, values.seconds].find((number) => !(Number(number) > 0));
+  return { values, positionals, bad };
+}
+
+async function main() {
+  const { values, positionals, bad } = options();
+  if (values.help || bad !== undefined) {
+    if (bad !== undefined) console.error(`${bad} is not understood.\n`);
     console.error(USAGE);
     return values.help ? 0 : 2;
   }
-  const found = DEFAULTS.filter((path) => existsSync(path));
+  const found = DEFAULTS.map((name) => join(MODELS, `${name}.onnx`)).filter((path) => existsSync(path));
   const models = positionals.length ? positionals.map((path) => resolve(path)) : found.length ? found : [`${ROOT}examples/objects/efficientnet_lite0.onnx`];
-  const folder = await mkdtemp(join(tmpdir(), 'mlp-bench-'));
-  const ort = dirname(fileURLToPath(import.meta.resolve('onnxruntime-web')));
-  const runtime = fileURLToPath(new URL('../../bindings/npm/runtime/dist/', import.meta.url));
-  const mounts = { '/': BLANK, '/bundles/': folder, '/ort/': ort, '/runtime/': runtime };
-  for (const path of models) mounts[`/models/${basename(path)}/`] = { 'model.onnx': await readFile(path) };
-  const server = await serve(mounts);
-  let browser;
-  try {
-    browser = await launch();
-    for (const path of models) {
-      const name = basename(path, '.onnx');
-      const bundle = join(folder, name);
-      await mlpc(['build', path, '-o', bundle, ...values.dim.flatMap((dim) => ['--dim', dim])], { path: values.mlpc });
-      const page = await browser.context.newPage();
-      await page.goto(server.url);
-      const job = {
-        bundle: `${server.url}/bundles/${name}/manifest.json`,
-        model: `/models/${basename(path)}/model.onnx`,
-        dims: Object.fromEntries(values.dim.map((dim) => dim.split('=')).map(([symbol, value]) => [symbol, Number(value)])),
-        backends: values.backend.map((backend) => [backend, OPTIONS[backend]]),
-        runs: Number(values.runs),
-      };
-      const [peer, ...ours] = await page.evaluate(inPage, job);
-      report(name, peer, ours, await codeBytes(bundle), values.json);
-      await page.close();
-    }
-  } finally {
-    await browser?.close();
-    await server.close();
-    await rm(folder, { recursive: true, force: true });
-  }
+  const result = await bench({
+    models,
+    groups: values.group.map((name) => SETTINGS[name]),
+    contenders: values.contender,
+    dims: Object.fromEntries(values.dim.map((dim) => dim.split('=')).map(([symbol, size]) => [symbol, Number(size)])),
+    rounds: Number(values.rounds),
+    seconds: Number(values.seconds),
+    compiler: values.mlpc,
+    report: values.json ? undefined : print,
+  });
+  if (values.json) console.log(JSON.stringify(result, null, 1));
+  if (values.out) await writeFile(values.out, `${JSON.stringify(result, null, 1)}\n`);
+  if (values.docs) await publish(result);
   return 0;
 }
 
-function report(model, peer, ours, code, json) {
-  if (!json) console.log(`${model.padEnd(28)} onnxruntime-web ${peer.median_ms.toFixed(1)} ms (load ${peer.load_ms.toFixed(0)} ms)`);
-  for (const { name, median_ms, p95_ms, load_ms } of ours) {
-    const ratio = median_ms / peer.median_ms;
-    const row = { name: model, backend: `browser-${name}`, threads: 1, median_ms, p95_ms, load_ms, code_gzip_bytes: code[name], onnxruntime_web_ms: peer.median_ms, ratio };
-    if (json) console.log(JSON.stringify(row));
-    else console.log(`  ${name.padEnd(26)} ${median_ms.toFixed(1)} ms, ${ratio.toFixed(2)} of its time (load ${load_ms.toFixed(0)} ms, code ${(code[name] / 1000).toFixed(1)} kB gzipped)`);
-  }
+if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
+  main().then(
+    (status) => (process.exitCode = status),
+    (error) => {
+      console.error(error.message);
+      process.exitCode = 1;
+    },
+  );
 }
-
-main().then(
-  (status) => (process.exitCode = status),
-  (error) => {
-    console.error(error.message);
-    process.exitCode = 1;
-  },
-);

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Renders the results of native.py: docs/benchmarks.md and a chart of each.
+"""Renders the results of native.py and browser.mjs: docs/benchmarks.md and a chart of each.
 
 Usage: tests/bench/report.py [FOLDER]
 
@@ -32,7 +32,7 @@ def main() -> int:
         (folder / f"{kind}.svg").write_text(chart(result))
         results.append(result)
     if not results:
-        print(f"{folder} has neither native.json nor browser.json: run native.py with --docs", file=sys.stderr)
+        print(f"{folder} has neither native.json nor browser.json: run native.py or browser.mjs with --docs", file=sys.stderr)
         return 1
     (folder.parent / "benchmarks.md").write_text(page(results))
     return 0
@@ -41,7 +41,7 @@ def main() -> int:
 def page(results: list[dict]) -> str:
     parts = [
         "# Benchmarks",
-        "Written by `tests/bench/native.py --docs`, never by hand; `tests/bench/README.md` says how things are measured. "
+        "Written by `tests/bench/native.py --docs` and `tests/bench/browser.mjs --docs`, never by hand; `tests/bench/README.md` says how things are measured. "
         "Times are medians in milliseconds. A ratio is a peer's time over ours in the same run: above 1, ours is faster. "
         "The roofline is the part of the time that the multiply-accumulates alone would take at the rate that a probe reached on the same machine in the same run.",
     ]

@@ -17,7 +17,7 @@ const FLAGS = [
   '--use-webgpu-adapter=swiftshader',
 ];
 
-/** Starts a headless Chromium with WebGPU on the processor, so that it is the same on every machine. Returns its context; `close` ends it. */
+/** Starts a headless Chromium with WebGPU on the processor, so that it is the same on every machine. Returns its context and its profile's folder; `close` ends it. */
 export async function launch() {
   const executablePath = PLACES.find((place) => place && existsSync(place));
   if (!executablePath) {
@@ -28,6 +28,7 @@ export async function launch() {
   const context = await chromium.launchPersistentContext(profile, { executablePath, headless: true, args, viewport: { width: 1180, height: 820 } });
   return {
     context,
+    profile,
     async close() {
       await context.close();
       await rm(profile, { recursive: true, force: true });

@@ -54,6 +54,7 @@ function program(changes = {}) {
 }
 
 let browser, server, page;
+const served = [];
 const sources = {};
 
 before(async () => {
@@ -69,8 +70,14 @@ before(async () => {
     sources[name] = source;
     for (const [file, bytes] of Object.entries(all)) contents[`${name}/${file}`] = bytes;
   }
+  // A server that knows no type for modules.
+  const { 'relaxed.wasm': module, ...rest } = await files(2);
+  const untyped = { ...rest, 'relaxed.bin': module };
+  const { urls, ...source } = sourceOf(untyped, { ...PIPELINE, wasm: { ...PIPELINE.wasm, relaxed: 'relaxed.bin' } });
+  sources.untyped = source;
+  for (const [file, bytes] of Object.entries(untyped)) contents[`untyped/${file}`] = bytes;
   const runtime = fileURLToPath(new URL('../../bindings/npm/runtime/dist/', import.meta.url));
-  server = await serve({ '/': BLANK, '/runtime/': runtime, '/files/': contents });
+  server = await serve({ '/': BLANK, '/runtime/': runtime, '/files/': contents }, { served: (path) => served.push(path), headers: { 'cache-control': 'no-store' } });
   browser = await launch();
   page = await browser.context.newPage();
   page.on('pageerror', (error) => console.error(error));
@@ -103,6 +110,74 @@ for (const backend of ['wasm', 'webgpu']) {
 test('Chromium takes the relaxed module', async () => {
   const variant = await page.evaluate(async () => (await open_('good').runWithMeta({ photo: photo(1, 1, 1), offsets: [0, 0] }, { prefer: ['wasm'] })).meta.variant);
   assert.equal(variant, 'relaxed');
+});
+
+test('a module is compiled as it arrives, whatever type the server gives it', async () => {
+  const answer = await page.evaluate(async () => {
+    const compile = WebAssembly.compileStreaming;
+    let streamed = 0;
+    WebAssembly.compileStreaming = (response) => {
+      streamed++;
+      return compile(response);
+    };
+    try {
+      return { ...(await outcome(open_('untyped').runWithMeta({ photo: photo(100, 3, 2), offsets: [30, 10] }, { prefer: ['wasm'] }))), streamed };
+    } finally {
+      WebAssembly.compileStreaming = compile;
+    }
+  });
+  assert.deepEqual(answer, { ...expected, backend: 'wasm', streamed: 1 });
+});
+
+for (const backend of ['wasm', 'webgpu']) {
+  test(`a second visit with kept files downloads nothing on ${backend}`, async () => {
+    const visit = async () => {
+      const from = served.length;
+      const answer = await page.evaluate((backend) => outcome(open_('good').runWithMeta({ photo: photo(100, 3, 2), offsets: [30, 10] }, { prefer: [backend], cache: true })), backend);
+      assert.deepEqual(answer, { ...expected, backend });
+      return served.slice(from).filter((path) => path.startsWith('/files/')).length;
+    };
+    await visit();
+    await page.waitForFunction(async () => (await (await caches.open('mlp')).keys()).length >= 3);
+    assert.equal(await visit(), 0);
+    const damaged = await page.evaluate(async (sha256) => {
+      const cache = await caches.open('mlp');
+      await cache.put(`/.mlp/${sha256}`, new Response(new Uint8Array(128)));
+      return (await (await cache.match(`/.mlp/${sha256}`)).arrayBuffer()).byteLength;
+    }, sources.good.files['weights.bin'].sha256);
+    assert.equal(damaged, 128);
+    assert.equal(await visit(), 1, 'what was damaged is downloaded again');
+    await page.evaluate(() => caches.delete('mlp'));
+  });
+}
+
+test('weights that are on their way for a GPU that fails go to WebAssembly', async () => {
+  const from = served.length;
+  const answer = await page.evaluate(() => outcome(open_('demanding').runWithMeta({ photo: photo(100, 3, 2), offsets: [30, 10] }, { prefer: ['webgpu', 'wasm'] })));
+  assert.deepEqual(answer, { ...expected, backend: 'wasm' });
+  assert.equal(served.slice(from).filter((path) => path.endsWith('weights.bin')).length, 1);
+});
+
+test('outputs stay on the GPU, or are read where they were mapped', async () => {
+  const found = await page.evaluate(async () => {
+    const pipeline = open_('good');
+    const options = { prefer: ['webgpu'] };
+    const { offsets } = await pipeline.inputViews(options);
+    offsets.set([30, 10]);
+    const { top, mean } = await pipeline.runOnGpu({ photo: photo(100, 3, 2), offsets }, options);
+    const readback = mean.device.createBuffer({ size: 4, usage: GPUBufferUsage.COPY_DST | GPUBufferUsage.MAP_READ });
+    const encoder = mean.device.createCommandEncoder();
+    encoder.copyBufferToBuffer(mean.buffer, mean.offset, readback, 0, mean.bytes);
+    mean.device.queue.submit([encoder.finish()]);
+    await readback.mapAsync(GPUMapMode.READ);
+    const [kept] = new Float32Array(readback.getMappedRange());
+    offsets.set([50, 10]);
+    const first = (await pipeline.run({ photo: photo(100, 3, 2), offsets }, { ...options, outputs: 'view' })).mean;
+    const [seen] = first;
+    const second = (await pipeline.run({ photo: photo(10, 3, 2), offsets }, options)).mean;
+    return { kept, seen, after: first.length, second: second[0], top: top === undefined, bytes: mean.bytes, dtype: mean.dtype, shape: mean.shape };
+  });
+  assert.deepEqual(found, { kept: 70, seen: 80, after: 0, second: 35, top: true, bytes: 4, dtype: 'f32', shape: [] });
 });
 
 test('runs that are asked for at once on the GPU follow one another', async () => {

@@ -17,12 +17,14 @@ const TYPES = {
 
 /**
  * Serves folders, or contents from memory, on localhost. `mounts` has what stands under each prefix: a path, or bytes and texts by name; the longest
- * prefix counts. Pages are isolated from other origins, so that they have exact clocks.
+ * prefix counts. Pages are isolated from other origins, so that they have exact clocks. `served` is told each path that is asked for,
+ * `headers` go with every answer.
  */
-export async function serve(mounts) {
+export async function serve(mounts, { served = () => {}, headers: more = {} } = {}) {
   const prefixes = Object.keys(mounts).sort((a, b) => b.length - a.length);
   const server = createServer(async (request, response) => {
     const path = decodeURIComponent(new URL(request.url, 'http://localhost').pathname);
+    served(path);
     const prefix = prefixes.find((candidate) => path.startsWith(candidate));
     const name = prefix && normalize(path.slice(prefix.length) || 'index.html');
     if (!name || name.startsWith('..')) return response.writeHead(404).end();
@@ -30,6 +32,7 @@ export async function serve(mounts) {
       'content-type': TYPES[extname(name)] ?? 'application/octet-stream',
       'cross-origin-opener-policy': 'same-origin',
       'cross-origin-embedder-policy': 'require-corp',
+      ...more,
     };
     const mount = mounts[prefix];
     if (typeof mount === 'object') {

@@ -31,6 +31,14 @@ export class Steered implements Pipeline<{ word: object }, string> {
     });
   }
 
+  runOnGpu(): never {
+    throw new MlpError('NO_BACKEND', 'hooks keep no outputs on a GPU');
+  }
+
+  inputViews(): never {
+    throw new MlpError('NO_BACKEND', 'hooks write no views');
+  }
+
   isLoaded(): boolean {
     return this.loaded;
   }

@@ -1,5 +1,7 @@
+import type { FileCache } from './cache.js';
 import { MlpError, typed } from './errors.js';
-import { entryOf, type PipelineSource } from './manifest.js';
+import { entryOf, type FileEntry, type PipelineSource } from './manifest.js';
+import { Verification } from './verify.js';
 
 /** How far loading has come, over all files together. */
 export interface Progress {
@@ -11,21 +13,33 @@ export interface Progress {
   readonly total: number;
 }
 
-/** Downloads and verifies the files of one pipeline, with one overall progress. */
+/** Bytes of a file that wait for their place in memory; a file that runs further ahead stops until it has one. */
+const AHEAD = 8 << 20;
+
+/** Downloads and verifies the files of one pipeline, all at once, with one overall progress. */
 export class Downloads {
-  #loaded = 0;
-  #total = 0;
+  readonly #incoming = new Map<string, Incoming>();
+  #names: readonly string[] = [];
 
   constructor(
     readonly source: PipelineSource,
     private readonly fetch: typeof globalThis.fetch,
+    private readonly cache: FileCache | undefined,
     private readonly signal: AbortSignal,
     private readonly onProgress: (progress: Progress) => void,
   ) {}
 
-  /** Counts `names` into the total. Call it once, before the first byte. */
-  expect(names: readonly string[]): void {
-    for (const name of names) this.#total += entryOf(this.source, name).bytes;
+  /**
+   * Asks for files, before anybody knows where their bytes belong. What was asked for by an attempt that failed, and has not been used up, is on its way already.
+   * `module` is the one that is compiled as it arrives.
+   */
+  start(names: readonly string[], module?: string): void {
+    this.#names = names;
+    for (const name of names) {
+      const known = this.#incoming.get(name);
+      if (known && !known.taken) continue;
+      this.#incoming.set(name, new Incoming(name, entryOf(this.source, name), () => this.#request(name, name === module), () => this.#report('download')));
+    }
     this.#report('download');
   }
 
@@ -34,50 +48,56 @@ export class Downloads {
     this.#report('compile');
   }
 
-  /** The verified bytes of a file. */
-  async bytes(name: string): Promise<Uint8Array<ArrayBuffer>> {
-    const target = new Uint8Array(entryOf(this.source, name).bytes);
-    await (await this.open(name))(target);
-    return target;
+  /** Lets a file stream to the start of `target`, and resolves when all of it is there and verified: it is copied nowhere else. */
+  into(name: string, target: Uint8Array<ArrayBuffer>): Promise<void> {
+    return this.#file(name).into(target);
   }
 
   /** The verified text of a file. */
   async text(name: string): Promise<string> {
-    return new TextDecoder().decode(await this.bytes(name));
+    return new TextDecoder().decode(await this.#bytes(name));
   }
 
-  /**
-   * Asks for a file, and returns what streams it to the start of `target` and verifies it there: large files are copied nowhere else.
-   * The bytes must not be used before that is done.
-   */
-  async open(name: string): Promise<(target: Uint8Array<ArrayBuffer>) => Promise<void>> {
-    const entry = entryOf(this.source, name);
-    const response = await this.#request(name);
-    return async (target) => {
-      let at = 0;
-      const add = (chunk: Uint8Array) => {
-        if (at + chunk.length > entry.bytes) throw new MlpError('INTEGRITY', `${name} is longer than the ${entry.bytes} bytes that were compiled`);
-        target.set(chunk, at);
-        at += chunk.length;
-        this.#loaded += chunk.length;
-        this.#report('download');
-      };
-      try {
-        if (response.body) {
-          const reader = response.body.getReader();
-          for (let part = await reader.read(); !part.done; part = await reader.read()) add(part.value);
-        } else {
-          add(new Uint8Array(await response.arrayBuffer()));
-        }
-      } catch (error) {
-        throw typed(error, this.signal.aborted ? 'DISPOSED' : 'NETWORK', `${name} could not be downloaded`);
-      }
-      if (at !== entry.bytes) throw new MlpError('INTEGRITY', `${name} has ${at} bytes instead of ${entry.bytes}`);
-      await verify(name, target.subarray(0, entry.bytes), entry.sha256);
-    };
+  /** The compiled module, which was verified before it is given out. */
+  async module(name: string): Promise<WebAssembly.Module> {
+    const bytes = await this.#bytes(name);
+    try {
+      return (await this.#file(name).module) ?? (await WebAssembly.compile(bytes));
+    } catch (error) {
+      throw typed(error, 'NO_BACKEND', 'this browser cannot run the WebAssembly module (it needs SIMD)');
+    }
   }
 
-  async #request(name: string): Promise<Response> {
+  async #bytes(name: string): Promise<Uint8Array<ArrayBuffer>> {
+    const target = new Uint8Array(entryOf(this.source, name).bytes);
+    await this.into(name, target);
+    return target;
+  }
+
+  #file(name: string): Incoming {
+    const file = this.#incoming.get(name);
+    if (!file) throw new MlpError('FORMAT', `${name} was not asked for`);
+    return file;
+  }
+
+  async #request(name: string, compiled: boolean): Promise<Arrival> {
+    const { sha256 } = entryOf(this.source, name);
+    const kept = await this.cache?.read(sha256);
+    const arrival = (response: Response, again?: () => Promise<Arrival>): Arrival => ({
+      response,
+      module: compiled ? compile(response) : undefined,
+      again,
+      failure: (error) => typed(error, this.signal.aborted ? 'DISPOSED' : 'NETWORK', `${name} could not be downloaded`),
+    });
+    const download = async () => arrival(await this.#fetch(name));
+    if (!kept) return download();
+    return arrival(kept, async () => {
+      await this.cache?.forget(sha256);
+      return download();
+    });
+  }
+
+  async #fetch(name: string): Promise<Response> {
     const urls = this.source.urls();
     const url = Object.hasOwn(urls, name) ? urls[name] : undefined;
     if (url === undefined) throw new MlpError('FORMAT', `the bundle has no address for ${name}`);
@@ -88,18 +108,123 @@ export class Downloads {
       throw typed(error, this.signal.aborted ? 'DISPOSED' : 'NETWORK', `${name} could not be downloaded`);
     }
     if (!response.ok) throw new MlpError('NETWORK', `${name} could not be downloaded: the server answered ${response.status} for ${String(url)}`);
+    this.cache?.keep(entryOf(this.source, name).sha256, response);
     return response;
   }
 
   #report(phase: Progress['phase']): void {
-    this.onProgress({ phase, loaded: this.#loaded, total: this.#total });
+    let [loaded, total] = [0, 0];
+    for (const name of this.#names) {
+      loaded += this.#incoming.get(name)?.loaded ?? 0;
+      total += entryOf(this.source, name).bytes;
+    }
+    this.onProgress({ phase, loaded, total });
   }
 }
 
-async function verify(name: string, bytes: Uint8Array<ArrayBuffer>, sha256: string): Promise<void> {
-  const subtle = globalThis.crypto?.subtle;
-  if (!subtle) throw new MlpError('INTEGRITY', `${name} cannot be verified here: browsers offer digests on https: and localhost alone`);
-  const digest = new Uint8Array(await subtle.digest('SHA-256', bytes));
-  const hex = Array.from(digest, (byte) => byte.toString(16).padStart(2, '0')).join('');
-  if (hex !== sha256) throw new MlpError('INTEGRITY', `${name} is not the file that was compiled: its SHA-256 is ${hex} instead of ${sha256}`);
+/** A response to a request for a file. */
+interface Arrival {
+  readonly response: Response;
+  /** The module that is compiled of it as it arrives. */
+  readonly module: Promise<WebAssembly.Module> | undefined;
+  /** Another way to the file, where this one turns out to be wrong: the browser's storage is not the server. */
+  readonly again: (() => Promise<Arrival>) | undefined;
+  readonly failure: (error: unknown) => MlpError;
+}
+
+/** A file on its way. It is read from the start, and what has arrived waits until somebody says where it belongs. */
+class Incoming {
+  loaded = 0;
+  /** The compiled module; look at it once the file has been verified. */
+  module: Promise<WebAssembly.Module> | undefined;
+  #waiting: Uint8Array[] = [];
+  #target: Uint8Array<ArrayBuffer> | undefined;
+  #verification: Verification | undefined;
+  #placed!: () => void;
+  readonly #place = new Promise<void>((resolve) => (this.#placed = resolve));
+  readonly #done: Promise<void>;
+
+  constructor(
+    private readonly name: string,
+    private readonly entry: FileEntry,
+    request: () => Promise<Arrival>,
+    private readonly progress: () => void,
+  ) {
+    this.#done = request().then((arrival) => this.#receive(arrival));
+    this.#done.catch(() => {});
+  }
+
+  /** True where the bytes have a place. */
+  get taken(): boolean {
+    return this.#target !== undefined;
+  }
+
+  into(target: Uint8Array<ArrayBuffer>): Promise<void> {
+    this.#target = target;
+    this.#placed();
+    return this.#done;
+  }
+
+  async #receive(arrival: Arrival): Promise<void> {
+    this.module = arrival.module;
+    try {
+      await this.#read(arrival);
+    } catch (error) {
+      if (!(arrival.again && error instanceof MlpError && error.code === 'INTEGRITY')) throw error;
+      this.loaded = 0;
+      this.#waiting = [];
+      this.#verification = undefined;
+      await this.#receive(await arrival.again());
+    }
+  }
+
+  async #read({ response, failure }: Arrival): Promise<void> {
+    const reader = response.body?.getReader();
+    try {
+      if (reader) for (let part = await reader.read(); !part.done; part = await reader.read()) await this.#add(part.value);
+      else await this.#add(new Uint8Array(await response.arrayBuffer()));
+    } catch (error) {
+      reader?.cancel().catch(() => {});
+      throw failure(error);
+    }
+    const { bytes } = this.entry;
+    if (this.loaded !== bytes) throw new MlpError('INTEGRITY', `${this.name} has ${this.loaded} bytes instead of ${bytes}`);
+    await this.#place;
+    this.#flush();
+    await this.#verification!.finish();
+  }
+
+  async #add(chunk: Uint8Array): Promise<void> {
+    const { bytes } = this.entry;
+    if (this.loaded + chunk.length > bytes) throw new MlpError('INTEGRITY', `${this.name} is longer than the ${bytes} bytes that were compiled`);
+    this.#waiting.push(chunk);
+    this.loaded += chunk.length;
+    this.progress();
+    if (!this.#target && this.loaded > AHEAD) await this.#place;
+    this.#flush();
+  }
+
+  /** Moves what waits to its place. */
+  #flush(): void {
+    if (!this.#target) return;
+    this.#verification ??= new Verification(this.name, this.entry, this.#target);
+    let at = this.loaded - this.#waiting.reduce((sum, { length }) => sum + length, 0);
+    for (const chunk of this.#waiting) {
+      this.#target.set(chunk, at);
+      at += chunk.length;
+    }
+    this.#waiting = [];
+    this.#verification.arrived(at);
+  }
+}
+
+/** Compiles a response as it arrives, whatever type the server gives it. Nothing where the browser cannot: the bytes are compiled when they are there. */
+function compile(response: Response): Promise<WebAssembly.Module> | undefined {
+  if (typeof WebAssembly.compileStreaming !== 'function' || !response.body) return undefined;
+  const copy = response.clone();
+  const headers = { 'content-type': 'application/wasm' };
+  const type = copy.headers.get('content-type')?.split(';')[0]?.trim().toLowerCase();
+  const module = WebAssembly.compileStreaming(type === headers['content-type'] ? copy : new Response(copy.body, { headers }));
+  module.catch(() => {});
+  return module;
 }

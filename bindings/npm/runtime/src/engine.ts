@@ -1,5 +1,12 @@
 import type { Arguments } from './values.js';
 
+/** An output port that stayed on the GPU. */
+export interface Left {
+  readonly device: GPUDevice;
+  readonly buffer: GPUBuffer;
+  readonly offset: number;
+}
+
 /** Where a pipeline computes. */
 export type Backend = 'webgpu' | 'wasm';
 
@@ -8,7 +15,14 @@ export interface Engine {
   readonly backend: Backend;
   /** What of the backend is used: `simd128`, `relaxed`, or the GPU's own description. */
   readonly variant: string;
-  /** Computes; `sizes` are the bytes of each output port, and the answer holds as many, in an array of its own each. */
-  run(args: Arguments, sizes: readonly number[]): Promise<Uint8Array<ArrayBuffer>[]>;
+  /**
+   * Computes; `sizes` are the bytes of each output port, and the answer holds as many: in an array of its own each, or, as a view, where the backend has them until the
+   * next run.
+   */
+  run(args: Arguments, sizes: readonly number[], outputs: 'copy' | 'view'): Promise<Uint8Array<ArrayBuffer>[]>;
+  /** Where the bytes of an input port are read from. An input that lies there already is not copied. */
+  input(port: number, bytes: number): Uint8Array<ArrayBuffer>;
+  /** Computes and leaves the output ports where they are; only a GPU has this. */
+  leave?(args: Arguments): Promise<readonly Left[]>;
   dispose(): void;
 }

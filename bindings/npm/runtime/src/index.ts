@@ -12,3 +12,4 @@ export type { DType, Field, FileEntry, Manifest, PipelineManifest, PipelineSourc
 export { definePipeline, type LoadOptions, type Pipeline, type Run, type RunOptions } from './pipeline.js';
 export type { RunMeta } from './session.js';
 export type { Ranked } from './values.js';
+export type { GpuOutputs, GpuTensor, InputViews } from './views.js';

@@ -23,6 +23,8 @@ export interface Field {
 export interface FileEntry {
   readonly sha256: string;
   readonly bytes: number;
+  /** Digests of the pieces of a large file, which are compared while the rest arrives. */
+  readonly pieces?: readonly string[];
 }
 
 /** The WebAssembly modules of a pipeline. */

@@ -3,6 +3,7 @@ import type { Backend } from './engine.js';
 import { abortable } from './errors.js';
 import type { PipelineSource } from './manifest.js';
 import { Session, type RunMeta } from './session.js';
+import type { GpuOutputs, InputViews } from './views.js';
 
 /** How a pipeline is loaded. Calls with the same choice share one loaded pipeline. */
 export interface LoadOptions {
@@ -13,6 +14,11 @@ export interface LoadOptions {
    * a browser has it, and is used by default.
    */
   readonly relaxedSimd?: boolean | undefined;
+  /**
+   * True keeps what is downloaded in the browser's storage, by digest, and looks there first: for large weights, which a browser's own cache drops early, and for
+   * servers that forbid it. What is kept is verified when it is read; a full or missing storage changes nothing.
+   */
+  readonly cache?: boolean | undefined;
   /** Called with the overall progress of loading, from now on. */
   readonly onProgress?: ((progress: Progress) => void) | undefined;
   /** Stops waiting. What is being loaded goes on, for others and for the next run. */
@@ -20,7 +26,13 @@ export interface LoadOptions {
 }
 
 /** How one run is made. */
-export type RunOptions = LoadOptions;
+export interface RunOptions extends LoadOptions {
+  /**
+   * `copy` gives every answer memory of its own. `view` gives typed arrays that lie where the backend wrote them, and saves that copy: read them before
+   * the pipeline's next run, and before anything is written to the views of its inputs.
+   */
+  readonly outputs?: 'copy' | 'view' | undefined;
+}
 
 /** One answer, and how it came about. */
 export interface Run<Output> {
@@ -35,6 +47,10 @@ export interface Pipeline<Input, Output> {
   run(input: Input, options?: RunOptions): Promise<Output>;
   /** The same, with the backend and the time it took. */
   runWithMeta(input: Input, options?: RunOptions): Promise<Run<Output>>;
+  /** Computes one answer on WebGPU and leaves its tensors there, for who goes on to compute or draw with them. Fails where another backend was taken. */
+  runOnGpu(input: Input, options?: LoadOptions): Promise<GpuOutputs<Output>>;
+  /** Where the inputs that are tensors belong: write there and pass the arrays on to `run` with the same choice of backends, and nothing is copied. */
+  inputViews(options?: LoadOptions): Promise<InputViews<Input>>;
   /** Downloads, verifies and compiles, so that the next run starts at once. Says which backend was taken. */
   load(options?: LoadOptions): Promise<Backend>;
   /** True where the next run with that choice need not wait for a download. */
@@ -78,7 +94,17 @@ class LazyPipeline<Input, Output> implements Pipeline<Input, Output> {
 
   async runWithMeta(input: Input, options: RunOptions = {}): Promise<Run<Output>> {
     const { session } = this.#open(options);
-    return this.#watching(session, options, session.run(input, options.signal) as Promise<Run<Output>>);
+    return this.#watching(session, options, session.run(input, options.signal, options.outputs) as Promise<Run<Output>>);
+  }
+
+  async runOnGpu(input: Input, options: LoadOptions = {}): Promise<GpuOutputs<Output>> {
+    const { session } = this.#open(options);
+    return this.#watching(session, options, session.leave(input, options.signal) as Promise<GpuOutputs<Output>>);
+  }
+
+  async inputViews(options: LoadOptions = {}): Promise<InputViews<Input>> {
+    const { session } = this.#open(options);
+    return this.#watching(session, options, session.inputs(options.signal) as Promise<InputViews<Input>>);
   }
 
   async load(options: LoadOptions = {}): Promise<Backend> {
@@ -115,6 +141,7 @@ class LazyPipeline<Input, Output> implements Pipeline<Input, Output> {
     const session = new Session(this.source, {
       prefer: options.prefer ?? DEFAULT_PREFERENCE,
       relaxedSimd: options.relaxedSimd ?? true,
+      cache: options.cache ?? false,
       fetch: this.fetch ?? globalThis.fetch.bind(globalThis),
     });
     const entry: Entry = { session, loaded: false };

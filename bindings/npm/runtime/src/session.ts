@@ -1,8 +1,9 @@
+import { FileCache } from './cache.js';
 import { Downloads, type Progress } from './download.js';
 import { abortable, MlpError, throwIfAborted, typed } from './errors.js';
 import type { Backend, Engine } from './engine.js';
 import { checkFormat, type PipelineSource } from './manifest.js';
-import { decode, encode, labelFiles, lines, outputBytes, type Arguments } from './values.js';
+import { decode, encode, gpuOutputs, inputViews, labelFiles, lines, outputBytes, type Arguments } from './values.js';
 import { hasRelaxedSimd, openWasm, wasmFile } from './wasm.js';
 import { hasWebGpu, openWebGpu } from './webgpu.js';
 
@@ -20,6 +21,8 @@ export interface Settings {
   readonly prefer: readonly Backend[];
   /** False keeps to `simd128`, whose floating-point results are the same bits on every device. */
   readonly relaxedSimd: boolean;
+  /** True keeps files in the browser's storage. */
+  readonly cache: boolean;
   readonly fetch: typeof globalThis.fetch;
 }
 
@@ -56,12 +59,31 @@ export class Session {
   }
 
   /** Computes one answer, after the runs that were asked for before. An aborted run that has not begun never begins. */
-  async run(input: unknown, signal: AbortSignal | undefined): Promise<{ output: unknown; meta: RunMeta }> {
+  async run(input: unknown, signal: AbortSignal | undefined, outputs: 'copy' | 'view' = 'copy'): Promise<{ output: unknown; meta: RunMeta }> {
+    return this.#next(input, signal, (args) => this.#compute(args, outputs));
+  }
+
+  /** Computes on the GPU and leaves the outputs there. */
+  async leave(input: unknown, signal: AbortSignal | undefined): Promise<unknown> {
+    return this.#next(input, signal, async (args) => {
+      const { engine } = await this.#current;
+      if (!engine.leave) throw new MlpError('NO_BACKEND', `${this.source.pipeline.name} runs on ${engine.backend}, and outputs stay on a GPU alone`);
+      return gpuOutputs(this.source.pipeline, await engine.leave(args), this.sizes);
+    });
+  }
+
+  /** Where the inputs that are tensors are read from. */
+  async inputs(signal: AbortSignal | undefined): Promise<Record<string, ArrayBufferView>> {
+    const { engine } = await abortable(this.#current, signal);
+    return inputViews(this.source.pipeline, (port, bytes) => engine.input(port, bytes));
+  }
+
+  async #next<T>(input: unknown, signal: AbortSignal | undefined, work: (args: Arguments) => Promise<T>): Promise<T> {
     const args = await abortable(encode(this.source.pipeline, input), signal);
     await abortable(this.#current, signal);
     const turn = this.#queue.then(() => {
       throwIfAborted(signal);
-      return this.#compute(args);
+      return work(args);
     });
     this.#queue = turn.catch(() => {});
     return abortable(turn, signal);
@@ -75,12 +97,12 @@ export class Session {
     this.#current.then(free, () => {});
   }
 
-  async #compute(args: Arguments): Promise<{ output: unknown; meta: RunMeta }> {
+  async #compute(args: Arguments, kind: 'copy' | 'view'): Promise<{ output: unknown; meta: RunMeta }> {
     const { engine, labels } = await this.#current;
     if (this.#disposal.signal.aborted) throw this.#disposal.signal.reason;
     try {
       const start = performance.now();
-      const outputs = await engine.run(args, this.sizes);
+      const outputs = await engine.run(args, this.sizes, kind);
       const milliseconds = performance.now() - start;
       return { output: decode(this.source.pipeline, outputs, labels), meta: { backend: engine.backend, variant: engine.variant, milliseconds } };
     } catch (error) {
@@ -89,16 +111,36 @@ export class Session {
       // The GPU is gone for good, and the input is still here: go on with what else may be used.
       engine.dispose();
       this.#current = this.#load(rest);
-      return this.#compute(args);
+      return this.#compute(args, kind);
     }
   }
 
   /** Tries the backends in order. The reasons of those that do not work are told when none does. */
   async #load(prefer: readonly Backend[]): Promise<Loaded> {
+    const stop = new AbortController();
+    const disposed = () => stop.abort(this.#disposal.signal.reason);
+    this.#disposal.signal.addEventListener('abort', disposed);
+    const cache = this.settings.cache ? new FileCache() : undefined;
+    const downloads = new Downloads(this.source, this.settings.fetch, cache, stop.signal, (progress) => {
+      this.progress = progress;
+      for (const listener of this.#listeners) listener(progress);
+    });
+    try {
+      return await this.#first(prefer, downloads);
+    } catch (error) {
+      // Nobody waits for what is still on its way.
+      stop.abort();
+      throw error;
+    } finally {
+      this.#disposal.signal.removeEventListener('abort', disposed);
+    }
+  }
+
+  async #first(prefer: readonly Backend[], downloads: Downloads): Promise<Loaded> {
     const reasons: unknown[] = [];
     for (const backend of prefer) {
       try {
-        const loaded = await this.#open(backend);
+        const loaded = await this.#open(backend, downloads);
         if (this.#disposal.signal.aborted) loaded.engine.dispose();
         this.#disposal.signal.throwIfAborted();
         return loaded;
@@ -111,7 +153,7 @@ export class Session {
     throw new MlpError('NO_BACKEND', `${this.source.pipeline.name} cannot run here: ${reasons.join('; ') || 'no backend was named'}`);
   }
 
-  async #open(backend: Backend): Promise<Loaded> {
+  async #open(backend: Backend, downloads: Downloads): Promise<Loaded> {
     const { pipeline } = this.source;
     if (backend === 'webgpu') {
       if (!hasWebGpu()) throw new MlpError('NO_BACKEND', 'the browser has no WebGPU');
@@ -119,29 +161,10 @@ export class Session {
     } else if (typeof WebAssembly !== 'object') {
       throw new MlpError('NO_BACKEND', 'the browser has no WebAssembly');
     }
-    // An attempt that fails must let go of its requests: the next one asks for the same weights.
-    const attempt = new AbortController();
-    const stop = () => attempt.abort(this.#disposal.signal.reason);
-    this.#disposal.signal.addEventListener('abort', stop);
-    const downloads = new Downloads(this.source, this.settings.fetch, attempt.signal, (progress) => {
-      this.progress = progress;
-      for (const listener of this.#listeners) listener(progress);
-    });
-    try {
-      return await this.#fill(backend, downloads);
-    } catch (error) {
-      attempt.abort();
-      throw error;
-    } finally {
-      this.#disposal.signal.removeEventListener('abort', stop);
-    }
-  }
-
-  async #fill(backend: Backend, downloads: Downloads): Promise<Loaded> {
-    const { pipeline } = this.source;
-    const relaxed = this.settings.relaxedSimd && hasRelaxedSimd();
+    const relaxed = this.settings.relaxedSimd && backend === 'wasm' && hasRelaxedSimd();
+    const module = backend === 'wasm' ? wasmFile(downloads, relaxed) : undefined;
     const files = labelFiles(pipeline);
-    downloads.expect([backend === 'webgpu' ? pipeline.gpu! : wasmFile(downloads, relaxed), pipeline.weights, ...files]);
+    downloads.start([module ?? pipeline.gpu!, pipeline.weights, ...files], module);
     const labels = Promise.all(files.map(async (file) => [file, lines(await downloads.text(file))] as const));
     const opened = backend === 'webgpu' ? openWebGpu(downloads) : openWasm(downloads, relaxed);
     const [engine, texts] = await Promise.all([opened, labels]);

@@ -1,6 +1,8 @@
+import type { Left } from './engine.js';
 import { MlpError } from './errors.js';
 import { readImage, type ImageInput } from './image.js';
 import { count, type DType, type Field, type PipelineManifest } from './manifest.js';
+import type { GpuTensor } from './views.js';
 
 /** A label and how sure the pipeline is of it. */
 export interface Ranked<Label extends string = string> {
@@ -96,7 +98,10 @@ export function labelFiles(pipeline: PipelineManifest): string[] {
 
 /** Makes a pipeline's answer from the bytes of its output ports. */
 export function decode(pipeline: PipelineManifest, outputs: readonly Uint8Array<ArrayBuffer>[], labels: ReadonlyMap<string, readonly string[]>): unknown {
-  const port = (name: string) => known(outputs[pipeline.output_ports.indexOf(name)], name).buffer;
+  const port = <T>(name: string, array: new (buffer: ArrayBuffer, offset: number, length: number) => T, size = 4): T => {
+    const { buffer, byteOffset, length } = known(outputs[pipeline.output_ports.indexOf(name)], name);
+    return new array(buffer, byteOffset, length / size);
+  };
   const label = (file: string, index: number) => {
     const text = labels.get(file)?.[index];
     if (text === undefined) throw new MlpError('RUN', `${pipeline.name} answered with label ${index}, and ${file} has no such line`);
@@ -105,12 +110,12 @@ export function decode(pipeline: PipelineManifest, outputs: readonly Uint8Array<
   const value = ({ type }: Field): unknown => {
     switch (type.kind) {
       case 'tensor':
-        return new ARRAYS[type.dtype](port(type.port));
+        return port<ArrayBufferView>(type.port, ARRAYS[type.dtype], ARRAYS[type.dtype].BYTES_PER_ELEMENT);
       case 'label':
-        return label(type.labels, new Int32Array(port(type.port))[0]!);
+        return label(type.labels, port(type.port, Int32Array)[0]!);
       case 'ranking': {
-        const scores = new Float32Array(port(type.scores));
-        return Array.from(new Int32Array(port(type.indices)), (index, rank): Ranked => ({ label: label(type.labels, index), index, score: scores[rank]! }));
+        const scores = port(type.scores, Float32Array);
+        return Array.from(port(type.indices, Int32Array), (index, rank): Ranked => ({ label: label(type.labels, index), index, score: scores[rank]! }));
       }
       default:
         throw new MlpError('FORMAT', `${pipeline.name} gives an image, which this runtime cannot read`);
@@ -118,6 +123,30 @@ export function decode(pipeline: PipelineManifest, outputs: readonly Uint8Array<
   };
   if (pipeline.record) return Object.fromEntries(pipeline.outputs.map((field) => [field.name, value(field)]));
   return value(known(pipeline.outputs[0], 'value'));
+}
+
+/** Typed arrays of the inputs that are tensors, where `at` says that a port lies. */
+export function inputViews(pipeline: PipelineManifest, at: (port: number, bytes: number) => Uint8Array<ArrayBuffer>): Record<string, ArrayBufferView> {
+  const views: Record<string, ArrayBufferView> = {};
+  for (const { name, type } of pipeline.inputs) {
+    if (type.kind !== 'tensor') continue;
+    const array = ARRAYS[type.dtype];
+    const length = count(type.shape);
+    const { buffer, byteOffset } = at(pipeline.input_ports.indexOf(type.port), length * array.BYTES_PER_ELEMENT);
+    views[name] = new array(buffer, byteOffset, length);
+  }
+  return views;
+}
+
+/** The outputs that are tensors, where they stayed on the GPU. */
+export function gpuOutputs(pipeline: PipelineManifest, left: readonly Left[], sizes: readonly number[]): unknown {
+  const tensors = pipeline.outputs.flatMap(({ name, type }): [string, GpuTensor][] => {
+    if (type.kind !== 'tensor') return [];
+    const port = pipeline.output_ports.indexOf(type.port);
+    return [[name, { ...known(left[port], name), bytes: sizes[port]!, dtype: type.dtype, shape: type.shape }]];
+  });
+  if (!tensors.length) throw new MlpError('INPUT', `${pipeline.name} gives no tensor that could stay on the GPU: use run`);
+  return pipeline.record ? Object.fromEntries(tensors) : tensors[0]![1];
 }
 
 /** The lines of a label file. */

@@ -21,16 +21,16 @@ export function wasmFile(downloads: Downloads, relaxed: boolean): string {
   return relaxed ? wasm.relaxed : wasm.simd128;
 }
 
-/** Instantiates the pipeline's own module and streams its weights to where the module expects them. */
+/** Compiles the pipeline's own module as it arrives, and streams its weights to where the module expects them. */
 export async function openWasm(downloads: Downloads, relaxed: boolean): Promise<Engine> {
   const { pipeline } = downloads.source;
   const { wasm } = pipeline;
   const variant = relaxed ? 'relaxed' : 'simd128';
-  const [bytes, weights] = await Promise.all([downloads.bytes(wasmFile(downloads, relaxed)), downloads.open(pipeline.weights)]);
   let instance: WebAssembly.Instance;
+  const module = await downloads.module(wasmFile(downloads, relaxed));
   try {
     // The module imports nothing: it can compute, and reach nothing else.
-    ({ instance } = await WebAssembly.instantiate(bytes, {}));
+    instance = await WebAssembly.instantiate(module, {});
   } catch (error) {
     throw typed(error, 'NO_BACKEND', 'this browser cannot run the WebAssembly module (it needs SIMD)');
   }
@@ -38,7 +38,7 @@ export async function openWasm(downloads: Downloads, relaxed: boolean): Promise<
   if (!(memory instanceof WebAssembly.Memory) || typeof run !== 'function' || memory.buffer.byteLength !== wasm.memory_pages * PAGE) {
     throw new MlpError('FORMAT', 'the WebAssembly module does not export the memory and the function that the manifest promises');
   }
-  await weights(view(memory, wasm.weights_offset, entryOf(downloads.source, pipeline.weights).bytes));
+  await downloads.into(pipeline.weights, view(memory, wasm.weights_offset, entryOf(downloads.source, pipeline.weights).bytes));
   downloads.compiling();
   const place = (port: string) => {
     const offset = wasm.ports[port];
@@ -50,14 +50,21 @@ export async function openWasm(downloads: Downloads, relaxed: boolean): Promise<
   return {
     backend: 'wasm',
     variant,
-    run: async (args, sizes) => {
-      args.inputs.forEach((bytes, i) => view(memory, inputs[i]!, bytes.length).set(bytes));
+    input: (port, bytes) => view(memory, inputs[port]!, bytes),
+    run: async (args, sizes, kind) => {
+      // What was written to the view of an input is there; a view of something else would be overwritten by the inputs before it.
+      const here = (bytes: Uint8Array, i: number) => bytes.byteOffset === inputs[i]!;
+      const given = args.inputs.map((bytes, i) => (bytes.buffer === memory.buffer && !here(bytes, i) ? bytes.slice() : bytes));
+      given.forEach((bytes, i) => {
+        if (bytes.buffer !== memory.buffer) view(memory, inputs[i]!, bytes.length).set(bytes);
+      });
       try {
         (run as (...symbols: number[]) => void)(...args.symbols);
       } catch (error) {
         throw typed(error, 'RUN', 'the WebAssembly module stopped');
       }
-      return outputs.map((offset, i) => view(memory, offset, sizes[i]!).slice());
+      const found = outputs.map((offset, i) => view(memory, offset, sizes[i]!));
+      return kind === 'view' ? found : found.map((bytes) => bytes.slice());
     },
     // Memory goes when nothing holds the instance any more.
     dispose: () => {},

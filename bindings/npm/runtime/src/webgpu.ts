@@ -1,7 +1,8 @@
 import type { Downloads } from './download.js';
-import type { Engine } from './engine.js';
+import type { Engine, Left } from './engine.js';
 import { MlpError, typed } from './errors.js';
 import { entryOf } from './manifest.js';
+import type { Arguments } from './values.js';
 import { layoutKey, PARAMS_STRIDE, parseProgram, type Binding, type Dispatch, type GpuProgram, type Transfer } from './program.js';
 
 /** Limits that a program may need more of than WebGPU guarantees: as much as the adapter has is asked for. */
@@ -28,14 +29,13 @@ export function hasWebGpu(): boolean {
 /** Makes everything that a replay needs: pipelines in parallel, buffers, bind groups; weights stream straight into their buffer. */
 export async function openWebGpu(downloads: Downloads): Promise<Engine> {
   const { pipeline } = downloads.source;
-  const adapter = await requestAdapter();
-  const [text, weights] = await Promise.all([downloads.text(pipeline.gpu!), downloads.open(pipeline.weights)]);
+  const [adapter, text] = await Promise.all([requestAdapter(), downloads.text(pipeline.gpu!)]);
   const program = parseProgram(text);
   const device = await requestDevice(adapter, program);
   try {
     const [pipelines, weightsBuffer] = await Promise.all([
       createPipelines(device, program),
-      uploadWeights(device, weights, entryOf(downloads.source, pipeline.weights).bytes),
+      uploadWeights(device, downloads),
     ]);
     downloads.compiling();
     return new GpuEngine(device, describe(adapter), program, pipelines, weightsBuffer);
@@ -69,9 +69,11 @@ function describe({ info }: GPUAdapter): string {
 }
 
 /** A mapped buffer is filled in place, so weights are in memory once while they load. */
-async function uploadWeights(device: GPUDevice, weights: (target: Uint8Array<ArrayBuffer>) => Promise<void>, bytes: number): Promise<GPUBuffer> {
+async function uploadWeights(device: GPUDevice, downloads: Downloads): Promise<GPUBuffer> {
+  const { weights } = downloads.source.pipeline;
+  const { bytes } = entryOf(downloads.source, weights);
   const buffer = device.createBuffer({ size: Math.max(16, align4(bytes)), usage: USAGE.storage, mappedAtCreation: true });
-  await weights(new Uint8Array(buffer.getMappedRange(), 0, bytes));
+  await downloads.into(weights, new Uint8Array(buffer.getMappedRange(), 0, bytes));
   buffer.unmap();
   return buffer;
 }
@@ -120,6 +122,8 @@ class GpuEngine implements Engine {
   readonly #symbols: GPUBuffer;
   readonly #readback: GPUBuffer;
   readonly #groups: GPUBindGroup[];
+  readonly #staging: Uint8Array<ArrayBuffer>[] = [];
+  #mapped = false;
   #lost: string | undefined;
 
   constructor(
@@ -133,7 +137,7 @@ class GpuEngine implements Engine {
     const usage = USAGE.storage | USAGE.copySrc | USAGE.copyDst;
     this.#slots = program.slots.map((size) => device.createBuffer({ size: Math.max(16, size), usage }));
     this.#symbols = device.createBuffer({ size: Math.max(16, align16(4 * program.uniforms.length)), usage: USAGE.uniform | USAGE.copyDst });
-    const bytes = program.outputs.reduce((sum, output) => sum + align4(output.bytes), 0);
+    const bytes = program.outputs.reduce((sum, output) => sum + align8(output.bytes), 0);
     this.#readback = device.createBuffer({ size: Math.max(16, bytes), usage: USAGE.mapRead | USAGE.copyDst });
     const params = uploadParams(device, program);
     const resource = (binding: Binding, { params: own = [] }: Dispatch, number: number): GPUBufferBinding => {
@@ -151,20 +155,57 @@ class GpuEngine implements Engine {
     );
   }
 
-  async run({ inputs, symbols }: { inputs: readonly Uint8Array[]; symbols: readonly number[] }, sizes: readonly number[]): Promise<Uint8Array<ArrayBuffer>[]> {
-    try {
-      const { device, program } = this;
-      if (this.#lost !== undefined) throw new Error(this.#lost);
-      device.pushErrorScope('validation');
-      if (program.uniforms.length) device.queue.writeBuffer(this.#symbols, 0, Uint32Array.from(program.uniforms, (symbol) => symbols[symbol]!));
-      inputs.forEach((bytes, i) => this.#write(program.inputs[i]!, bytes));
-      device.queue.submit([this.#encode()]);
-      const [invalid] = await Promise.all([device.popErrorScope(), this.#readback.mapAsync(MAP_READ)]);
+  run(args: Arguments, sizes: readonly number[], kind: 'copy' | 'view'): Promise<Uint8Array<ArrayBuffer>[]> {
+    return this.#guarded(async () => {
+      this.#release();
+      const valid = this.#submit(args, true);
+      this.#mapped = true;
+      const [invalid] = await Promise.all([valid, this.#readback.mapAsync(MAP_READ)]);
       if (invalid) {
-        this.#readback.unmap();
-        throw new MlpError('RUN', `the GPU refused the run: ${invalid.message}`);
+        this.#release();
+        throw invalid;
       }
-      return this.#read(sizes);
+      const outputs = this.#read(sizes);
+      if (kind === 'view') return outputs;
+      const copies = outputs.map((bytes) => bytes.slice());
+      this.#release();
+      return copies;
+    });
+  }
+
+  leave(args: Arguments): Promise<readonly Left[]> {
+    return this.#guarded(async () => {
+      const invalid = await this.#submit(args, false);
+      if (invalid) throw invalid;
+      return this.program.outputs.map(({ slot, offset }) => ({ device: this.device, buffer: this.#slots[slot]!, offset }));
+    });
+  }
+
+  /** A GPU's memory is not the page's: an input waits in an array, from which it is written. */
+  input(port: number, bytes: number): Uint8Array<ArrayBuffer> {
+    return (this.#staging[port] ??= new Uint8Array(bytes));
+  }
+
+  /** Writes the inputs and submits the program, with the copy for the readback or without. Resolves to the error where WebGPU refuses any of it. */
+  #submit({ inputs, symbols }: Arguments, readback: boolean): Promise<MlpError | undefined> {
+    const { device, program } = this;
+    device.pushErrorScope('validation');
+    if (program.uniforms.length) device.queue.writeBuffer(this.#symbols, 0, Uint32Array.from(program.uniforms, (symbol) => symbols[symbol]!));
+    inputs.forEach((bytes, i) => this.#write(program.inputs[i]!, bytes));
+    device.queue.submit([this.#encode(readback)]);
+    return device.popErrorScope().then((error) => (error ? new MlpError('RUN', `the GPU refused the run: ${error.message}`) : undefined));
+  }
+
+  /** Ends the mapping of the last answer, whose views go with it. */
+  #release(): void {
+    if (this.#mapped) this.#readback.unmap();
+    this.#mapped = false;
+  }
+
+  async #guarded<T>(work: () => Promise<T>): Promise<T> {
+    try {
+      if (this.#lost !== undefined) throw new Error(this.#lost);
+      return await work();
     } catch (error) {
       if (error instanceof MlpError) throw error;
       // A lost device rejects the mapping first and tells so a moment later.
@@ -188,7 +229,7 @@ class GpuEngine implements Engine {
     this.device.queue.writeBuffer(buffer, offset + whole, rest);
   }
 
-  #encode(): GPUCommandBuffer {
+  #encode(readback: boolean): GPUCommandBuffer {
     const encoder = this.device.createCommandEncoder();
     const pass = encoder.beginComputePass();
     this.program.dispatches.forEach(({ workgroups }: Dispatch, i) => {
@@ -198,9 +239,9 @@ class GpuEngine implements Engine {
     });
     pass.end();
     let at = 0;
-    for (const { slot, offset, bytes } of this.program.outputs) {
+    for (const { slot, offset, bytes } of readback ? this.program.outputs : []) {
       encoder.copyBufferToBuffer(this.#slots[slot]!, offset, this.#readback, at, align4(bytes));
-      at += align4(bytes);
+      at += align8(bytes);
     }
     return encoder.finish();
   }
@@ -208,15 +249,15 @@ class GpuEngine implements Engine {
   #read(sizes: readonly number[]): Uint8Array<ArrayBuffer>[] {
     const range = this.#readback.getMappedRange();
     let at = 0;
-    const outputs = this.program.outputs.map(({ bytes }, i) => {
-      const output = new Uint8Array(range.slice(at, at + Math.min(bytes, sizes[i]!)));
-      at += align4(bytes);
+    return this.program.outputs.map(({ bytes }, i) => {
+      const output = new Uint8Array(range, at, Math.min(bytes, sizes[i]!));
+      at += align8(bytes);
       return output;
     });
-    this.#readback.unmap();
-    return outputs;
   }
 }
 
 const align4 = (bytes: number) => Math.ceil(bytes / 4) * 4;
+/** Readings start where any typed array may. */
+const align8 = (bytes: number) => Math.ceil(bytes / 8) * 8;
 const align16 = (bytes: number) => Math.ceil(bytes / 16) * 16;

@@ -91,15 +91,15 @@ export function sourceOf(contents: Record<string, Uint8Array>, pipeline: Pipelin
   };
 }
 
-/** A `fetch` that serves those files in pieces of 100 bytes, and writes down what it was asked for. */
-export function server(contents: Record<string, Uint8Array>, asked: string[] = []): typeof globalThis.fetch {
+/** A `fetch` that serves those files in pieces, and writes down what it was asked for. */
+export function server(contents: Record<string, Uint8Array>, asked: string[] = [], piece = 100): typeof globalThis.fetch {
   return async (url, init) => {
     const name = String(url).replace(/^memory:/, '');
     asked.push(name);
     init?.signal?.throwIfAborted();
     const bytes = contents[name];
     if (!bytes) return new Response('not here', { status: 404 });
-    const pieces = Array.from({ length: Math.ceil(bytes.length / 100) }, (_, i) => bytes.slice(100 * i, 100 * i + 100));
+    const pieces = Array.from({ length: Math.ceil(bytes.length / piece) }, (_, i) => bytes.slice(piece * i, piece * i + piece));
     return new Response(new ReadableStream({ pull: (stream) => (pieces.length ? stream.enqueue(pieces.shift()!) : stream.close()) }));
   };
 }

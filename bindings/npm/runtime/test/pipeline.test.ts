@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { test } from 'node:test';
 import { definePipeline, MlpError, openBundle, type MlpErrorCode, type Progress } from '@mlp/runtime';
 import { files, photo, PIPELINE, server, sourceOf, type Input, type Output } from './fixture.js';
@@ -38,6 +39,38 @@ test('answers do not share memory, and weights and labels are downloaded once', 
   assert.deepEqual([first.mean[0], second.mean[0]], [200, 13]);
   assert.deepEqual([first.top[0]?.label, second.top[0]?.label], ['bright', 'dark']);
   assert.deepEqual(asked.sort(), [asked.includes('relaxed.wasm') ? 'relaxed.wasm' : 'simd128.wasm', 'labels.txt', 'weights.bin'].sort());
+});
+
+test('inputs are written and outputs are read where the module has them', async () => {
+  const { pipeline } = await open();
+  const { offsets, ...rest } = await pipeline.inputViews(wasm);
+  assert.deepEqual(Object.keys(rest), [], 'an image has no view');
+  assert.ok(offsets instanceof Float32Array && offsets.length === 2);
+  const view = async (offsets: Float32Array) => (await pipeline.run({ photo: photo(10), offsets }, { ...wasm, outputs: 'view' })).mean;
+  offsets.set([1, 2]);
+  const first = await view(offsets);
+  assert.equal(first[0], 13);
+  assert.equal(first.buffer, offsets.buffer, 'both lie in the memory of the module');
+  offsets.set([5, 6]);
+  assert.equal((await view(offsets))[0], 21);
+  assert.equal(first[0], 21, 'a view is valid until the next run');
+  const copied = await pipeline.run({ photo: photo(10), offsets }, wasm);
+  assert.notEqual(copied.mean.buffer, offsets.buffer, 'an answer has memory of its own unless it is asked for otherwise');
+});
+
+test('a view that is given as another input is read before it is overwritten', async () => {
+  const { pipeline } = await open();
+  const { offsets } = await pipeline.inputViews(wasm);
+  const answer = (await pipeline.run({ photo: photo(10), offsets: [1, 2] }, { ...wasm, outputs: 'view' })).mean;
+  // Two numbers of the module's memory, the mean and what lies behind it, which is zero.
+  const feedback = new Float32Array(answer.buffer, answer.byteOffset, 2);
+  assert.equal((await pipeline.run({ photo: photo(20), offsets: feedback }, wasm)).mean[0], 33);
+  assert.equal(offsets[0], 13, 'it was copied to its place');
+});
+
+test('outputs stay on a GPU alone', async () => {
+  const { pipeline } = await open();
+  await assert.rejects(pipeline.runOnGpu({ photo: photo(1), offsets: [0, 0] }, wasm), fails('NO_BACKEND', /Brightness runs on wasm/));
 });
 
 test('relaxed SIMD can be declined', async () => {
@@ -92,6 +125,59 @@ test('a changed file is refused before it is used', async () => {
   await assert.rejects(long.pipeline.load(wasm), fails('INTEGRITY', /labels.txt is longer/));
   const short = await open({ change: (contents) => (contents['weights.bin'] = new Uint8Array(5)) });
   await assert.rejects(short.pipeline.load(wasm), fails('INTEGRITY', /weights.bin has 5 bytes instead of 128/));
+});
+
+test('the pieces of a file are compared one by one', async () => {
+  const labels = new TextEncoder().encode(`bright\ndark\n${'-'.repeat(9 << 20)}`);
+  const piece = 4 << 20;
+  const sha256 = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex');
+  const pieces = [0, 1, 2].map((i) => sha256(labels.subarray(i * piece, (i + 1) * piece)));
+  const contents = { ...(await files()), 'labels.txt': labels };
+  const load = (pieces: readonly string[], served: Record<string, Uint8Array> = contents) => {
+    const source = sourceOf(contents);
+    const entry = { ...source.files['labels.txt']!, sha256: 'compared in pieces alone', pieces };
+    return definePipeline<Input, Output>({ ...source, files: { ...source.files, 'labels.txt': entry } }, { fetch: server(served, [], 1 << 18) }).load(wasm);
+  };
+  assert.equal(await load(pieces), 'wasm');
+  for (const at of [0, piece - 1, piece, labels.length - 1]) {
+    const changed = labels.slice();
+    changed[at]! ^= 1;
+    await assert.rejects(load(pieces, { ...contents, 'labels.txt': changed }), fails('INTEGRITY', /labels.txt is not the file that was compiled/));
+  }
+  await assert.rejects(load(pieces.slice(1)), fails('INTEGRITY', /instead of compared in pieces alone/), 'digests that do not cover the file count for nothing');
+});
+
+test('what was downloaded is kept by digest, and verified when it is read', async () => {
+  const kept = new Map<string, Uint8Array>();
+  const cache = {
+    match: async (key: string) => (kept.has(key) ? new Response(kept.get(key)! as Uint8Array<ArrayBuffer>) : undefined),
+    put: async (key: string, response: Response) => void kept.set(key, new Uint8Array(await response.arrayBuffer())),
+    delete: async (key: string) => kept.delete(key),
+  };
+  const run = async (storage: unknown, options = {}) => {
+    Object.assign(globalThis, { caches: storage });
+    try {
+      const { pipeline, asked } = await open();
+      const output = await pipeline.run({ photo: photo(40), offsets: [0, 0] }, { ...wasm, cache: true, ...options });
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      return { mean: output.mean[0], asked: asked.length };
+    } finally {
+      Reflect.deleteProperty(globalThis, 'caches');
+    }
+  };
+  const storage = { open: async () => cache };
+  assert.deepEqual(await run(storage, { cache: false }), { mean: 40, asked: 3 });
+  assert.equal(kept.size, 0, 'nothing is kept unless it is asked for');
+  assert.deepEqual(await run(storage), { mean: 40, asked: 3 });
+  assert.equal(kept.size, 3);
+  assert.deepEqual(await run(storage), { mean: 40, asked: 0 });
+  for (const [key, bytes] of kept) kept.set(key, bytes.map((byte, i) => (i === bytes.length - 1 ? byte ^ 1 : byte)));
+  assert.deepEqual(await run(storage), { mean: 40, asked: 3 }, 'what was damaged in storage is downloaded again');
+  assert.deepEqual(await run(storage), { mean: 40, asked: 0 });
+  const refuse = async () => Promise.reject(new Error('the storage is full'));
+  for (const broken of [undefined, { open: refuse }, { open: async () => ({ match: refuse, put: refuse, delete: refuse }) }]) {
+    assert.deepEqual(await run(broken), { mean: 40, asked: 3 });
+  }
 });
 
 test('a failed load says why, and the next one tries again', async () => {

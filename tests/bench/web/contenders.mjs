@@ -1,0 +1,63 @@
+// Who is measured in a browser, and how each page is made.
+import { createRequire } from 'node:module';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { rolldown } from 'rolldown';
+
+const HERE = fileURLToPath(new URL('.', import.meta.url));
+const require = createRequire(import.meta.url);
+
+/**
+ * `group` is the setting in which a contender is compared, `page` the script of its page, `package` the peer that must be installed, `model` the ending of
+ * the file that it loads, `options` what the script is told.
+ */
+export const CONTENDERS = [
+  { name: 'mlp', group: 'WebAssembly', ours: true, page: 'mlp.js', options: { prefer: ['wasm'] } },
+  { name: 'mlp without relaxed SIMD', group: 'WebAssembly', ours: true, page: 'mlp.js', options: { prefer: ['wasm'], relaxedSimd: false } },
+  { name: 'onnxruntime-web', group: 'WebAssembly', page: 'onnxruntime-wasm.js', package: 'onnxruntime-web', model: '.onnx' },
+  { name: 'LiteRT.js', group: 'WebAssembly', page: 'litert.js', package: '@litertjs/core', model: '.tflite', options: { accelerator: 'wasm' } },
+  { name: 'mlp', group: 'WebGPU', ours: true, page: 'mlp.js', options: { prefer: ['webgpu'] } },
+  { name: 'onnxruntime-web', group: 'WebGPU', page: 'onnxruntime-webgpu.js', package: 'onnxruntime-web', model: '.onnx' },
+  { name: 'LiteRT.js', group: 'WebGPU', page: 'litert.js', package: '@litertjs/core', model: '.tflite', options: { accelerator: 'webgpu' } },
+];
+
+/** Folders of packages that pages fetch from as they run, by the place where they are served. */
+const ASSETS = {
+  '/onnxruntime-web/': ['onnxruntime-web', 'dist'],
+  '/litert/': ['@litertjs/core', 'wasm'],
+  '/tfjs-backend-wasm/': ['@tensorflow/tfjs-backend-wasm', 'dist'],
+};
+
+/** The version of a peer, or nothing where it is not installed. */
+export function version(name) {
+  const file = join(HERE, 'node_modules', name, 'package.json');
+  return existsSync(file) ? require(file).version : undefined;
+}
+
+/** The scripts of the pages, bundled and minified as a site would serve them, and the peers' own folders: mounts of a server. */
+export async function mounts(contenders) {
+  const scripts = {};
+  for (const page of new Set(contenders.map((contender) => contender.page))) {
+    const bundle = await rolldown({ input: join(HERE, page), platform: 'browser', logLevel: 'silent', external: (id) => id.startsWith('node:') });
+    const { output } = await bundle.generate({ format: 'es', minify: true, codeSplitting: false });
+    scripts[page] = output[0].code;
+    await bundle.close();
+  }
+  const folders = Object.entries(ASSETS).filter(([, [name]]) => version(name));
+  return { '/scripts/': scripts, ...Object.fromEntries(folders.map(([prefix, parts]) => [prefix, join(HERE, 'node_modules', ...parts)])) };
+}
+
+/** The file that a contender loads for a model, or why it cannot. */
+export function modelFile(contender, model) {
+  if (contender.ours) return { file: model };
+  const file = model.replace(/\.onnx$/, contender.model);
+  return existsSync(file) ? { file } : { absent: true };
+}
+
+/** The page of one turn; its script lies beside it. */
+export function html(job) {
+  const text = JSON.stringify(job).replaceAll('<', '\\u003c');
+  return `<!doctype html><meta charset="utf-8"><title>turn</title><link rel="icon" href="data:,"><script type="application/json" id="job">${text}</script><script type="module" src="script.js"></script>`;
+}
+
