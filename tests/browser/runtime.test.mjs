@@ -32,6 +32,9 @@ const RANK = `
   numbers[1] = min(bright, dark);
 }`;
 
+/** The same, many times as slow. */
+const SLOW = SUM.replace('var total = 0.0;', 'var total = 0.0;\n  for (var j = 0u; j < 300u; j++) { total = 0.0;').replace('&255u); }', '&255u); } }').replace('& 255u); }', '& 255u); } }');
+
 /** The GPU form of the fixture; `changes` make it one that does not work. */
 function program(changes = {}) {
   return {
@@ -62,6 +65,10 @@ before(async () => {
   const variants = {
     good: program(),
     demanding: program({ features: ['shader-f16'] }),
+    slow: program({
+      modules: [{ label: 'sum', wgsl: SLOW }, { label: 'rank', wgsl: RANK }, { label: 'sum', wgsl: SUM }, { label: 'sum', wgsl: SUM, features: ['none-such'] }],
+      dispatches: program().dispatches.map((dispatch, i) => (i ? dispatch : { ...dispatch, variants: [3, 2].map((module) => ({ module, workgroups: [1, 1, 1] })) })),
+    }),
     invalid: program({ modules: [{ label: 'sum', wgsl: 'fn sum() { return 1; }' }, { label: 'rank', wgsl: RANK }] }),
   };
   for (const [name, gpu] of Object.entries(variants)) {
@@ -187,6 +194,25 @@ test('runs that are asked for at once on the GPU follow one another', async () =
     return (await Promise.all(runs)).map(({ mean }) => mean[0]);
   });
   assert.deepEqual(means, [6, 11, 16, 21]);
+});
+
+test('a device measures the variants of kernels that it has, and keeps the faster one', async () => {
+  const { answers, kept } = await page.evaluate(async () => {
+    const options = { prefer: ['webgpu'] };
+    const kept = () => Object.entries(localStorage).filter(([key]) => key.startsWith('mlp ')).map(([, choice]) => JSON.parse(choice));
+    const run = (pipeline) => outcome(pipeline.runWithMeta({ photo: photo(100, 64, 63), offsets: [30, 10] }, options));
+    const first = open_('slow');
+    const answers = [await run(first)];
+    const before = kept();
+    await first.tune(options);
+    answers.push(await run(first));
+    // Another one begins with what was found.
+    answers.push(await run(open_('slow')));
+    await open_('good').tune({ prefer: ['wasm'] });
+    return { answers, kept: [before, kept()] };
+  });
+  assert.deepEqual(answers, Array(3).fill({ ...expected, backend: 'webgpu' }));
+  assert.deepEqual(kept, [[], [[2, 0]]]);
 });
 
 test('a lost device is an error, or WebAssembly goes on', async () => {

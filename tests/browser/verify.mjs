@@ -66,11 +66,11 @@ async function open({ base, entry, tolerance }) {
 }
 
 /** Verifies every case of `path` on every backend, and calls `report` with each result. Returns the names of the cases. */
-export async function verify({ path, data, backends, rtol = 1e-3, atol = 1e-4, compiler, report }) {
+export async function verify({ path, data, backends, rtol = 1e-3, atol = 1e-4, compiler, variant, report }) {
   const folder = await mkdtemp(join(tmpdir(), 'mlp-verify-'));
   let browser, server;
   try {
-    await mlpc(['verify', resolve(path), ...(data ? ['--data', resolve(data)] : []), '--emit', folder], { path: compiler });
+    await mlpc(['verify', resolve(path), ...(data ? ['--data', resolve(data)] : []), ...(variant ? ['--gpu-variant', variant] : []), '--emit', folder], { path: compiler });
     const cases = JSON.parse(await readFile(join(folder, 'index.json'), 'utf8'));
     const here = fileURLToPath(new URL('.', import.meta.url));
     const runtime = fileURLToPath(new URL('../../bindings/npm/runtime/dist/', import.meta.url));

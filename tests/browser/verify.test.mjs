@@ -9,6 +9,15 @@ const CASES = [
   { name: 'efficientnet_lite0', path: 'examples/objects/efficientnet_lite0.onnx', data: 'tests/data/efficientnet_lite0_qdq.npz' },
 ];
 
+for (const variant of ['tiled', 'split', 'dot']) {
+  test(`kernels that share their work or multiply packed bytes give the same: ${variant}`, async () => {
+    const [, { path, data }] = CASES;
+    const results = [];
+    await verify({ path: ROOT + path, data: ROOT + data, backends: ['wasm', 'webgpu'], variant, report: (result) => results.push(result) });
+    assert.deepEqual(results.map(({ status, detail }) => ({ status, detail })), Array(2).fill({ status: 'pass', detail: '' }));
+  });
+}
+
 for (const { name, path, data } of CASES) {
   test(`${name} gives what was recorded, on every backend of a browser`, async () => {
     const results = [];

@@ -196,6 +196,9 @@ pub(crate) struct Verify {
     /// Write bundles, inputs and expected outputs of all cases, with an index.json, for a check elsewhere (a browser), and run nothing
     #[arg(long, value_name = "DIR")]
     pub(crate) emit: Option<PathBuf>,
+    /// Run this variant of every GPU kernel that has it
+    #[arg(long, value_name = "NAME", hide = true)]
+    pub(crate) gpu_variant: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -259,6 +262,12 @@ pub(crate) struct Profile {
     /// Write the profile as a page with a timeline, too
     #[arg(long, value_name = "FILE.html")]
     pub(crate) html: Option<PathBuf>,
+    /// Choose each GPU kernel's variant by a timed probe first
+    #[arg(long)]
+    pub(crate) tune: bool,
+    /// Run this variant of every GPU kernel that has it
+    #[arg(long, value_name = "NAME", hide = true)]
+    pub(crate) gpu_variant: Option<String>,
 }
 
 /// Reads `NAME=VALUE`.

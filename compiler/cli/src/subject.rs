@@ -139,6 +139,13 @@ impl Subject {
         Ok(())
     }
 
+    /// Lets every GPU kernel that has this variant run as it.
+    pub(crate) fn force(&mut self, variant: &str) {
+        if let Code::Gpu(Ok(program)) = &mut self.code {
+            **program = program.forced(variant);
+        }
+    }
+
     /// Loads it.
     pub(crate) fn load(&self, kind: BackendKind, threads: usize) -> Result<Box<dyn Backend>, Failure> {
         let wasm = match &self.code {

@@ -3,6 +3,8 @@
 //! Buffers of the plan are placed into *slots*, one GPU buffer each, because WebGPU forbids one buffer to be read and written in one dispatch. All weights lie in one
 //! read-only buffer, uploaded as the weights file is. A replay creates every pipeline asynchronously, makes the bind groups once, and
 //! encodes each run as one command buffer: uploads, dispatches, copies of the outputs to one readback buffer.
+//!
+//! A dispatch may have *variants*: other ways to compute the same, of which the device is asked by a timed probe. All of them bind the same buffers.
 
 use crate::loops::{BufferId, SymbolId};
 use serde::{Deserialize, Serialize};
@@ -33,6 +35,12 @@ pub struct ShaderModule {
     pub label: String,
     /// The source.
     pub wgsl: String,
+    /// Which variant of its kernels it is: `tiled`, `split`, `dot`; empty where it is what every device runs.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub variant: String,
+    /// WGSL or device features that it needs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub features: Vec<String>,
 }
 
 /// An input's or output's place, in the order of the plan's ports.
@@ -64,6 +72,35 @@ pub struct Dispatch {
     pub params: Vec<i32>,
     /// Workgroups in x, y and z, each at most 65535.
     pub workgroups: [u32; 3],
+    /// Other ways to compute the same, for devices that have what their modules need; the one that fits a GPU best by the kernel's shape first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub variants: Vec<Variant>,
+}
+
+/// Another way to compute what a dispatch does. Its entry point and the buffers bound are the dispatch's; [`Binding::Params`] stands last where it has parameters.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Variant {
+    /// The index of its module.
+    pub module: u32,
+    /// Its parameters, as those of a dispatch.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub params: Vec<i32>,
+    /// Workgroups in x, y and z, each at most 65535.
+    pub workgroups: [u32; 3],
+}
+
+impl Dispatch {
+    /// The variant with that number as a dispatch of its own; number 0 is what every device runs.
+    pub fn variant(&self, number: usize) -> Option<Dispatch> {
+        let own = Dispatch { variants: Vec::new(), ..self.clone() };
+        let Some(index) = number.checked_sub(1) else { return Some(own) };
+        let Variant { module, params, workgroups } = self.variants.get(index)?.clone();
+        let mut bindings: Vec<Binding> = self.bindings.iter().copied().filter(|binding| *binding != Binding::Params).collect();
+        if !params.is_empty() {
+            bindings.push(Binding::Params);
+        }
+        Some(Dispatch { module, params, workgroups, bindings, ..own })
+    }
 }
 
 /// What one binding is bound to.
@@ -91,6 +128,9 @@ pub enum Binding {
 const MAX_WORKGROUPS: u32 = 65_535;
 const MAX_DISPATCHES: usize = 100_000;
 
+/// The most variants of a dispatch.
+const MAX_VARIANTS: usize = 15;
+
 /// Bytes from one dispatch's parameters to the next one's in a runtime's buffer: WebGPU's alignment of a uniform binding.
 pub const PARAMS_STRIDE: usize = 256;
 
@@ -111,28 +151,61 @@ impl GpuProgram {
         if self.dispatches.len() > MAX_DISPATCHES {
             return Err(format!("it has more than {MAX_DISPATCHES} dispatches"));
         }
-        self.dispatches.iter().try_for_each(|dispatch| {
-            let error = |reason: &str| Err(format!("dispatch `{}`: {reason}", dispatch.kernel));
-            if dispatch.module as usize >= self.modules.len() {
-                return error("it has no shader");
+        for dispatch in &self.dispatches {
+            if dispatch.variants.len() > MAX_VARIANTS {
+                return Err(format!("dispatch `{}`: it has more than {MAX_VARIANTS} variants", dispatch.kernel));
             }
-            if dispatch.workgroups.iter().any(|&count| count == 0 || count > MAX_WORKGROUPS) {
-                return error("a count of workgroups is 0 or over 65535");
+            (0..).map_while(|number| dispatch.variant(number)).try_for_each(|dispatch| self.verify_dispatch(plan, &dispatch))?;
+        }
+        Ok(())
+    }
+
+    fn verify_dispatch(&self, plan: &crate::plan::Plan, dispatch: &Dispatch) -> Result<(), String> {
+        let error = |reason: &str| Err(format!("dispatch `{}`: {reason}", dispatch.kernel));
+        if dispatch.module as usize >= self.modules.len() {
+            return error("it has no shader");
+        }
+        if dispatch.workgroups.iter().any(|&count| count == 0 || count > MAX_WORKGROUPS) {
+            return error("a count of workgroups is 0 or over 65535");
+        }
+        if dispatch.params.len() * 4 > PARAMS_STRIDE {
+            return error("it has more than 64 parameters");
+        }
+        let bound = |binding: &Binding| match *binding {
+            Binding::Read(slot) | Binding::Write(slot) => (slot as usize) < self.slots.len(),
+            Binding::Weights { offset, bytes } => {
+                let end = offset.checked_add(bytes);
+                offset % 256 == 0 && bytes % 4 == 0 && bytes > 0 && end.is_some_and(|end| end <= plan.weights_bytes.next_multiple_of(4))
             }
-            if dispatch.params.len() * 4 > PARAMS_STRIDE {
-                return error("it has more than 64 parameters");
-            }
-            let bound = |binding: &Binding| match *binding {
-                Binding::Read(slot) | Binding::Write(slot) => (slot as usize) < self.slots.len(),
-                Binding::Weights { offset, bytes } => {
-                    let end = offset.checked_add(bytes);
-                    offset % 256 == 0 && bytes % 4 == 0 && bytes > 0 && end.is_some_and(|end| end <= plan.weights_bytes.next_multiple_of(4))
+            Binding::Symbols => !self.uniforms.is_empty(),
+            Binding::Params => !dispatch.params.is_empty(),
+        };
+        if dispatch.bindings.iter().all(bound) { Ok(()) } else { error("a binding leaves its buffer") }
+    }
+
+    /// The same program with nothing to choose: each dispatch is its variant of that name, where it has one, or what every device runs.
+    pub fn forced(&self, variant: &str) -> GpuProgram {
+        let named = |module: u32| self.modules.get(module as usize).is_some_and(|module| module.variant == variant);
+        let choose = |dispatch: &Dispatch| {
+            let found = dispatch.variants.iter().position(|other| named(other.module));
+            dispatch.variant(found.map_or(0, |index| index + 1)).unwrap_or_else(|| dispatch.clone())
+        };
+        let mut program = GpuProgram { dispatches: self.dispatches.iter().map(choose).collect(), ..self.clone() };
+        for dispatch in &program.dispatches {
+            let features = self.modules.get(dispatch.module as usize).map_or(&[][..], |module| &module.features);
+            for feature in features {
+                if !program.features.contains(feature) {
+                    program.features.push(feature.clone());
                 }
-                Binding::Symbols => !self.uniforms.is_empty(),
-                Binding::Params => !dispatch.params.is_empty(),
-            };
-            if dispatch.bindings.iter().all(bound) { Ok(()) } else { error("a binding leaves its buffer") }
-        })
+            }
+        }
+        program
+    }
+
+    /// The names of all variants that some dispatch has.
+    pub fn variants(&self) -> std::collections::BTreeSet<&str> {
+        let modules = self.dispatches.iter().flat_map(|dispatch| &dispatch.variants).map(|variant| variant.module as usize);
+        modules.filter_map(|module| self.modules.get(module)).map(|module| module.variant.as_str()).collect()
     }
 }
 

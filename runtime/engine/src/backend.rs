@@ -7,6 +7,7 @@ use mlp_bundle::plan::Plan;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A runtime.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -61,6 +62,16 @@ pub trait Backend {
 
     /// What it runs on, for people: the instruction set or the adapter.
     fn description(&self) -> String;
+
+    /// Measures on the device which variants of its kernels are fastest, where it has several, and runs those from then on. Takes a fraction of a second.
+    fn tune(&mut self) -> Result<(), EngineError> {
+        Ok(())
+    }
+
+    /// The variant that each kernel runs as, in the plan's order, empty where there is but one; no names where no kernel has any.
+    fn variants(&self) -> Vec<&str> {
+        Vec::new()
+    }
 }
 
 /// Everything that loading a plan can need.
@@ -114,6 +125,9 @@ impl Backend for Native {
     }
 }
 
+/// How long a GPU is asked which variants it runs fastest.
+const TUNING: Duration = Duration::from_millis(200);
+
 fn gpu(artifacts: &Artifacts<'_>) -> Result<Box<dyn Backend>, EngineError> {
     let program = artifacts.gpu.as_ref().map_err(|reason| refused(BackendKind::Gpu, reason))?;
     let session = mlp_gpu::GpuSession::new(program, &artifacts.weights);
@@ -143,6 +157,14 @@ impl Backend for Gpu {
 
     fn description(&self) -> String {
         self.session.adapter().name.clone()
+    }
+
+    fn tune(&mut self) -> Result<(), EngineError> {
+        self.session.tune(TUNING).map_err(|error| refused(BackendKind::Gpu, error))
+    }
+
+    fn variants(&self) -> Vec<&str> {
+        self.session.variants()
     }
 }
 

@@ -33,6 +33,12 @@ pub enum GpuError {
         /// Which limit.
         what: String,
     },
+    /// The program needs what this runtime has not.
+    #[error("the GPU program needs `{feature}`, which is not there; build the bundle again, or choose the native backend")]
+    Lacks {
+        /// The feature.
+        feature: String,
+    },
     /// The program is not one that the compiler makes.
     #[error("the GPU program is damaged: {0}; build the bundle again")]
     BadProgram(String),

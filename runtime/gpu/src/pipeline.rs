@@ -4,9 +4,16 @@ use crate::GpuError;
 use mlp_bundle::gpu::{Binding, Dispatch, GpuProgram, PARAMS_STRIDE};
 use std::collections::HashMap;
 
-/// A dispatch, ready to be encoded.
+/// A dispatch with the way to compute it that was chosen.
 pub(crate) struct Step {
     pub(crate) kernel: String,
+    /// The number of the way: 0 is what every device runs, others are the dispatch's variants.
+    pub(crate) chosen: usize,
+    pub(crate) way: Way,
+}
+
+/// One way to compute a dispatch, ready to be encoded.
+pub(crate) struct Way {
     pub(crate) pipeline: wgpu::ComputePipeline,
     pub(crate) group: wgpu::BindGroup,
     pub(crate) workgroups: [u32; 3],
@@ -17,13 +24,13 @@ pub(crate) struct Buffers {
     pub(crate) slots: Vec<wgpu::Buffer>,
     pub(crate) weights: wgpu::Buffer,
     pub(crate) symbols: wgpu::Buffer,
-    /// The parameters of all dispatches, [`PARAMS_STRIDE`] bytes apart.
+    /// The parameters of all dispatches and their variants, in order, [`PARAMS_STRIDE`] bytes apart.
     pub(crate) params: wgpu::Buffer,
 }
 
 /// The kinds of bindings, which decide a pipeline's layout.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-enum Kind {
+pub(crate) enum Kind {
     Read,
     Write,
     Uniform,
@@ -37,41 +44,75 @@ fn kind(binding: &Binding) -> Kind {
     }
 }
 
-/// Compiles all pipelines, one a module, entry point and layout.
-pub(crate) fn steps(device: &wgpu::Device, program: &GpuProgram, buffers: &Buffers) -> Result<Vec<Step>, GpuError> {
-    let modules = shaders(device, program)?;
-    let mut pipelines: HashMap<(u32, &str, Vec<Kind>), wgpu::ComputePipeline> = HashMap::new();
-    let mut steps = Vec::new();
-    for (number, dispatch) in program.dispatches.iter().enumerate() {
-        let kinds: Vec<Kind> = dispatch.bindings.iter().map(kind).collect();
-        let layout = layout(device, &kinds);
-        let key = (dispatch.module, dispatch.entry.as_str(), kinds);
-        let pipeline = match pipelines.get(&key) {
-            Some(pipeline) => pipeline.clone(),
-            None => {
-                let module = modules.get(dispatch.module as usize);
-                let module = module.ok_or_else(|| GpuError::BadProgram(format!("kernel `{}` names a missing shader", dispatch.kernel)))?;
-                let pipeline = compile(device, dispatch, module, &layout)?;
-                pipelines.insert(key, pipeline.clone());
-                pipeline
-            }
-        };
-        let group = bind(device, dispatch, number, &layout, buffers)?;
-        steps.push(Step { kernel: dispatch.kernel.clone(), pipeline, group, workgroups: dispatch.workgroups });
-    }
-    Ok(steps)
+/// Compiles modules and pipelines as they are asked for, each once: a pipeline a module, entry point and layout.
+pub(crate) struct Compiler {
+    device: wgpu::Device,
+    program: GpuProgram,
+    modules: HashMap<u32, wgpu::ShaderModule>,
+    pipelines: HashMap<(u32, String, Vec<Kind>), wgpu::ComputePipeline>,
 }
 
-fn shaders(device: &wgpu::Device, program: &GpuProgram) -> Result<Vec<wgpu::ShaderModule>, GpuError> {
-    let compile = |module: &mlp_bundle::gpu::ShaderModule| {
-        caught(device, &module.label, || {
-            device.create_shader_module(wgpu::ShaderModuleDescriptor {
-                label: Some(&module.label),
-                source: wgpu::ShaderSource::Wgsl(module.wgsl.as_str().into()),
-            })
+impl Compiler {
+    pub(crate) fn new(device: &wgpu::Device, program: &GpuProgram) -> Compiler {
+        Compiler { device: device.clone(), program: program.clone(), modules: HashMap::new(), pipelines: HashMap::new() }
+    }
+
+    /// A dispatch with its way of that number.
+    pub(crate) fn step(&mut self, number: usize, chosen: usize, buffers: &Buffers) -> Result<Step, GpuError> {
+        let way = self.way(number, chosen, buffers)?;
+        Ok(Step { kernel: self.program.dispatches[number].kernel.clone(), chosen, way })
+    }
+
+    /// One way to compute a dispatch.
+    pub(crate) fn way(&mut self, number: usize, way: usize, buffers: &Buffers) -> Result<Way, GpuError> {
+        let whole = &self.program.dispatches[number];
+        let dispatch = whole.variant(way).ok_or_else(|| GpuError::BadProgram(format!("kernel `{}` has no variant {way}", whole.kernel)))?;
+        let place = params_place(&self.program, number) + way;
+        let kinds: Vec<Kind> = dispatch.bindings.iter().map(kind).collect();
+        let layout = layout(&self.device, &kinds);
+        let pipeline = self.pipeline(&dispatch, kinds, &layout)?;
+        let group = bind(&self.device, &dispatch, place, &layout, buffers)?;
+        Ok(Way { pipeline, group, workgroups: dispatch.workgroups })
+    }
+
+    fn pipeline(
+        &mut self,
+        dispatch: &Dispatch,
+        kinds: Vec<Kind>,
+        layout: &wgpu::BindGroupLayout,
+    ) -> Result<wgpu::ComputePipeline, GpuError> {
+        let key = (dispatch.module, dispatch.entry.clone(), kinds);
+        if let Some(pipeline) = self.pipelines.get(&key) {
+            return Ok(pipeline.clone());
+        }
+        let module = match self.modules.get(&dispatch.module) {
+            Some(module) => module.clone(),
+            None => {
+                let source = self.program.modules.get(dispatch.module as usize);
+                let source = source.ok_or_else(|| GpuError::BadProgram(format!("kernel `{}` names a missing shader", dispatch.kernel)))?;
+                let module = shader(&self.device, source)?;
+                self.modules.insert(dispatch.module, module.clone());
+                module
+            }
+        };
+        let pipeline = compile(&self.device, dispatch, &module, layout)?;
+        self.pipelines.insert(key, pipeline.clone());
+        Ok(pipeline)
+    }
+}
+
+/// Where the parameters of a dispatch lie, counted in [`PARAMS_STRIDE`]; those of its variants follow.
+pub(crate) fn params_place(program: &GpuProgram, number: usize) -> usize {
+    program.dispatches[..number].iter().map(|dispatch| dispatch.variants.len() + 1).sum()
+}
+
+fn shader(device: &wgpu::Device, module: &mlp_bundle::gpu::ShaderModule) -> Result<wgpu::ShaderModule, GpuError> {
+    caught(device, &module.label, || {
+        device.create_shader_module(wgpu::ShaderModuleDescriptor {
+            label: Some(&module.label),
+            source: wgpu::ShaderSource::Wgsl(module.wgsl.as_str().into()),
         })
-    };
-    program.modules.iter().map(compile).collect()
+    })
 }
 
 fn compile(
@@ -120,7 +161,7 @@ fn layout(device: &wgpu::Device, kinds: &[Kind]) -> wgpu::BindGroupLayout {
 fn bind(
     device: &wgpu::Device,
     dispatch: &Dispatch,
-    number: usize,
+    place: usize,
     layout: &wgpu::BindGroupLayout,
     buffers: &Buffers,
 ) -> Result<wgpu::BindGroup, GpuError> {
@@ -130,7 +171,7 @@ fn bind(
         Binding::Symbols => Ok(buffers.symbols.as_entire_binding()),
         Binding::Params => {
             let size = std::num::NonZero::new(dispatch.params.len() as u64 * 4).ok_or_else(missing)?;
-            let offset = (number * PARAMS_STRIDE) as u64;
+            let offset = (place * PARAMS_STRIDE) as u64;
             Ok(wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer: &buffers.params, offset, size: Some(size) }))
         }
         Binding::Weights { offset, bytes } => {

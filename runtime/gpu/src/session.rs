@@ -2,36 +2,45 @@
 
 use crate::GpuError;
 use crate::adapter::{AdapterInfo, Device};
-use crate::pipeline::{Buffers, Step, caught, steps};
+use crate::pipeline::{Buffers, Compiler, Step, Way, caught, params_place};
+use crate::tune;
 use mlp_bundle::gpu::{GpuProgram, PARAMS_STRIDE, Transfer};
-use mlp_bundle::loops::SymbolId;
-use std::sync::mpsc;
 use std::time::Duration;
 
 /// A GPU program with its weights on a device.
 pub struct GpuSession {
     device: Device,
+    program: GpuProgram,
+    compiler: Compiler,
     buffers: Buffers,
     steps: Vec<Step>,
-    inputs: Vec<Transfer>,
-    outputs: Vec<Transfer>,
-    uniforms: Vec<SymbolId>,
     /// Where outputs are copied to be read, one after another.
     readback: wgpu::Buffer,
 }
 
 impl GpuSession {
-    /// Opens a device, uploads the weights and compiles every kernel. The program is trusted as far as
-    /// [`GpuProgram::verify`] goes; what the device refuses is an error here.
+    /// Opens a device, uploads the weights and compiles every kernel. Of a kernel's variants it takes what [`tune`](GpuSession::tune) found best for the same
+    /// program on the same adapter in this process, or else what suits the kind of adapter. The program is trusted as far as [`GpuProgram::verify`] goes;
+    /// what the device refuses is an error here.
     pub fn new(program: &GpuProgram, weights: &[u8]) -> Result<GpuSession, GpuError> {
+        if let Some(feature) = program.features.iter().find(|feature| !tune::offers(feature)) {
+            return Err(GpuError::Lacks { feature: feature.clone() });
+        }
         let weight_bytes = (weights.len() as u64).next_multiple_of(16).max(16);
         let device = Device::open(program, weight_bytes)?;
         let buffers = caught(&device.device, "weights and activations", || allocate(&device.device, program, weight_bytes))?;
         write(&device.queue, &buffers.weights, 0, weights);
         for (number, dispatch) in program.dispatches.iter().enumerate() {
-            write(&device.queue, &buffers.params, (number * PARAMS_STRIDE) as u64, bytemuck::cast_slice(&dispatch.params));
+            let variants = dispatch.variants.iter().map(|variant| &variant.params);
+            for (way, params) in std::iter::once(&dispatch.params).chain(variants).enumerate() {
+                let place = params_place(program, number) + way;
+                write(&device.queue, &buffers.params, (place * PARAMS_STRIDE) as u64, bytemuck::cast_slice(params));
+            }
         }
-        let steps = steps(&device.device, program, &buffers)?;
+        let mut compiler = Compiler::new(&device.device, program);
+        let choice = tune::remembered(program, &device.info).unwrap_or_else(|| tune::guess(program, &device.info));
+        let chosen = choice.into_iter().enumerate();
+        let steps = chosen.map(|(number, way)| compiler.step(number, way, &buffers)).collect::<Result<Vec<_>, _>>()?;
         let room = |transfer: &Transfer| buffers.slots.get(transfer.slot as usize).map_or(0, wgpu::Buffer::size);
         if program.inputs.iter().chain(&program.outputs).any(|transfer| transfer.offset.saturating_add(rounded(transfer)) > room(transfer))
         {
@@ -43,15 +52,7 @@ impl GpuSession {
             usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
             mapped_at_creation: false,
         });
-        Ok(GpuSession {
-            device,
-            buffers,
-            steps,
-            inputs: program.inputs.clone(),
-            outputs: program.outputs.clone(),
-            uniforms: program.uniforms.clone(),
-            readback,
-        })
+        Ok(GpuSession { device, program: program.clone(), compiler, buffers, steps, readback })
     }
 
     /// What the session runs on.
@@ -67,11 +68,11 @@ impl GpuSession {
         {
             let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
             for step in &self.steps {
-                encode(&mut pass, step);
+                encode(&mut pass, &step.way);
             }
         }
         let mut at = 0;
-        for output in &self.outputs {
+        for output in &self.program.outputs {
             encoder.copy_buffer_to_buffer(&self.buffers.slots[output.slot as usize], output.offset, &self.readback, at, rounded(output));
             at += rounded(output);
         }
@@ -82,53 +83,31 @@ impl GpuSession {
     /// Runs once and measures each kernel on the device, in the program's order. Takes longer than [`run`](GpuSession::run).
     pub fn profile(&mut self, inputs: &[&[u8]], symbols: &[u32]) -> Result<Vec<(String, Duration)>, GpuError> {
         self.upload(inputs, symbols)?;
-        let timed = self.device.device.features().contains(wgpu::Features::TIMESTAMP_QUERY);
-        let mut times = Vec::new();
-        for step in &self.steps {
-            let time = if timed { self.time_on_device(step)? } else { self.time_on_host(step)? };
-            times.push((step.kernel.clone(), time));
-        }
-        Ok(times)
+        self.steps.iter().map(|step| Ok((step.kernel.clone(), self.device.time(&step.way, 1)?))).collect()
     }
 
-    fn time_on_host(&self, step: &Step) -> Result<Duration, GpuError> {
-        let mut encoder = self.device.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: None });
-        encode(&mut encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default()), step);
-        let commands = encoder.finish();
-        let start = std::time::Instant::now();
-        self.device.queue.submit([commands]);
-        self.wait()?;
-        Ok(start.elapsed())
+    /// Measures the variants of the kernels that take most of a run, for about as long as `budget`, or as a few runs take on a slow device, beside what
+    /// compiling them takes, and runs the fastest of each from then on. The choice is remembered for this program and adapter until the process ends. Results
+    /// stay the same: integers to the bit, floats but for the order of sums.
+    pub fn tune(&mut self, budget: Duration) -> Result<(), GpuError> {
+        let GpuSession { device, program, compiler, buffers, steps, .. } = self;
+        tune::tune(device, program, compiler, buffers, steps, budget)
     }
 
-    fn time_on_device(&self, step: &Step) -> Result<Duration, GpuError> {
-        let device = &self.device.device;
-        let queries = device.create_query_set(&wgpu::QuerySetDescriptor { label: None, ty: wgpu::QueryType::Timestamp, count: 2 });
-        let buffer = |usage| device.create_buffer(&wgpu::BufferDescriptor { label: None, size: 256, usage, mapped_at_creation: false });
-        let resolved = buffer(wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC);
-        let mapped = buffer(wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST);
-        let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: None });
-        let writes = wgpu::ComputePassTimestampWrites {
-            query_set: &queries,
-            beginning_of_pass_write_index: Some(0),
-            end_of_pass_write_index: Some(1),
+    /// The variant that each kernel runs as, in the program's order; empty where it is what every device runs.
+    pub fn variants(&self) -> Vec<&str> {
+        let name = |(step, dispatch): (&Step, &mlp_bundle::gpu::Dispatch)| {
+            let variant = step.chosen.checked_sub(1).map(|index| &dispatch.variants[index]);
+            self.program.modules[variant.map_or(dispatch.module, |variant| variant.module) as usize].variant.as_str()
         };
-        let pass = wgpu::ComputePassDescriptor { label: None, timestamp_writes: Some(writes) };
-        encode(&mut encoder.begin_compute_pass(&pass), step);
-        encoder.resolve_query_set(&queries, 0..2, &resolved, 0);
-        encoder.copy_buffer_to_buffer(&resolved, 0, &mapped, 0, 16);
-        self.device.queue.submit([encoder.finish()]);
-        let bytes = self.map(&mapped, 16)?;
-        let tick = |n: usize| u64::from_le_bytes(std::array::from_fn(|i| bytes[n * 8 + i]));
-        let nanoseconds = tick(1).saturating_sub(tick(0)) as f64 * f64::from(self.device.queue.get_timestamp_period());
-        Ok(Duration::from_nanos(nanoseconds as u64))
+        self.steps.iter().zip(&self.program.dispatches).map(name).collect()
     }
 
     fn upload(&self, inputs: &[&[u8]], symbols: &[u32]) -> Result<(), GpuError> {
-        if inputs.len() != self.inputs.len() {
-            return Err(GpuError::BadArguments(format!("the pipeline takes {} inputs, not {}", self.inputs.len(), inputs.len())));
+        if inputs.len() != self.program.inputs.len() {
+            return Err(GpuError::BadArguments(format!("the pipeline takes {} inputs, not {}", self.program.inputs.len(), inputs.len())));
         }
-        for (number, (bytes, transfer)) in inputs.iter().zip(&self.inputs).enumerate() {
+        for (number, (bytes, transfer)) in inputs.iter().zip(&self.program.inputs).enumerate() {
             if bytes.len() as u64 > transfer.bytes {
                 return Err(GpuError::BadArguments(format!(
                     "input {number} has {} bytes; there is room for {}",
@@ -139,7 +118,7 @@ impl GpuSession {
             write(&self.device.queue, &self.buffers.slots[transfer.slot as usize], transfer.offset, bytes);
         }
         let mut words = Vec::new();
-        for symbol in &self.uniforms {
+        for symbol in &self.program.uniforms {
             let value = symbols.get(symbol.as_u32() as usize);
             let missing = || GpuError::BadArguments(format!("{} symbols are not enough: {symbol} is asked for", symbols.len()));
             words.push(*value.ok_or_else(missing)?);
@@ -149,45 +128,22 @@ impl GpuSession {
     }
 
     fn read(&self) -> Result<Vec<Vec<u8>>, GpuError> {
-        let bytes = self.map(&self.readback, self.outputs.iter().map(rounded).sum())?;
+        let bytes = self.device.map(&self.readback, self.program.outputs.iter().map(rounded).sum())?;
         let mut rest = bytes.as_slice();
         let mut outputs = Vec::new();
-        for output in &self.outputs {
+        for output in &self.program.outputs {
             let (mine, others) = rest.split_at(rounded(output) as usize);
             outputs.push(mine[..output.bytes as usize].to_vec());
             rest = others;
         }
         Ok(outputs)
     }
-
-    /// The first `bytes` of a buffer, once everything submitted is done.
-    fn map(&self, buffer: &wgpu::Buffer, bytes: u64) -> Result<Vec<u8>, GpuError> {
-        if bytes == 0 {
-            self.wait()?;
-            return Ok(Vec::new());
-        }
-        let (done, mapped) = mpsc::channel();
-        buffer.map_async(wgpu::MapMode::Read, 0..bytes, move |result| {
-            // The receiver is gone only if waiting has failed, which is reported already.
-            let _ = done.send(result);
-        });
-        self.wait()?;
-        let failed = |error: &dyn std::fmt::Display| GpuError::Failed(error.to_string());
-        mapped.recv().map_err(|error| failed(&error))?.map_err(|error| failed(&error))?;
-        let copy = buffer.get_mapped_range(0..bytes).map_err(|error| failed(&error))?.to_vec();
-        buffer.unmap();
-        Ok(copy)
-    }
-
-    fn wait(&self) -> Result<(), GpuError> {
-        self.device.device.poll(wgpu::PollType::wait_indefinitely()).map(|_| ()).map_err(|error| GpuError::Failed(error.to_string()))
-    }
 }
 
-fn encode(pass: &mut wgpu::ComputePass<'_>, step: &Step) {
-    let [x, y, z] = step.workgroups;
-    pass.set_pipeline(&step.pipeline);
-    pass.set_bind_group(0, &step.group, &[]);
+pub(crate) fn encode(pass: &mut wgpu::ComputePass<'_>, way: &Way) {
+    let [x, y, z] = way.workgroups;
+    pass.set_pipeline(&way.pipeline);
+    pass.set_bind_group(0, &way.group, &[]);
     pass.dispatch_workgroups(x, y, z);
 }
 
@@ -206,7 +162,7 @@ fn allocate(device: &wgpu::Device, program: &GpuProgram, weights: u64) -> Buffer
         slots: program.slots.iter().map(|&size| buffer("slot", size, storage | wgpu::BufferUsages::COPY_SRC)).collect(),
         weights: buffer("weights", weights, storage),
         symbols: buffer("symbols", (program.uniforms.len() as u64 * 4).next_multiple_of(16), uniform),
-        params: buffer("parameters", (program.dispatches.len() * PARAMS_STRIDE) as u64, uniform),
+        params: buffer("parameters", (params_place(program, program.dispatches.len()) * PARAMS_STRIDE) as u64, uniform),
     }
 }
 

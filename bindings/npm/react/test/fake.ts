@@ -39,6 +39,8 @@ export class Steered implements Pipeline<{ word: object }, string> {
     throw new MlpError('NO_BACKEND', 'hooks write no views');
   }
 
+  async tune(): Promise<void> {}
+
   isLoaded(): boolean {
     return this.loaded;
   }

@@ -53,6 +53,11 @@ export interface Pipeline<Input, Output> {
   inputViews(options?: LoadOptions): Promise<InputViews<Input>>;
   /** Downloads, verifies and compiles, so that the next run starts at once. Says which backend was taken. */
   load(options?: LoadOptions): Promise<Backend>;
+  /**
+   * Measures which variants of its kernels the GPU runs fastest, for a fraction of a second, and keeps the choice for this GPU. Unasked, that happens once after
+   * the first answer, when the page is idle; call it to have it done before. Results stay the same. Does nothing on WebAssembly.
+   */
+  tune(options?: LoadOptions): Promise<void>;
   /** True where the next run with that choice need not wait for a download. */
   isLoaded(options?: LoadOptions): boolean;
   /** Keeps what is loaded until the returned function is called; a while after the last such call everything is freed. */
@@ -110,6 +115,11 @@ class LazyPipeline<Input, Output> implements Pipeline<Input, Output> {
   async load(options: LoadOptions = {}): Promise<Backend> {
     const { session } = this.#open(options);
     return (await this.#watching(session, options, abortable(session.ready, options.signal))).engine.backend;
+  }
+
+  async tune(options: LoadOptions = {}): Promise<void> {
+    const { session } = this.#open(options);
+    await this.#watching(session, options, session.tune(options.signal));
   }
 
   isLoaded(options: LoadOptions = {}): boolean {

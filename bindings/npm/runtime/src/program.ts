@@ -2,7 +2,7 @@ import { typed } from './errors.js';
 
 /** The GPU form of a plan, as the compiler writes it. */
 export interface GpuProgram {
-  readonly modules: readonly { label: string; wgsl: string }[];
+  readonly modules: readonly { label: string; wgsl: string; features?: readonly string[] }[];
   /** Sizes in bytes of the storage buffers. */
   readonly slots: readonly number[];
   /** Indices of the symbols that are written to the uniform buffer. */
@@ -28,7 +28,9 @@ export interface Dispatch {
   readonly bindings: readonly Binding[];
   /** Whole numbers that the module reads as `params`. */
   readonly params?: readonly number[];
-  readonly workgroups: [number, number, number];
+  readonly workgroups: readonly [number, number, number];
+  /** Other ways to compute the same, the one that fits a GPU best by the kernel's shape first. */
+  readonly variants?: readonly Pick<Dispatch, 'module' | 'params' | 'workgroups'>[];
 }
 
 /** What one binding is bound to. */
@@ -44,6 +46,19 @@ export function parseProgram(text: string): GpuProgram {
   } catch (error) {
     throw typed(error, 'FORMAT', 'the GPU program is not JSON');
   }
+}
+
+/** A way to compute a dispatch: number 0 is what every device runs, others are its variants. Parameters are bound last, where there are any. */
+export function wayOf(dispatch: Dispatch, number: number): Dispatch {
+  const { kernel, entry } = dispatch;
+  const { module, params, workgroups } = number ? dispatch.variants![number - 1]! : dispatch;
+  const buffers = dispatch.bindings.filter((binding) => binding !== 'params');
+  return params?.length ? { kernel, entry, module, params, workgroups, bindings: [...buffers, 'params'] } : { kernel, entry, module, workgroups, bindings: buffers };
+}
+
+/** The numbers of the ways whose modules need no more than the device `has`. */
+export function waysOf({ modules }: GpuProgram, { variants = [] }: Dispatch, has: (feature: string) => boolean): number[] {
+  return [0, ...variants.flatMap(({ module }, i) => ((modules[module]?.features ?? []).every(has) ? [i + 1] : []))];
 }
 
 /** Two dispatches whose bindings have the same kinds can share a layout. */

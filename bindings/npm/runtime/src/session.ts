@@ -89,6 +89,16 @@ export class Session {
     return abortable(turn, signal);
   }
 
+  /** Lets the device measure which variants of its kernels are fastest, between runs. */
+  async tune(signal: AbortSignal | undefined): Promise<void> {
+    const turn = this.#queue.then(async () => {
+      throwIfAborted(signal);
+      await (await this.#current).engine.tune?.();
+    });
+    this.#queue = turn.catch(() => {});
+    return abortable(turn, signal);
+  }
+
   /** Frees the GPU's memory and stops a load. */
   dispose(): void {
     this.#disposal.abort(new MlpError('DISPOSED', `${this.source.pipeline.name} was disposed of`));

@@ -3,7 +3,9 @@ import type { Engine, Left } from './engine.js';
 import { MlpError, typed } from './errors.js';
 import { entryOf } from './manifest.js';
 import type { Arguments } from './values.js';
-import { layoutKey, PARAMS_STRIDE, parseProgram, type Binding, type Dispatch, type GpuProgram, type Transfer } from './program.js';
+import { allWays, Clock, Compiler, MAP_READ, repeat, uploadParams, USAGE, type Way } from './kernels.js';
+import { PARAMS_STRIDE, parseProgram, wayOf, type Binding, type GpuProgram, type Transfer } from './program.js';
+import { guess, remember, remembered, tune, type Choice } from './tune.js';
 
 /** Limits that a program may need more of than WebGPU guarantees: as much as the adapter has is asked for. */
 const LIMITS = [
@@ -15,11 +17,6 @@ const LIMITS = [
   'maxComputeWorkgroupSizeX',
   'maxComputeWorkgroupSizeY',
 ] as const;
-
-/** The numbers of WebGPU's specification: the globals that name them are missing where this module may be imported, on a server. */
-const USAGE = { mapRead: 0x1, copySrc: 0x4, copyDst: 0x8, uniform: 0x40, storage: 0x80 } as const;
-const COMPUTE_STAGE = 0x4;
-const MAP_READ = 0x1;
 
 /** True where the browser has WebGPU at all; whether there is an adapter shows when the pipeline is loaded. */
 export function hasWebGpu(): boolean {
@@ -33,12 +30,21 @@ export async function openWebGpu(downloads: Downloads): Promise<Engine> {
   const program = parseProgram(text);
   const device = await requestDevice(adapter, program);
   try {
-    const [pipelines, weightsBuffer] = await Promise.all([
-      createPipelines(device, program),
+    const has = (feature: string) => navigator.gpu.wgslLanguageFeatures.has(feature) || device.features.has(feature);
+    // The name of the program's file is its digest's; so is the choice.
+    const key = `mlp ${pipeline.gpu} ${entryOf(downloads.source, pipeline.gpu!).sha256} ${identity(adapter)}`;
+    const known = remembered(key, program, has);
+    const choice = known ?? guess(program, isSoftware(adapter), has);
+    const compiler = new Compiler(device, program);
+    const ways = program.dispatches.map((dispatch, i) => wayOf(dispatch, choice[i]!));
+    const [weightsBuffer] = await Promise.all([
       uploadWeights(device, downloads),
+      ...ways.map((way) => compiler.pipeline(way)),
     ]);
     downloads.compiling();
-    return new GpuEngine(device, describe(adapter), program, pipelines, weightsBuffer);
+    const engine = new GpuEngine(device, describe(adapter), program, compiler, weightsBuffer, { choice, has, key, later: !known && !isSoftware(adapter) });
+    await engine.ready;
+    return engine;
   } catch (error) {
     device.destroy();
     throw typed(error, 'NO_BACKEND', 'the pipeline cannot be set up on this GPU');
@@ -58,7 +64,9 @@ async function requestDevice(adapter: GPUAdapter, program: GpuProgram): Promise<
   if (missing.length) throw new MlpError('NO_BACKEND', `the GPU lacks ${missing.join(', ')}`);
   const requiredLimits = Object.fromEntries(LIMITS.map((limit) => [limit, adapter.limits[limit]]));
   try {
-    return await adapter.requestDevice({ requiredFeatures: features as GPUFeatureName[], requiredLimits });
+    // The clock is asked for where there is one: it measures variants.
+    const clock = adapter.features.has('timestamp-query') ? ['timestamp-query'] : [];
+    return await adapter.requestDevice({ requiredFeatures: [...features, ...clock] as GPUFeatureName[], requiredLimits });
   } catch (error) {
     throw typed(error, 'NO_BACKEND', 'the GPU was refused');
   }
@@ -66,6 +74,16 @@ async function requestDevice(adapter: GPUAdapter, program: GpuProgram): Promise<
 
 function describe({ info }: GPUAdapter): string {
   return [info?.vendor, info?.architecture].filter(Boolean).join(' ') || 'gpu';
+}
+
+/** What tells adapters apart. */
+function identity({ info }: GPUAdapter): string {
+  return [info?.vendor, info?.architecture, info?.device, info?.description].join('/');
+}
+
+/** True where a processor stands in for a GPU. */
+function isSoftware(adapter: GPUAdapter): boolean {
+  return Boolean(adapter.info?.isFallbackAdapter) || /swiftshader|llvmpipe|lavapipe|basic render|warp/i.test(identity(adapter));
 }
 
 /** A mapped buffer is filled in place, so weights are in memory once while they load. */
@@ -78,41 +96,14 @@ async function uploadWeights(device: GPUDevice, downloads: Downloads): Promise<G
   return buffer;
 }
 
-/** One compute pipeline for each entry point and layout, all compiled at the same time, in the order of the dispatches. */
-async function createPipelines(device: GPUDevice, program: GpuProgram): Promise<GPUComputePipeline[]> {
-  const modules = program.modules.map(({ label, wgsl }) => device.createShaderModule({ label, code: wgsl }));
-  const layouts = new Map<string, GPUPipelineLayout>();
-  const made = new Map<string, Promise<GPUComputePipeline>>();
-  return Promise.all(
-    program.dispatches.map(({ kernel, module, entry, bindings }) => {
-      const shape = layoutKey(bindings);
-      const layout = layouts.get(shape) ?? createLayout(device, bindings);
-      layouts.set(shape, layout);
-      const key = `${module} ${entry} ${shape}`;
-      const pipeline = made.get(key) ?? device.createComputePipelineAsync({ label: kernel, layout, compute: { module: modules[module]!, entryPoint: entry } });
-      made.set(key, pipeline);
-      return pipeline;
-    }),
-  );
-}
-
-/** Layouts are explicit, since `auto` leaves out what a shader happens not to use. */
-function createLayout(device: GPUDevice, bindings: readonly Binding[]): GPUPipelineLayout {
-  const type = (binding: Binding): GPUBufferBindingType => {
-    if (typeof binding === 'string') return 'uniform';
-    return 'write' in binding ? 'storage' : 'read-only-storage';
-  };
-  const entries = bindings.map((b, binding) => ({ binding, visibility: COMPUTE_STAGE, buffer: { type: type(b) } }));
-  return device.createPipelineLayout({ bindGroupLayouts: [device.createBindGroupLayout({ entries })] });
-}
-
-/** The parameters of all dispatches in one buffer. */
-function uploadParams(device: GPUDevice, { dispatches }: GpuProgram): GPUBuffer {
-  const buffer = device.createBuffer({ size: Math.max(16, PARAMS_STRIDE * dispatches.length), usage: USAGE.uniform, mappedAtCreation: true });
-  const words = new Int32Array(buffer.getMappedRange());
-  dispatches.forEach(({ params }, i) => params && words.set(params, (i * PARAMS_STRIDE) / 4));
-  buffer.unmap();
-  return buffer;
+/** What is known of the ways that fit the device. */
+interface Tuning {
+  choice: Choice;
+  readonly has: (feature: string) => boolean;
+  /** What the choice is kept by. */
+  readonly key: string;
+  /** Whether they are still to be measured, once the first answer is there. */
+  later: boolean;
 }
 
 /** Replays a GPU program: one command buffer, one submission and one readback a run. */
@@ -121,7 +112,14 @@ class GpuEngine implements Engine {
   readonly #slots: GPUBuffer[];
   readonly #symbols: GPUBuffer;
   readonly #readback: GPUBuffer;
-  readonly #groups: GPUBindGroup[];
+  readonly #params: GPUBuffer;
+  readonly #all: ReturnType<typeof allWays>;
+  /** The ways that were chosen are made. */
+  readonly ready: Promise<void>;
+  #ways: readonly Way[] = [];
+  #measuring: Promise<void> | undefined;
+  /** Whether somebody may still read outputs where they lie. */
+  #left = false;
   readonly #staging: Uint8Array<ArrayBuffer>[] = [];
   #mapped = false;
   #lost: string | undefined;
@@ -130,8 +128,9 @@ class GpuEngine implements Engine {
     private readonly device: GPUDevice,
     readonly variant: string,
     private readonly program: GpuProgram,
-    private readonly pipelines: readonly GPUComputePipeline[],
-    weights: GPUBuffer,
+    private readonly compiler: Compiler,
+    private readonly weights: GPUBuffer,
+    private readonly tuning: Tuning,
   ) {
     void device.lost.then((info) => (this.#lost = info.message || info.reason));
     const usage = USAGE.storage | USAGE.copySrc | USAGE.copyDst;
@@ -139,25 +138,58 @@ class GpuEngine implements Engine {
     this.#symbols = device.createBuffer({ size: Math.max(16, align16(4 * program.uniforms.length)), usage: USAGE.uniform | USAGE.copyDst });
     const bytes = program.outputs.reduce((sum, output) => sum + align8(output.bytes), 0);
     this.#readback = device.createBuffer({ size: Math.max(16, bytes), usage: USAGE.mapRead | USAGE.copyDst });
-    const params = uploadParams(device, program);
-    const resource = (binding: Binding, { params: own = [] }: Dispatch, number: number): GPUBufferBinding => {
+    this.#all = allWays(program);
+    this.#params = uploadParams(device, this.#all.ways);
+    this.ready = this.#choose(tuning.choice);
+  }
+
+  /** Makes the ways of a choice, and runs those from then on. */
+  async #choose(choice: Choice): Promise<void> {
+    this.#ways = await Promise.all(choice.map((number, dispatch) => this.#make(dispatch, number)));
+    this.tuning.choice = choice;
+  }
+
+  async #make(dispatch: number, number: number): Promise<Way> {
+    const place = this.#all.first[dispatch]! + number;
+    const way = this.#all.ways[place]!;
+    const pipeline = await this.compiler.pipeline(way);
+    const resource = (binding: Binding): GPUBufferBinding => {
       if (binding === 'symbols') return { buffer: this.#symbols };
-      if (binding === 'params') return { buffer: params, offset: number * PARAMS_STRIDE, size: 4 * own.length };
-      if ('weights' in binding) return { buffer: weights, offset: binding.weights.offset, size: align4(binding.weights.bytes) };
+      if (binding === 'params') return { buffer: this.#params, offset: place * PARAMS_STRIDE, size: 4 * way.params!.length };
+      if ('weights' in binding) return { buffer: this.weights, offset: binding.weights.offset, size: align4(binding.weights.bytes) };
       return { buffer: this.#slots['read' in binding ? binding.read : binding.write]! };
     };
-    this.#groups = program.dispatches.map((dispatch, i) =>
-      device.createBindGroup({
-        label: dispatch.kernel,
-        layout: pipelines[i]!.getBindGroupLayout(0),
-        entries: dispatch.bindings.map((b, binding) => ({ binding, resource: resource(b, dispatch, i) })),
-      }),
-    );
+    const entries = way.bindings.map((b, binding) => ({ binding, resource: resource(b) }));
+    return { pipeline, group: this.device.createBindGroup({ label: way.kernel, layout: pipeline.getBindGroupLayout(0), entries }), workgroups: way.workgroups };
+  }
+
+  /** What was left on the device is gone, as after a run. */
+  tune(): Promise<void> {
+    this.#left = false;
+    return (this.#measuring ??= this.#tune().finally(() => (this.#measuring = undefined)));
+  }
+
+  async #tune(): Promise<void> {
+    this.tuning.later = false;
+    const { program, tuning } = this;
+    const clock = new Clock(this.device);
+    try {
+      const time = async (way: Way, times: number) => {
+        if (this.#left) throw new MlpError('RUN', 'measuring would write over what was left on the GPU');
+        return clock.time((pass) => repeat(pass, way, times), times);
+      };
+      const probe = { make: (dispatch: number, number: number) => this.#make(dispatch, number), time };
+      await this.#choose(await tune(program, tuning.choice, tuning.has, probe));
+      remember(tuning.key, tuning.choice);
+    } finally {
+      clock.free();
+    }
   }
 
   run(args: Arguments, sizes: readonly number[], kind: 'copy' | 'view'): Promise<Uint8Array<ArrayBuffer>[]> {
     return this.#guarded(async () => {
       this.#release();
+      this.#left = false;
       const valid = this.#submit(args, true);
       this.#mapped = true;
       const [invalid] = await Promise.all([valid, this.#readback.mapAsync(MAP_READ)]);
@@ -165,6 +197,7 @@ class GpuEngine implements Engine {
         this.#release();
         throw invalid;
       }
+      if (this.tuning.later) this.#tuneLater();
       const outputs = this.#read(sizes);
       if (kind === 'view') return outputs;
       const copies = outputs.map((bytes) => bytes.slice());
@@ -175,6 +208,7 @@ class GpuEngine implements Engine {
 
   leave(args: Arguments): Promise<readonly Left[]> {
     return this.#guarded(async () => {
+      this.#left = true;
       const invalid = await this.#submit(args, false);
       if (invalid) throw invalid;
       return this.program.outputs.map(({ slot, offset }) => ({ device: this.device, buffer: this.#slots[slot]!, offset }));
@@ -219,6 +253,18 @@ class GpuEngine implements Engine {
     this.device.destroy();
   }
 
+  /** Measures when the page has nothing else to do. A page that goes on meanwhile gets its answers as before; where measuring fails nothing changes. */
+  #tuneLater(): void {
+    this.tuning.later = false;
+    const start = () => {
+      if (this.#lost !== undefined) return;
+      if (this.#left) this.tuning.later = true;
+      else this.tune().catch(() => (this.tuning.later = this.#left));
+    };
+    if (typeof requestIdleCallback === 'function') requestIdleCallback(start, { timeout: 2000 });
+    else setTimeout(start, 200);
+  }
+
   #write({ slot, offset }: Transfer, bytes: Uint8Array): void {
     const buffer = this.#slots[slot]!;
     const whole = bytes.length - (bytes.length % 4);
@@ -232,11 +278,7 @@ class GpuEngine implements Engine {
   #encode(readback: boolean): GPUCommandBuffer {
     const encoder = this.device.createCommandEncoder();
     const pass = encoder.beginComputePass();
-    this.program.dispatches.forEach(({ workgroups }: Dispatch, i) => {
-      pass.setPipeline(this.pipelines[i]!);
-      pass.setBindGroup(0, this.#groups[i]!);
-      pass.dispatchWorkgroups(...workgroups);
-    });
+    for (const way of this.#ways) repeat(pass, way, 1);
     pass.end();
     let at = 0;
     for (const { slot, offset, bytes } of readback ? this.program.outputs : []) {

@@ -34,6 +34,9 @@ struct Row {
     name: String,
     /// The ONNX nodes or places in a source that it was made from.
     origin: Vec<String>,
+    /// The variant of the kernel that the device runs, where it has several.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    variant: String,
     /// The median over all runs.
     median_us: f64,
     /// Its part of the sum of all kernels.
@@ -72,11 +75,17 @@ fn measure(kind: BackendKind, arguments: &Profile) -> Result<Report, Failure> {
         Choice { path: &arguments.path, pipeline: arguments.pipeline.as_deref(), dims: &arguments.dims, data: arguments.data.as_deref() };
     let mut subject = subject::open(&choice, kind)?;
     subject.export_steps(kind)?;
+    if let Some(variant) = &arguments.gpu_variant {
+        subject.force(variant);
+    }
     let mut backend = subject.load(kind, threads.into())?;
     let inputs = subject.ports();
     // The first runs find cold caches.
     for _ in 0..arguments.runs.div_ceil(5) {
         backend.run(&inputs, &subject.symbols)?;
+    }
+    if arguments.tune {
+        backend.tune()?;
     }
     let mut times: Vec<Vec<u64>> = vec![Vec::new(); subject.plan.kernels.len()];
     for _ in 0..arguments.runs {
@@ -88,6 +97,8 @@ fn measure(kind: BackendKind, arguments: &Profile) -> Result<Report, Failure> {
     let peak = (kind != BackendKind::Gpu).then(|| Peak::measure(threads.into()));
     let medians: Vec<u64> = times.into_iter().map(median).collect();
     let total: u64 = medians.iter().sum();
+    let mut variants = backend.variants().into_iter();
+    let mut variant = || variants.next().unwrap_or_default().to_string();
     let rows = compile::costs(&subject.plan).into_iter().zip(medians);
     Ok(Report {
         name: subject.name.clone(),
@@ -96,7 +107,7 @@ fn measure(kind: BackendKind, arguments: &Profile) -> Result<Report, Failure> {
         threads,
         runs: arguments.runs,
         total_ms: total as f64 / 1e6,
-        kernels: rows.map(|(cost, time)| row(cost, time, total, peak.as_ref())).collect(),
+        kernels: rows.map(|(cost, time)| Row { variant: variant(), ..row(cost, time, total, peak.as_ref()) }).collect(),
         peak: peak.map(Rates::from),
     })
 }
@@ -115,6 +126,7 @@ fn row(cost: KernelCost, nanoseconds: u64, total: u64, peak: Option<&Peak>) -> R
         (cost.macs as f64 / rate).max(bytes as f64 / peak.memory_gbs)
     };
     Row {
+        variant: String::new(),
         median_us: nanoseconds as f64 / 1e3,
         share: nanoseconds as f64 / total.max(1) as f64,
         gmacs: cost.macs as f64 / time,
@@ -166,11 +178,12 @@ fn print(report: &Report) {
     }
 }
 
-/// The first thing that a kernel was made from, and how many more there are.
+/// The first thing that a kernel was made from, how many more there are, and its variant.
 fn origin(row: &Row) -> String {
-    match &row.origin[..] {
+    let places = match &row.origin[..] {
         [] => String::new(),
         [one] => one.clone(),
         [first, rest @ ..] => format!("{first} +{}", rest.len()),
-    }
+    };
+    if row.variant.is_empty() { places } else { format!("{places} ({})", row.variant) }
 }

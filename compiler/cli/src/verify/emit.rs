@@ -37,11 +37,11 @@ struct File {
 }
 
 /// Writes all cases.
-pub(super) fn emit(cases: &[Case], folder: &Path) -> Outcome {
+pub(super) fn emit(cases: &[Case], folder: &Path, variant: Option<&str>) -> Outcome {
     let mut entries = Vec::new();
     for (index, case) in cases.iter().enumerate() {
         let name = case.name.clone();
-        entries.push(match one(case, &folder.join(index.to_string()), index) {
+        entries.push(match one(case, &folder.join(index.to_string()), index, variant) {
             Ok(entry) => entry,
             Err(Refused { unsupported, detail }) => {
                 Entry { name, bundle: None, inputs: Vec::new(), outputs: Vec::new(), detail: Some(detail), unsupported, integer: false }
@@ -53,8 +53,8 @@ pub(super) fn emit(cases: &[Case], folder: &Path) -> Outcome {
     Ok(true)
 }
 
-fn one(case: &Case, folder: &Path, index: usize) -> Result<Entry, Refused> {
-    let model = Model::load(case)?;
+fn one(case: &Case, folder: &Path, index: usize, variant: Option<&str>) -> Result<Entry, Refused> {
+    let model = Model::load(case, variant)?;
     let (names, steps, integer) = (model.output_names.clone(), model.steps.clone(), model.integer);
     let (compiled, code, recorded) = model.into_parts()?;
     if let Err(error) = &code.gpu {

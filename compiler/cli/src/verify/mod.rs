@@ -55,7 +55,7 @@ fn backends(asked: &[VerifyBackend]) -> Vec<Option<BackendKind>> {
 pub(crate) fn verify(arguments: &Verify) -> Outcome {
     let cases = case::find(&arguments.path, arguments.data.as_deref())?;
     if let Some(folder) = &arguments.emit {
-        return emit::emit(&cases, folder);
+        return emit::emit(&cases, folder, arguments.gpu_variant.as_deref());
     }
     let mut known = arguments.known.as_deref().map(Known::read).transpose()?.unwrap_or_default();
     let (mut counts, mut totals) = ([0usize; 4], Vec::new());
@@ -112,7 +112,7 @@ fn judge<'c>(case: &'c Case, backends: &[Option<BackendKind>], arguments: &Verif
         max_rel: 0.0,
         detail,
     };
-    let mut model = match Model::load(case) {
+    let mut model = match Model::load(case, arguments.gpu_variant.as_deref()) {
         Ok(model) => model,
         Err(model::Refused { unsupported, detail }) => {
             let status = if unsupported { Status::Unsupported } else { Status::Fail };

@@ -43,11 +43,13 @@ pub(super) struct Model {
     pub(super) integer: bool,
     /// What holds only for these inputs; empty mostly.
     pub(super) remark: String,
+    /// The variant that GPU kernels run as, where one is asked for.
+    variant: Option<String>,
 }
 
 impl Model {
     /// Reads, imports and optimizes the model of a case for the sizes of its inputs.
-    pub(super) fn load(case: &Case) -> Result<Model, Refused> {
+    pub(super) fn load(case: &Case, variant: Option<&str>) -> Result<Model, Refused> {
         let bytes = read_file(&case.model)?;
         let failed = |error: mlp_import::ImportError| Refused { unsupported: error.is_unsupported(), detail: error.to_string() };
         let signature = mlp_import::onnx::signature(&bytes).map_err(failed)?;
@@ -70,7 +72,7 @@ impl Model {
         let quantized = graph.order.iter().any(|op| is_quantized(&graph.ops[*op].op));
         let steps = graph.outputs.iter().map(|port| if quantized { step(&graph, port.value) } else { None }).collect();
         let integer = quantized && graph.order.iter().all(|op| is_exact(&graph, &graph.ops[*op].op, &graph.ops[*op].results));
-        Ok(Model { graph, compiled: None, code: None, recorded, output_names, steps, integer, remark })
+        Ok(Model { graph, compiled: None, code: None, recorded, output_names, steps, integer, remark, variant: variant.map(str::to_owned) })
     }
 
     /// Runs the model on a backend, or in the reference interpreter.
@@ -83,7 +85,7 @@ impl Model {
         }
         if self.code.is_none() && kind != BackendKind::Native {
             let plan = &self.compiled.as_ref().expect("it was made above").plan;
-            self.code = Some(compile::emit(plan).map_err(unsupported)?);
+            self.code = Some(self.emit(plan)?);
         }
         let compiled = self.compiled.as_ref().expect("it was made above");
         let wasm = self.code.as_ref().map(|code| {
@@ -109,10 +111,18 @@ impl Model {
         compiled.plan.outputs.iter().zip(outputs).map(tensor).collect()
     }
 
+    fn emit(&self, plan: &mlp_bundle::plan::Plan) -> Result<Code, Refused> {
+        let mut code = compile::emit(plan).map_err(unsupported)?;
+        if let (Some(variant), Ok(program)) = (&self.variant, &mut code.gpu) {
+            *program = program.forced(variant);
+        }
+        Ok(code)
+    }
+
     /// The compiled model and its code, for writing elsewhere.
     pub(super) fn into_parts(self) -> Result<(Compiled, Code, Recorded), Refused> {
         let compiled = compile::plan(&self.graph).map_err(unsupported)?;
-        let code = compile::emit(&compiled.plan).map_err(unsupported)?;
+        let code = self.emit(&compiled.plan)?;
         Ok((compiled, code, self.recorded))
     }
 }

@@ -166,10 +166,8 @@ impl Bindings {
         let bound = self.get(buffer);
         let name = self.name(buffer);
         let word = |n: usize| match (bound.view(), bound.dtype.size()) {
-            (View::WordQuads, _) => format!("{name}[{quad}>>2u][{quad}&3]"),
-            (View::Atomic, 1) => format!("atomicLoad(&{name}[{quad}])"),
+            (_, 1) => self.read_word(buffer, quad),
             (View::Atomic, _) => format!("atomicLoad(&{name}[{quad}*2+{n}])"),
-            (_, 1) => format!("{name}[{quad}]"),
             (_, _) => format!("{name}[{quad}*2+{n}]"),
         };
         match bound.dtype {
@@ -188,6 +186,16 @@ impl Bindings {
                 let element = |n| format!("{name}[{quad}*4+{n}]");
                 format!("{}({},{},{},{})", type_name(dtype, true), element(0), element(1), element(2), element(3))
             }
+        }
+    }
+
+    /// Reads four bytes as their word; `quad` is their index divided by four, a name or a number.
+    pub(super) fn read_word(&self, buffer: BufferId, quad: &str) -> String {
+        let name = self.name(buffer);
+        match self.get(buffer).view() {
+            View::WordQuads => format!("{name}[{quad}>>2u][{quad}&3]"),
+            View::Atomic => format!("atomicLoad(&{name}[{quad}])"),
+            _ => format!("{name}[{quad}]"),
         }
     }
 

@@ -52,6 +52,12 @@ const HELPERS: &[Helper] = &[
     helper!("p4", [], "fn p4(v:vec4i)->u32{let u=(bitcast<vec4u>(v)&vec4u(255))<<vec4u(0,8,16,24);return u.x|u.y|u.z|u.w;}\n"),
     // Four bytes that start at byte `o` of two neighbouring words.
     helper!("wd", [], "fn wd(a:u32,b:u32,o:i32)->u32{let s=u32(o&3)*8u;return (a>>s)|((b<<(31u-s))<<1u);}\n"),
+    // Four products of four bytes each.
+    helper!(
+        "dt",
+        [],
+        "fn dt(x:u32,w:vec4u)->vec4i{return vec4i(dot4I8Packed(x,w.x),dot4I8Packed(x,w.y),dot4I8Packed(x,w.z),dot4I8Packed(x,w.w));}\n"
+    ),
     // Float to integer: truncates, saturates, NaN becomes 0. NaN is known by its bits, because a compiler may take `x!=x` to be false.
     helper!(
         "fi",

@@ -1,13 +1,14 @@
 //! GPU programs from a plan: one WGSL module for all kernels that differ in sizes alone, GPU buffers for the arena, and the dispatch list.
 //!
-//! - [`nest`] emits loop nests, [`rows`] kernels over rows, [`contract`] convolutions and matrix products, [`depthwise`] depthwise convolutions; all take their
+//! - [`nest`] emits loop nests, [`rows`] kernels over rows, [`contract`] convolutions and matrix products
+//!   in several variants, [`depthwise`] depthwise convolutions; all take their
 //!   expressions from [`expr`], with [`operator`]s, [`literal`]s and [`helpers`] in the subset of WGSL that naga and Tint read alike. [`attention`] has none.
 //! - [`binding`] decides how a buffer is declared and how elements narrower than a word are read and written, [`place`] where accesses lie, [`slots`]
 //!   which buffers share memory, [`share`] which kernels share a module.
 //!
 //! What WebGPU cannot do is refused with the kernel's name: f64 anywhere, more than eight buffers in a kernel, buffers over 128 MiB.
 //! 64-bit integers are pairs of words, exact in all operators. Integer contractions sum in f32 as long as every partial sum is below 2^24, then in
-//! i32: exact, and no slower than the float kernels where a device has no packed dot product.
+//! i32: exact, and no slower than the float kernels where a device has no packed dot product. A variant uses that one.
 
 mod attention;
 mod binding;
@@ -29,7 +30,7 @@ mod window;
 
 use crate::CodegenError;
 use binding::BINDING_ALIGN;
-use mlp_bundle::gpu::{Binding, Dispatch, GpuProgram, ShaderModule, Transfer};
+use mlp_bundle::gpu::{Binding, Dispatch, GpuProgram, ShaderModule, Transfer, Variant};
 use mlp_bundle::loops::{Body, BufferId, Kernel};
 use mlp_bundle::plan::{Place, Plan, Port};
 use module::Emitted;
@@ -44,39 +45,35 @@ pub fn emit(plan: &Plan) -> Result<GpuProgram, CodegenError> {
     for kernel in &plan.kernels {
         let refuse = |what: String| CodegenError::Unsupported { kernel: kernel.name.clone(), origin: kernel.origin.clone(), what };
         let made = emit_kernel(plan, kernel).map_err(refuse)?;
-        if !made.groups.contains(&0) {
+        if !made[0].groups.contains(&0) {
             emitted.push((kernel, made));
         }
     }
-    let touched: Vec<Vec<(BufferId, bool)>> = emitted.iter().map(|(_, made)| made.buffers.clone()).collect();
+    let touched: Vec<Vec<(BufferId, bool)>> = emitted.iter().map(|(_, made)| made[0].buffers.clone()).collect();
     let slots =
         Slots::assign(plan, &touched).map_err(|what| CodegenError::Unsupported { kernel: plan.name.clone(), origin: Vec::new(), what })?;
-    let all: Vec<&Emitted> = emitted.iter().map(|(_, made)| made).collect();
-    let mut modules = Vec::new();
-    let mut chosen: Vec<(u32, Vec<i32>)> = vec![(0, Vec::new()); emitted.len()];
-    for shared in share::share(&all, &|wgsl| validate(wgsl).is_ok()) {
-        let label = emitted[shared.kernels[0].0].0.name.clone();
-        validate(&shared.wgsl).map_err(|error| CodegenError::Internal(format!("kernel `{label}`: {error}")))?;
-        for (n, params) in shared.kernels {
-            chosen[n] = (modules.len() as u32, params);
+    let (modules, chosen) = modules(&emitted)?;
+    let mut chosen = chosen.into_iter();
+    let dispatches = emitted.iter().map(|(kernel, made)| {
+        let mut variants: Vec<Variant> = Vec::new();
+        for (variant, (module, params)) in made.iter().zip(&mut chosen) {
+            variants.push(Variant { module, params, workgroups: variant.groups });
         }
-        modules.push(ShaderModule { label, wgsl: shared.wgsl });
-    }
-    let dispatches = emitted
-        .iter()
-        .zip(chosen)
-        .map(|((kernel, made), (module, params))| Dispatch {
+        let Variant { module, params, workgroups } = variants.remove(0);
+        Dispatch {
             kernel: kernel.name.clone(),
             module,
             entry: "m".to_owned(),
-            bindings: bindings(plan, &slots, made, !params.is_empty()),
+            bindings: bindings(plan, &slots, &made[0], !params.is_empty()),
             params,
-            workgroups: made.groups,
-        })
-        .collect();
+            workgroups,
+            variants,
+        }
+    });
+    let dispatches = dispatches.collect();
     let transfer =
         |port: &Port| Transfer { buffer: port.buffer, slot: slots.of(port.buffer), offset: 0, bytes: plan.buffers[port.buffer].bytes() };
-    let uses_symbols = emitted.iter().any(|(_, made)| made.symbols);
+    let uses_symbols = emitted.iter().any(|(_, made)| made[0].symbols);
     Ok(GpuProgram {
         modules,
         uniforms: if uses_symbols { plan.symbols.keys().collect() } else { Vec::new() },
@@ -88,17 +85,44 @@ pub fn emit(plan: &Plan) -> Result<GpuProgram, CodegenError> {
     })
 }
 
-fn emit_kernel(plan: &Plan, kernel: &Kernel) -> Result<Emitted, String> {
-    let made = match &kernel.body {
-        Body::Nest(nest) => nest::emit(plan, nest),
-        Body::Contract(contract) => contract::emit(plan, contract),
-        Body::Depthwise(depthwise) => depthwise::emit(plan, depthwise),
-        Body::Attention(attention) => attention::emit(plan, attention),
-        Body::Rows(rows) => rows::emit(plan, rows),
-    }?;
-    if made.buffers.len() > MAX_BUFFERS {
-        return Err(format!("it touches {} buffers; a GPU kernel has at most {MAX_BUFFERS}: let the planner split it", made.buffers.len()));
+/// What a kernel's variants have in the program: a module and its parameters, in the order of kernels and their variants.
+type Chosen = Vec<(u32, Vec<i32>)>;
+
+/// The modules of all variants of all kernels, shared where they can be.
+fn modules(emitted: &[(&Kernel, Vec<Emitted>)]) -> Result<(Vec<ShaderModule>, Chosen), CodegenError> {
+    let all: Vec<(&Kernel, &Emitted)> = emitted.iter().flat_map(|(kernel, made)| made.iter().map(|variant| (*kernel, variant))).collect();
+    let kernels: Vec<&Emitted> = all.iter().map(|(_, made)| *made).collect();
+    let mut modules = Vec::new();
+    let mut chosen: Chosen = vec![(0, Vec::new()); all.len()];
+    for shared in share::share(&kernels, &|wgsl| validate(wgsl).is_ok()) {
+        let (kernel, made) = all[shared.kernels[0].0];
+        validate(&shared.wgsl).map_err(|error| CodegenError::Internal(format!("kernel `{}`: {error}", kernel.name)))?;
+        for (n, params) in shared.kernels {
+            chosen[n] = (modules.len() as u32, params);
+        }
+        let features = made.features.iter().map(|&feature| feature.to_owned()).collect();
+        modules.push(ShaderModule { label: kernel.name.clone(), wgsl: shared.wgsl, variant: made.variant.to_owned(), features });
     }
+    Ok((modules, chosen))
+}
+
+/// A kernel's code: what every device runs, then its variants, which bind the same buffers.
+fn emit_kernel(plan: &Plan, kernel: &Kernel) -> Result<Vec<Emitted>, String> {
+    let made = match &kernel.body {
+        Body::Nest(nest) => vec![nest::emit(plan, nest)?],
+        Body::Contract(contract) => contract::emit(plan, contract)?,
+        Body::Depthwise(depthwise) => vec![depthwise::emit(plan, depthwise)?],
+        Body::Attention(attention) => vec![attention::emit(plan, attention)?],
+        Body::Rows(rows) => vec![rows::emit(plan, rows)?],
+    };
+    if made[0].buffers.len() > MAX_BUFFERS {
+        return Err(format!(
+            "it touches {} buffers; a GPU kernel has at most {MAX_BUFFERS}: let the planner split it",
+            made[0].buffers.len()
+        ));
+    }
+    let alike = |other: &Emitted| other.buffers == made[0].buffers && other.symbols == made[0].symbols;
+    debug_assert!(made.iter().all(alike), "the variants of a kernel bind the same things in the same order");
     Ok(made)
 }
 

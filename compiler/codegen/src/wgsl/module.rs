@@ -27,6 +27,17 @@ pub(super) struct Emitted {
     /// Whether the symbols are bound after the buffers.
     pub(super) symbols: bool,
     pub(super) groups: [u32; 3],
+    /// What sets it apart from the kernel that every device runs; empty for that one.
+    pub(super) variant: &'static str,
+    /// Features that it needs.
+    pub(super) features: &'static [&'static str],
+}
+
+impl Emitted {
+    /// The same, as a variant that needs such features.
+    pub(super) fn variant(self, variant: &'static str, features: &'static [&'static str]) -> Emitted {
+        Emitted { variant, features, ..self }
+    }
 }
 
 impl Module {
@@ -40,7 +51,7 @@ impl Module {
         }
         head.push_str(&self.helpers.source());
         let buffers = bindings.all().iter().map(|bound| (bound.buffer, bound.written)).collect();
-        Emitted { head, body: body.to_owned(), buffers, symbols: self.symbols, groups }
+        Emitted { head, body: body.to_owned(), buffers, symbols: self.symbols, groups, variant: "", features: &[] }
     }
 }
 

@@ -18,8 +18,8 @@ pub(super) struct Shared {
     pub(super) kernels: Vec<(usize, Vec<i32>)>,
 }
 
-/// What kernels of one module have alike: the head, the skeleton of the body, and how many things are bound.
-type Likeness = (String, String, usize);
+/// What kernels of one module have alike: which variants they are, the head, the skeleton of the body, and how many things are bound.
+type Likeness = (&'static str, String, String, usize);
 
 /// A kernel's position, and the tokens of its body.
 type Tokenized<'a> = (usize, Vec<Token<'a>>);
@@ -30,10 +30,10 @@ pub(super) fn share(kernels: &[&Emitted], valid: &dyn Fn(&str) -> bool) -> Vec<S
     for (n, kernel) in kernels.iter().enumerate() {
         let tokens = tokens(&kernel.body);
         let bound = kernel.buffers.len() + usize::from(kernel.symbols);
-        groups.entry((kernel.head.clone(), skeleton(&tokens), bound)).or_default().push((n, tokens));
+        groups.entry((kernel.variant, kernel.head.clone(), skeleton(&tokens), bound)).or_default().push((n, tokens));
     }
     let mut shared: Vec<Shared> = Vec::new();
-    for ((head, _, bound), group) in groups {
+    for ((_, head, _, bound), group) in groups {
         match merge(&head, bound, &group).filter(|merged| valid(&merged.wgsl)) {
             Some(merged) => shared.push(merged),
             None => shared.extend(apart(kernels, &group)),
@@ -196,7 +196,15 @@ mod tests {
 
     fn emitted(body: &str) -> Emitted {
         let head = "@group(0) @binding(0) var<storage,read_write> b0:array<f32>;\n".to_owned();
-        Emitted { head, body: body.to_owned(), buffers: vec![(BufferId::new(0), true)], symbols: false, groups: [1, 1, 1] }
+        Emitted {
+            head,
+            body: body.to_owned(),
+            buffers: vec![(BufferId::new(0), true)],
+            symbols: false,
+            groups: [1, 1, 1],
+            variant: "",
+            features: &[],
+        }
     }
 
     fn kernel(size: u32, scale: &str) -> Emitted {

@@ -69,12 +69,29 @@ impl Source {
             }
             (_, true) => format!("vec4f({})", bindings.read_quad(helpers, self.buffer, index)),
             (_, false) => {
-                let name = bindings.name(self.buffer);
                 let unpack = helpers.need(if self.dtype == DType::U8 { "u4" } else { "sx" });
-                let join = helpers.need("wd");
-                format!("vec4f({unpack}({join}({name}[{index}>>2u],{name}[({index}>>2u)+1],{index})))")
+                format!("vec4f({unpack}({}))", self.word(bindings, helpers, index))
             }
         }
+    }
+
+    /// Whether elements are unsigned bytes.
+    pub(super) fn is_unsigned(&self) -> bool {
+        self.dtype == DType::U8
+    }
+
+    /// Four channels of bytes from a quad or element index (a name), as their word.
+    pub(super) fn word(&self, bindings: &Bindings, helpers: &mut Helpers, index: &str) -> String {
+        if self.aligned {
+            return bindings.read_word(self.buffer, index);
+        }
+        let name = bindings.name(self.buffer);
+        format!("{}({name}[{index}>>2u],{name}[({index}>>2u)+1],{index})", helpers.need("wd"))
+    }
+
+    /// Four padded channels of bytes as their word.
+    pub(super) fn padding_word(&self) -> String {
+        format!("{}u", u32::from_ne_bytes([self.pad as u8; 4]))
     }
 
     /// Four padded channels.

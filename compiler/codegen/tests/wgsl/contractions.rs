@@ -188,6 +188,39 @@ fn matrix_products_of_few_rows() {
     ]));
 }
 
+/// Shapes that workgroup tiles and split channels take: several tiles in both directions, ends of all kinds, more than one block of channels.
+#[test]
+fn shared_contractions() {
+    let many = Case { size: [7, 9, 72], pixel: 72, out_c: 80, out: [80, 0], ..BASE };
+    let cases = [
+        many,
+        Case { size: [6, 6, 68], pixel: 76, offset: 4, out_c: 50, out: [60, 4], ..many },
+        Case { size: [5, 5, 16], pixel: 16, out_c: 18, out: [18, 0], residual: true, ..many },
+        Case { size: [9, 11, 24], pixel: 24, out_c: 36, out: [36, 0], kernel: [3, 3], pad: [1, 1], stride: [2, 2], ..many },
+        Case { batch: 3, size: [5, 6, 36], pixel: 36, out_c: 33, out: [36, 0], kernel: [3, 2], pad: [1, 0], dilation: [1, 2], ..many },
+        Case { size: [1, 33, 112], pixel: 112, out_c: 160, out: [160, 0], residual: true, ..many },
+    ];
+    check(&in_types(&cases));
+    for case in in_types(&cases) {
+        let program = mlp_codegen::wgsl::emit(&crate::harness::parse(&case.text())).expect("the plan is within WebGPU");
+        let variants: Vec<&str> = program.variants().into_iter().collect();
+        // Sums of few products are not split.
+        let long = case.kernel[0] * case.kernel[1] * case.size[2] >= 64;
+        let mut expected = if long { vec!["split", "tiled"] } else { vec!["tiled"] };
+        if case.input != "f32" {
+            expected.insert(0, "dot");
+        }
+        assert_eq!(variants, expected, "{}", case.text());
+    }
+}
+
+/// The probe takes some way for every kernel and changes no result.
+#[test]
+fn tuning_changes_no_result() {
+    let case = Case { input: "u8", output: "u8", size: [9, 11, 64], pixel: 64, out_c: 80, out: [80, 0], ..BASE };
+    crate::harness::agree_after_tuning(&case.text(), 7);
+}
+
 #[test]
 fn depthwise_convolutions() {
     let base = Case { depthwise: true, size: [7, 9, 16], pixel: 16, kernel: [3, 3], pad: [1, 1], ..BASE };

@@ -1,6 +1,7 @@
 //! Runs a plan on the GPU and in the evaluator of the loop IR, and compares.
 
 use mlp_bundle::dtype::DType;
+use mlp_bundle::gpu::GpuProgram;
 use mlp_bundle::loops::{Arithmetic, Body, eval};
 use mlp_bundle::plan::{Place, Plan, Size, verify};
 use mlp_gpu::GpuSession;
@@ -74,6 +75,29 @@ pub(crate) fn weights(plan: &Plan, random: &mut Random) -> Vec<u8> {
     weights
 }
 
+/// Parses, verifies and runs a plan on random data, before a probe of its variants, after it, and in another session.
+pub(crate) fn agree_after_tuning(text: &str, seed: u64) {
+    let plan = parse(text);
+    let mut random = Random::new(seed);
+    let weights = weights(&plan, &mut random);
+    let inputs: Vec<Vec<u8>> =
+        plan.inputs.iter().map(|port| random.fill(plan.buffers[port.buffer].dtype, plan.buffers[port.buffer].len)).collect();
+    let inputs: Vec<&[u8]> = inputs.iter().map(Vec::as_slice).collect();
+    let expected = eval::run(&plan, &weights, &inputs, &[]).unwrap_or_else(|error| panic!("{error}\n{plan}"));
+    let program = mlp_codegen::wgsl::emit(&plan).unwrap_or_else(|error| panic!("{error}\n{plan}"));
+    let open = || GpuSession::new(&program, &weights).unwrap_or_else(|error| panic!("{error}"));
+    let mut session = open();
+    let run = |session: &mut GpuSession| {
+        compare(&plan, &program, &expected, &session.run(&inputs, &[]).unwrap_or_else(|error| panic!("{error}")))
+    };
+    run(&mut session);
+    session.tune(std::time::Duration::from_secs(5)).unwrap_or_else(|error| panic!("{error}"));
+    run(&mut session);
+    let mut other = open();
+    assert_eq!(other.variants(), session.variants(), "a new session begins with what was found");
+    run(&mut other);
+}
+
 /// Parses, verifies and runs a plan on random data; integers must be equal, floats close.
 pub(crate) fn agree(text: &str, symbols: &[u32], seed: u64) {
     let plan = parse(text);
@@ -99,15 +123,22 @@ pub(crate) fn parse(text: &str) -> Plan {
     plan
 }
 
-/// Runs a plan on given data and compares.
+/// Runs a plan on given data, as it is and with each variant of its kernels, and compares.
 pub(crate) fn agree_on(plan: &Plan, weights: &[u8], inputs: &[Vec<u8>], symbols: &[u32]) {
     let inputs: Vec<&[u8]> = inputs.iter().map(Vec::as_slice).collect();
     let expected = eval::run(plan, weights, &inputs, symbols).unwrap_or_else(|error| panic!("{error}\n{plan}"));
     let program = mlp_codegen::wgsl::emit(plan).unwrap_or_else(|error| panic!("{error}\n{plan}"));
-    program.verify(plan).unwrap_or_else(|error| panic!("{error}\n{plan}"));
-    let mut session = GpuSession::new(&program, weights).unwrap_or_else(|error| panic!("{error}"));
-    let found = session.run(&inputs, symbols).unwrap_or_else(|error| panic!("{error}"));
-    for ((port, expected), found) in plan.outputs.iter().zip(&expected).zip(&found) {
+    let variants = program.variants().into_iter().map(|variant| program.forced(variant));
+    for program in std::iter::once(program.clone()).chain(variants) {
+        program.verify(plan).unwrap_or_else(|error| panic!("{error}\n{plan}"));
+        let mut session = GpuSession::new(&program, weights).unwrap_or_else(|error| panic!("{error}"));
+        let found = session.run(&inputs, symbols).unwrap_or_else(|error| panic!("{error}"));
+        compare(plan, &program, &expected, &found);
+    }
+}
+
+fn compare(plan: &Plan, program: &GpuProgram, expected: &[Vec<u8>], found: &[Vec<u8>]) {
+    for ((port, expected), found) in plan.outputs.iter().zip(expected).zip(found) {
         let dtype = plan.buffers[port.buffer].dtype;
         for (n, (want, got)) in expected.chunks(dtype.size()).zip(found.chunks(dtype.size())).enumerate() {
             if !same(dtype, want, got) {

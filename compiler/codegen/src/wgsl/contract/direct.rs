@@ -1,15 +1,12 @@
-//! Convolutions and matrix products over packed weights, as an implicit matrix product.
+//! A contraction without workgroup memory: an invocation computes a tile of `pixels` x `4 * quads` outputs in registers.
 //!
-//! An invocation computes a tile of `pixels` x `4 * quads` outputs in registers.
-//!
-//! Integers are multiplied and summed as floats: as long as no partial sum exceeds 2^24 that is exact in any order, and it uses the one
-//! unit that every device has many of. Longer sums are carried over to `i32` in time.
+//! Integers are multiplied and summed as floats: as long as no partial sum exceeds 2^24 that is exact in any order, and it uses the one unit that every
+//! device has many of. Longer sums are carried over to `i32` in time. Where a device has the packed dot product, it sums in `i32` at once.
 
-use super::binding::{Bindings, Need};
-use super::epilogue;
-use super::module::{self, Emitted, Module};
-use super::window::{Source, Unit, is_padded};
-use mlp_bundle::dtype::DType;
+use super::super::binding::Bindings;
+use super::super::module::{self, Emitted, Module};
+use super::super::window::{Source, Unit, is_padded};
+use super::{DOT, Operands, dots, sign, taps};
 use mlp_bundle::loops::{Contract, Window};
 use mlp_bundle::plan::Plan;
 use std::fmt::Write;
@@ -46,17 +43,12 @@ fn tile(window: &Window, float: bool) -> Tile {
     Tile { pixels: long, quads: wide }
 }
 
-/// Emits a contraction.
-pub(super) fn emit(plan: &Plan, contract: &Contract) -> Result<Emitted, String> {
+/// Emits a contraction; `dot` asks for the packed dot product of bytes.
+pub(super) fn emit(plan: &Plan, contract: &Contract, dot: bool) -> Result<Emitted, String> {
     let window = &contract.window;
-    let mut bindings = Bindings::default();
     // Single floats: a step is one channel, so that the loop is short code. A quad a load is no faster on anything that was measured.
-    let source = Source::prepare(plan, window, contract.arithmetic, contract.input, Unit::Float, &mut bindings)?;
-    let float = source.dtype == DType::F32;
-    bindings.note(plan, contract.weights, if float { Need::Quad } else { Need::Sixteen }, false)?;
-    let total = if float { DType::F32 } else { DType::I32 };
-    let epilogue = epilogue::prepare(plan, &contract.epilogue, window, total, &mut bindings)?;
-    let tile = tile(window, float);
+    let operands = Operands::prepare(plan, contract, Unit::Float)?;
+    let tile = tile(window, operands.float);
     let (pixels, quads) = (window.pixels(), window.out_c.div_ceil(4));
     let columns = pixels.div_ceil(tile.pixels);
     // Long rows are cut into blocks, so that an invocation's neighbours share both pixels and weights with it.
@@ -68,12 +60,14 @@ pub(super) fn emit(plan: &Plan, contract: &Contract) -> Result<Emitted, String> 
     let mut module = Module::default();
     // Kept where it always fails: kernels of all sizes are then one module.
     let guard = format!("a0>={pixels}");
-    let mut body = epilogue.function(&bindings, &mut module, (tile.pixels > 1).then_some(guard.as_str()))?;
+    let mut body = operands.epilogue.function(&operands.bindings, &mut module, (tile.pixels > 1).then_some(guard.as_str()))?;
+    let Operands { bindings, source, float, .. } = &operands;
     let mut writer =
-        Writer { bindings: &bindings, module: &mut module, source: &source, window, tile: &tile, contract, float, out: String::new() };
+        Writer { bindings, module: &mut module, source, window, tile: &tile, contract, float: *float, dot, out: String::new() };
     writer.main(groups, &grid, pixels);
     body.push_str(&writer.out);
-    Ok(module.finish(plan, &bindings, &body, groups))
+    let emitted = module.finish(plan, bindings, &body, groups);
+    Ok(if dot { emitted.variant("dot", &[DOT]) } else { emitted })
 }
 
 /// How invocations are numbered: along a block of columns, then from row to row, then from block to block.
@@ -90,6 +84,7 @@ struct Writer<'a> {
     tile: &'a Tile,
     contract: &'a Contract,
     float: bool,
+    dot: bool,
     out: String,
 }
 
@@ -112,12 +107,15 @@ impl Writer<'_> {
             _ => writeln!(self.out, "var j=(q>>2u)*{panel}{shift};"),
         };
         for (p, q) in self.tiles() {
-            let _ = writeln!(self.out, "var a{p}{q}=vec4f();");
+            let _ = writeln!(self.out, "var a{p}{q}=vec4{}();", if self.dot { "i" } else { "f" });
             if self.carries() {
                 let _ = writeln!(self.out, "var s{p}{q}=vec4i();");
             }
         }
-        if self.is_pointwise() {
+        if self.dot && self.source.is_unsigned() {
+            (0..self.tile.quads).for_each(|q| self.out.push_str(&format!("var z{q}=vec4i();\n")));
+        }
+        if taps::is_pointwise(self.window) {
             self.pointwise(pixels);
         } else {
             self.windowed(pixels);
@@ -132,6 +130,7 @@ impl Writer<'_> {
             .tiles()
             .into_iter()
             .map(|(p, q)| match (self.float, self.carries()) {
+                _ if self.dot => sign::corrected(self.source, &format!("a{p}{q}"), q),
                 (true, _) => format!("a{p}{q}"),
                 (false, false) => format!("vec4i(a{p}{q})"),
                 (false, true) => format!("s{p}{q}+vec4i(a{p}{q})"),
@@ -160,12 +159,7 @@ impl Writer<'_> {
 
     /// Whether float sums are carried over to integers now and then.
     fn carries(&self) -> bool {
-        !self.float && self.window.taps() * u64::from(self.steps_k()) > u64::from(EXACT_WORDS)
-    }
-
-    fn is_pointwise(&self) -> bool {
-        let w = self.window;
-        w.kernel == [1, 1] && w.stride == [1, 1] && !is_padded(w) && (w.in_h, w.in_w) == (w.out_h, w.out_w)
+        !self.float && !self.dot && self.window.taps() * u64::from(self.steps_k()) > u64::from(EXACT_WORDS)
     }
 
     /// The output pixel of each row of the tile, kept inside.
@@ -190,26 +184,11 @@ impl Writer<'_> {
         let padded = is_padded(w);
         for p in 0..self.tile.pixels {
             let o = self.pixel(p, pixels);
-            let row = if w.batch == 1 { format!("o{p}/{}", w.out_w) } else { format!("o{p}/{}%{}", w.out_w, w.out_h) };
-            let _ = write!(
-                self.out,
-                "let o{p}={o};let y{p}={row}*{}-{};let x{p}=o{p}%{}*{}-{};",
-                w.stride[0], w.pad[0], w.out_w, w.stride[1], w.pad[1]
-            );
-            if w.batch != 1 {
-                let _ = write!(self.out, "let n{p}=o{p}/{}*{};", u64::from(w.out_w) * u64::from(w.out_h), w.in_h);
-            }
-            self.out.push('\n');
+            self.out.push_str(&taps::origin(w, p, &o));
         }
         let _ = writeln!(self.out, "for(var u=0;u<{};u++){{for(var v=0;v<{};v++){{", w.kernel[0], w.kernel[1]);
         for p in 0..self.tile.pixels {
-            let image = if w.batch == 1 { String::new() } else { format!("n{p}+") };
-            let at = format!("(({image}r{p})*{}+c{p})*{pixel}+{start}", w.in_w);
-            let _ = write!(self.out, "let r{p}=y{p}+u*{};let c{p}=x{p}+v*{};", w.dilation[0], w.dilation[1]);
-            let _ = match padded {
-                true => writeln!(self.out, "let k{p}=u32(r{p})<{}u&&u32(c{p})<{}u;let i{p}=select({start},{at},k{p});", w.in_h, w.in_w),
-                false => writeln!(self.out, "let i{p}={at};"),
-            };
+            self.out.push_str(&taps::place(w, p, pixel, start));
         }
         self.channels(padded);
         self.out.push_str("}}\n");
@@ -220,6 +199,8 @@ impl Writer<'_> {
         let steps = self.steps_k();
         if self.float {
             self.floats(padded);
+        } else if self.dot {
+            self.packed(&steps.to_string(), padded);
         } else if self.carries() {
             // One more level of loop, so that a carry comes in time.
             let _ = writeln!(self.out, "for(var h=0;h<{steps};h+={EXACT_WORDS}){{let e=min(h+{EXACT_WORDS},{steps});");
@@ -281,6 +262,30 @@ impl Writer<'_> {
                 let _ = writeln!(self.out, "a{p}{q}+=x{p}x.{}*w{q};", ["x", "y", "z", "w"][k]);
             }
             self.out.push_str("}\n");
+        }
+        self.out.push_str("j+=4;}\n");
+    }
+
+    /// The same by packed dot products.
+    fn packed(&mut self, to: &str, padded: bool) {
+        let weights = self.bindings.name(self.contract.weights);
+        let unsigned = self.source.is_unsigned();
+        let _ = writeln!(self.out, "for(var k=0;k<{to};k++){{");
+        for p in 0..self.tile.pixels {
+            let index = if self.source.aligned { format!("(i{p}+k)") } else { format!("(i{p}+k*4)") };
+            let load = self.source.word(self.bindings, &mut self.module.helpers, &index);
+            let load = if padded { format!("select({},{load},k{p})", self.source.padding_word()) } else { load };
+            let _ = writeln!(self.out, "let x{p}x={};", sign::word(self.source, &load));
+        }
+        let dot = dots(&mut self.module.helpers);
+        for q in 0..self.tile.quads {
+            let _ = writeln!(self.out, "let w{q}={weights}[j+{q}];");
+            if unsigned {
+                let _ = writeln!(self.out, "z{q}+={dot}({},w{q});", sign::ONES);
+            }
+        }
+        for (p, q) in self.tiles() {
+            let _ = writeln!(self.out, "a{p}{q}+={dot}(x{p}x,w{q});");
         }
         self.out.push_str("j+=4;}\n");
     }

@@ -1,0 +1,75 @@
+//! Convolutions and matrix products over packed weights, as an implicit matrix product, in several variants of which the device that runs them chooses.
+//!
+//! - [`direct`]: an invocation computes a tile in registers, and shares nothing with others: what devices without fast workgroup memory want, and so the
+//!   kernel that is there in any case. A variant of it multiplies bytes by packed dot products.
+//! - [`tiled`]: a workgroup computes a larger tile, whose pixels and weights it loads together into workgroup memory, block by block.
+//! - [`split`]: a workgroup computes a few outputs, each invocation over a part of the channels, and adds the parts up in workgroup memory: for
+//!   products whose outputs alone would not occupy a device.
+//!
+//! Integers come out the same bits in all of them; floats are summed in other orders.
+
+mod direct;
+mod sign;
+mod split;
+mod taps;
+mod tiled;
+
+use super::binding::{Bindings, Need};
+use super::epilogue::{self, Prepared};
+use super::helpers::Helpers;
+use super::module::Emitted;
+use super::window::{Source, Unit};
+use mlp_bundle::dtype::DType;
+use mlp_bundle::loops::Contract;
+use mlp_bundle::plan::Plan;
+
+/// The WGSL language feature that has `dot4I8Packed`.
+const DOT: &str = "packed_4x8_integer_dot_product";
+
+/// Emits a contraction: the kernel that every device runs, then what others may run faster, the one that fits a GPU best by its shape first.
+pub(super) fn emit(plan: &Plan, contract: &Contract) -> Result<Vec<Emitted>, String> {
+    let mut kernels = vec![direct::emit(plan, contract, false)?];
+    let float = plan.buffers[contract.input].dtype == DType::F32;
+    let mut others = Vec::new();
+    others.extend(tiled::emit(plan, contract)?);
+    others.extend(split::emit(plan, contract)?);
+    // Few workgroups leave a device idle, however well each of them does.
+    if others.len() == 2 && tiled::groups(&contract.window) < tiled::ENOUGH {
+        others.reverse();
+    }
+    kernels.append(&mut others);
+    if !float {
+        kernels.push(direct::emit(plan, contract, true)?);
+    }
+    Ok(kernels)
+}
+
+/// What a contraction reads and writes, each variant in its own way, and in the same order.
+struct Operands<'a> {
+    bindings: Bindings,
+    source: Source,
+    float: bool,
+    epilogue: Prepared<'a>,
+}
+
+impl<'a> Operands<'a> {
+    fn prepare(plan: &Plan, contract: &'a Contract, unit: Unit) -> Result<Operands<'a>, String> {
+        let mut bindings = Bindings::default();
+        let source = Source::prepare(plan, &contract.window, contract.arithmetic, contract.input, unit, &mut bindings)?;
+        let float = source.dtype == DType::F32;
+        bindings.note(plan, contract.weights, if float { Need::Quad } else { Need::Sixteen }, false)?;
+        let total = if float { DType::F32 } else { DType::I32 };
+        let epilogue = epilogue::prepare(plan, &contract.epilogue, &contract.window, total, &mut bindings)?;
+        Ok(Operands { bindings, source, float, epilogue })
+    }
+
+    /// Quads, or sixteen bytes, of packed weights before the first one.
+    fn first_weights(&self, contract: &Contract) -> u64 {
+        self.bindings.get(contract.weights).shift / if self.float { 4 } else { 16 }
+    }
+}
+
+/// The helper that multiplies a word of four channels with those of four outputs.
+fn dots(helpers: &mut Helpers) -> &'static str {
+    helpers.need("dt")
+}

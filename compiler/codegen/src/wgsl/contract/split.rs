@@ -1,0 +1,137 @@
+//! A contraction whose channels are split over a workgroup: sixteen parts, for a panel of sixteen channels of up to four pixels.
+//!
+//! Neighbouring invocations load neighbouring weights, and the parts are added up in workgroup memory.
+
+use super::super::module::{self, Emitted, Module};
+use super::super::window::{Unit, is_padded};
+use super::{DOT, Operands, dots, sign, taps};
+use mlp_bundle::loops::Contract;
+use mlp_bundle::plan::Plan;
+use std::fmt::Write;
+
+/// Invocations in a workgroup, and parts that the channels are split into.
+const GROUP: u32 = 64;
+const PARTS: u32 = GROUP / 4;
+
+/// Pixels of a workgroup.
+const PIXELS: u32 = 4;
+
+/// The most outputs for which splitting their sums may pay, and the fewest products of one.
+const MOST_OUTPUTS: u64 = 1 << 16;
+const LEAST_PRODUCTS: u64 = 64;
+
+/// Emits a contraction, where its outputs are few and their sums long.
+pub(super) fn emit(plan: &Plan, contract: &Contract) -> Result<Option<Emitted>, String> {
+    let window = &contract.window;
+    let outputs = u64::from(window.pixels()) * u64::from(window.out_c);
+    if outputs > MOST_OUTPUTS || window.taps() * u64::from(window.in_c) < LEAST_PRODUCTS {
+        return Ok(None);
+    }
+    let operands = Operands::prepare(plan, contract, Unit::Float)?;
+    let pixels = window.pixels().min(PIXELS);
+    let columns = window.pixels().div_ceil(pixels);
+    let groups = module::fold(u64::from(columns) * u64::from(window.out_c.div_ceil(16)))?;
+    let mut module = Module::default();
+    let guard = format!("a0>={}", window.pixels());
+    let mut body = operands.epilogue.function(&operands.bindings, &mut module, (pixels > 1).then_some(guard.as_str()))?;
+    let mut writer = Writer { operands: &operands, module: &mut module, contract, pixels, out: String::new() };
+    writer.main(groups, columns);
+    body.push_str(&writer.out);
+    let emitted = module.finish(plan, &operands.bindings, &body, groups);
+    Ok(Some(emitted.variant("split", if operands.float { &[] } else { &[DOT] })))
+}
+
+struct Writer<'a> {
+    operands: &'a Operands<'a>,
+    module: &'a mut Module,
+    contract: &'a Contract,
+    pixels: u32,
+    out: String,
+}
+
+impl Writer<'_> {
+    /// Channels, or words of four channels, of a tap.
+    fn steps(&self) -> u32 {
+        let channels = self.contract.window.in_c;
+        if self.operands.float { channels } else { channels.div_ceil(4) }
+    }
+
+    fn main(&mut self, groups: [u32; 3], columns: u32) {
+        let w = &self.contract.window;
+        let sum = if self.operands.float { "vec4f" } else { "vec4i" };
+        let linear = if groups[1] == 1 { "w.x".to_owned() } else { format!("(w.x+w.y*{}u)", groups[0]) };
+        let _ = writeln!(
+            self.out,
+            "var<workgroup> A:array<{sum},{}>;\n\
+             @compute @workgroup_size({GROUP})\nfn m(@builtin(workgroup_id) w:vec3u,@builtin(local_invocation_id) l:vec3u){{\n\
+             let t=i32(l.x);let g=i32({linear});let m=g%{columns}*{};let q=g/{columns}*4+t%4;\nvar j=g/{columns}*{}+t%4+{};",
+            GROUP * self.pixels,
+            self.pixels,
+            w.taps() * u64::from(self.steps()) * 4,
+            self.operands.first_weights(self.contract)
+        );
+        for p in 0..self.pixels {
+            let _ = write!(self.out, "var s{p}={sum}();");
+        }
+        self.out.push_str(if self.operands.source.is_unsigned() { "var z0=vec4i();\n" } else { "\n" });
+        self.taps();
+        for p in 0..self.pixels {
+            let value = sign::corrected(&self.operands.source, &format!("s{p}"), 0);
+            let _ = writeln!(self.out, "A[t+{}]={value};", p * GROUP);
+        }
+        // A workgroup beyond the last panel, where the grid was folded, meets the others at the barrier and stores nothing.
+        let _ = writeln!(
+            self.out,
+            "workgroupBarrier();\nif(t<{}&&q<{}){{let i=t/4*{GROUP}+t%4;var s=A[i];for(var k=1;k<{PARTS};k++){{s+=A[i+k*4];}}\nE(m+t/4,q,s);}}\n}}",
+            4 * self.pixels,
+            w.out_c.div_ceil(4)
+        );
+    }
+
+    fn taps(&mut self) {
+        let w = &self.contract.window;
+        let (pixel, start) = self.operands.source.layout(&self.operands.bindings, w);
+        let pointwise = taps::is_pointwise(w);
+        for p in 0..self.pixels {
+            let o = if p == 0 { "m".to_owned() } else { format!("min(m+{p},{})", w.pixels() - 1) };
+            let _ = match pointwise {
+                true => writeln!(self.out, "let i{p}={o}*{pixel}+{start};"),
+                false => write!(self.out, "{}", taps::origin(w, p, &o)),
+            };
+        }
+        if pointwise {
+            return self.steps_of_tap(false);
+        }
+        let _ = writeln!(self.out, "for(var u=0;u<{};u++){{for(var v=0;v<{};v++){{", w.kernel[0], w.kernel[1]);
+        for p in 0..self.pixels {
+            self.out.push_str(&taps::place(w, p, pixel, start));
+        }
+        self.steps_of_tap(is_padded(w));
+        let _ = writeln!(self.out, "j+={};}}}}", self.steps() * 4);
+    }
+
+    /// An invocation's part of one tap.
+    fn steps_of_tap(&mut self, padded: bool) {
+        let Operands { bindings, source, float, .. } = self.operands;
+        let helpers = &mut self.module.helpers;
+        let weights = bindings.name(self.contract.weights);
+        let steps = if *float { self.contract.window.in_c } else { self.contract.window.in_c.div_ceil(4) };
+        let _ = writeln!(self.out, "for(var k=t/4;k<{steps};k+={PARTS}){{let w0={weights}[j+k*4];");
+        if source.is_unsigned() {
+            let _ = writeln!(self.out, "z0+={}({},w0);", dots(helpers), sign::ONES);
+        }
+        for p in 0..self.pixels {
+            let index = if *float || source.aligned { format!("(i{p}+k)") } else { format!("(i{p}+k*4)") };
+            let (load, padding) = match float {
+                true => (bindings.read(source.buffer, &index), "0f".to_owned()),
+                false => (source.word(bindings, helpers, &index), source.padding_word()),
+            };
+            let load = if padded { format!("select({padding},{load},k{p})") } else { load };
+            let _ = match float {
+                true => writeln!(self.out, "s{p}+={load}*w0;"),
+                false => writeln!(self.out, "s{p}+={}({},w0);", dots(helpers), sign::word(source, &load)),
+            };
+        }
+        self.out.push_str("}\n");
+    }
+}
