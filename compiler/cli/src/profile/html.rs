@@ -75,6 +75,7 @@ mod tests {
     #[test]
     fn names_cannot_become_markup() {
         let row = Row {
+            variant: String::new(),
             name: "conv_0".into(),
             origin: vec!["</td><script>\"&".into(), "b".into()],
             median_us: 12.0,
