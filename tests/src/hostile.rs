@@ -4,7 +4,6 @@
 use mlp_bundle::plan::Plan;
 use mlp_driver::host::Memory;
 use mlp_driver::package::Package;
-use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
 /// A source file: parsed and checked.
@@ -36,7 +35,8 @@ pub fn bundle(data: &[u8]) {
     {
         run_plan(&plan);
     }
-    let Ok(bundle) = mlp_bundle::Bundle::from_archive(Cursor::new(data)) else { return };
+    let Ok(bundle) = mlp_bundle::Bundle::from_archive(data.to_vec().into()) else { return };
+    let _ = bundle.verify_all();
     for pipeline in &bundle.manifest.pipelines {
         let Ok(plan) = bundle.plan(pipeline) else { continue };
         let _ = bundle.gpu(pipeline, &plan);

@@ -85,3 +85,35 @@ fn damaged_plans_and_bundles_are_refused() {
     let archive = mlp_driver::bundle::of_model("sample", &[], compiled, code).to_archive().expect("the bundle has an archive");
     run(hostile::bundle, &[("sample.mlpb".into(), archive)], 300);
 }
+
+/// Weights are mapped, and their digest is compared while the plan is compiled: what was damaged must not run, however the files come into memory.
+#[test]
+fn damaged_weights_are_refused_before_they_run() {
+    let model = std::fs::read(Path::new(ROOT).join("tests/data/sk_digits_mlp.onnx")).expect("the model is there");
+    let signature = mlp_import::onnx::signature(&model).expect("the model has a signature");
+    let dims = mlp_driver::onnx::default_dims(&signature, &Default::default()).expect("its batch alone is open");
+    let graph = mlp_driver::onnx::import(&model, &dims).expect("the model imports");
+    let compiled = mlp_driver::compile::compile(graph).expect("the model compiles");
+    let code = mlp_driver::compile::emit(&compiled.plan).expect("the plan has code");
+    let bundle = mlp_driver::bundle::of_model("digits", &model, compiled, code);
+    let folder = tempfile::tempdir().expect("there is a temporary folder");
+    bundle.write_folder(folder.path()).expect("the bundle is written");
+    let weights = folder.path().join(&bundle.manifest.pipelines[0].weights);
+    let whole = std::fs::read(&weights).expect("the weights are there");
+    let load = |storage| {
+        let bundle = mlp_engine::bundle::open(folder.path(), storage).map_err(mlp_engine::EngineError::from)?;
+        mlp_engine::bundle::load(&bundle, &bundle.manifest.pipelines[0], mlp_engine::BackendKind::Native, 1).map(|_| ())
+    };
+    for storage in [mlp_engine::Storage::Mapped, mlp_engine::Storage::Copied] {
+        load(storage).expect("the bundle loads");
+        let mut flipped = whole.clone();
+        flipped[whole.len() / 2] ^= 1;
+        std::fs::write(&weights, flipped).expect("the weights are written");
+        let error = load(storage).expect_err("a flipped bit is found").to_string();
+        assert!(error.contains("its digest is not the manifest's"), "{error}");
+        std::fs::write(&weights, &whole[..whole.len() - 1]).expect("the weights are written");
+        let error = load(storage).expect_err("a missing byte is found").to_string();
+        assert!(error.contains("the manifest says"), "{error}");
+        std::fs::write(&weights, &whole).expect("the weights are written");
+    }
+}

@@ -2,7 +2,7 @@
 
 use crate::args::Bench;
 use crate::render::{self, BOLD, PLAIN};
-use crate::subject::{self, Choice};
+use crate::subject::{self, Choice, Inputs, Loaded};
 use crate::{Failure, Outcome};
 use mlp_bundle::plan::Plan;
 use mlp_driver::compile;
@@ -113,16 +113,14 @@ fn measure(kind: BackendKind, arguments: &Bench) -> Result<Row, Failure> {
     let choice =
         Choice { path: &arguments.path, pipeline: arguments.pipeline.as_deref(), dims: &arguments.dims, data: arguments.data.as_deref() };
     let base_bytes = resident_bytes();
-    let opening = Instant::now();
     let subject = subject::open(&choice, kind)?;
-    // Of a bundle, reading it is part of loading; a compiler is not.
-    let is_bundle = !matches!(arguments.path.extension().and_then(|extension| extension.to_str()), Some("onnx" | "mlp"));
-    let start = if is_bundle { opening } else { Instant::now() };
-    let mut backend = subject.load(kind, threads.into())?;
+    let start = Instant::now();
+    let Loaded { name, plan, mut backend } = subject.load(kind, threads.into())?;
     let load_ms = milliseconds(start);
-    let inputs = subject.ports();
+    let inputs = Inputs::of(&plan, arguments.data.as_deref())?;
+    let ports = inputs.ports();
     let first = Instant::now();
-    backend.run(&inputs, &subject.symbols)?;
+    backend.run(&ports, &inputs.symbols)?;
     let first_ms = milliseconds(first);
     let mut times = Vec::new();
     let budget = Duration::from_secs_f64(arguments.seconds);
@@ -131,17 +129,17 @@ fn measure(kind: BackendKind, arguments: &Bench) -> Result<Row, Failure> {
         times.clear();
         while times.len() < 3 || (start.elapsed() < budget && times.len() < 100_000) {
             let run = Instant::now();
-            backend.run(&inputs, &subject.symbols)?;
+            backend.run(&ports, &inputs.symbols)?;
             times.push(milliseconds(run));
         }
     }
     times.sort_by(f64::total_cmp);
-    let (plan, macs, median_ms) = (&subject.plan, Macs::of(&subject.plan), times[times.len() / 2]);
+    let (macs, median_ms) = (Macs::of(&plan), times[times.len() / 2]);
     let resident_bytes = resident_bytes();
     // Measured last: it takes memory.
     let peak = (kind == BackendKind::Native).then(|| Peak::measure(threads.into()));
     Ok(Row {
-        name: subject.name.clone(),
+        name,
         backend: kind.name(),
         device: backend.description(),
         threads,
@@ -153,7 +151,7 @@ fn measure(kind: BackendKind, arguments: &Bench) -> Result<Row, Failure> {
         peak_bytes: plan.arena_bytes + plan.weights_bytes,
         resident_bytes,
         base_bytes,
-        code_bytes: subject.code_bytes(),
+        code_bytes: subject.code_bytes(kind)?,
         weight_bytes: plan.weights_bytes,
         macs,
         gmacs: (macs.f32 + macs.int8) as f64 / median_ms / 1e6,

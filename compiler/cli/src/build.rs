@@ -59,7 +59,7 @@ pub(crate) fn build(arguments: &Build) -> Outcome {
     for remark in &built.remarks {
         anstream::eprintln!("{remark}");
     }
-    report.files = built.bundle.contents().map(|(name, _)| name.to_string()).collect();
+    report.files = built.bundle.names().map(str::to_string).collect();
     finish(&built.bundle, &report, arguments.json)
 }
 
@@ -78,7 +78,7 @@ fn build_model(arguments: &Build) -> Outcome {
     let bundle = bundle::of_model(&stem, &bytes, compiled, code);
     drop(progress);
     write(&bundle, &arguments.output)?;
-    let files = bundle.contents().map(|(name, _)| name.to_string()).collect();
+    let files = bundle.names().map(str::to_string).collect();
     let report = Report { bundle: &arguments.output, files, dependencies: vec![arguments.file.clone()], diagnostics: Vec::new() };
     finish(&bundle, &report, arguments.json)
 }

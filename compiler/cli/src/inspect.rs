@@ -5,11 +5,13 @@ use crate::render::{self, BOLD, DIM, PLAIN};
 use crate::{Failure, Outcome};
 use mlp_bundle::Bundle;
 use mlp_bundle::manifest::{Field, Pipeline, ValueType};
+use mlp_engine::Storage;
 
 /// Runs the command.
 pub(crate) fn inspect(arguments: &Inspect) -> Outcome {
     let refused = |error| Failure(format!("{}: {error}; mlpc inspect takes a bundle that mlpc build wrote", arguments.bundle.display()));
-    let bundle = Bundle::open(&arguments.bundle).map_err(refused)?;
+    let bundle = mlp_engine::bundle::open(&arguments.bundle, Storage::Mapped).map_err(refused)?;
+    bundle.verify_all().map_err(refused)?;
     if arguments.json {
         anstream::println!("{}", serde_json::to_string_pretty(&bundle.manifest)?);
         return Ok(true);

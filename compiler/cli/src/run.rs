@@ -4,11 +4,10 @@ use crate::args::{self, Run};
 use crate::progress::Progress;
 use crate::render::{self, BOLD, DIM, GREEN, PLAIN};
 use crate::{Failure, Outcome, build, check};
-use mlp_bundle::Bundle;
 use mlp_bundle::manifest::{Field, ValueType};
 use mlp_engine::photo::Photo;
 use mlp_engine::value::{Ranked, Tensor};
-use mlp_engine::{Session, Value};
+use mlp_engine::{Session, Storage, Value};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Instant;
@@ -64,7 +63,7 @@ fn open(arguments: &Run, inputs: &[(&str, &str)]) -> Result<Option<Session>, Fai
         return Ok(Some(build::session(&package, pipeline, kind, threads, &progress)?));
     }
     let refused = |error| Failure(format!("{}: {error}; mlpc run takes a .mlp file or a bundle", arguments.file.display()));
-    let bundle = Bundle::open(&arguments.file).map_err(refused)?;
+    let bundle = mlp_engine::bundle::open(&arguments.file, Storage::Mapped).map_err(refused)?;
     let fits =
         |pipeline: &&mlp_bundle::manifest::Pipeline| inputs.iter().all(|(name, _)| pipeline.inputs.iter().any(|field| field.name == *name));
     let names: Vec<&str> = bundle.manifest.pipelines.iter().filter(fits).map(|pipeline| pipeline.name.as_str()).collect();

@@ -2,39 +2,58 @@
 
 use crate::args;
 use crate::{Failure, build};
-use mlp_bundle::manifest::WasmModules;
+use mlp_bundle::contents::Bytes;
+use mlp_bundle::manifest::{Pipeline, WasmModules};
 use mlp_bundle::plan::{Plan, Port};
 use mlp_bundle::{Bundle, DType, Scalar};
 use mlp_driver::compile::{self, Compiled};
 use mlp_driver::onnx;
 use mlp_engine::backend::{self, Artifacts};
-use mlp_engine::{Backend, BackendKind};
+use mlp_engine::{Backend, BackendKind, Storage};
 use mlp_graph::Tensor;
 use mlp_import::onnx::ModelSignature;
-use std::path::Path;
-use std::sync::Arc;
+use std::borrow::Cow;
+use std::path::{Path, PathBuf};
 
-/// What is measured, ready to be loaded.
-pub(crate) struct Subject {
-    /// The model's or pipeline's name.
-    pub(crate) name: String,
-    /// Its plan.
-    pub(crate) plan: Plan,
-    /// Its weights.
-    pub(crate) weights: Arc<[u8]>,
-    /// The bytes of each input port.
-    pub(crate) inputs: Vec<Vec<u8>>,
-    /// The value of each symbol.
-    pub(crate) symbols: Vec<u32>,
-    /// The code for the backend, as a bundle has it or as it was emitted.
+/// What is measured: compiled already where it was a model or a source, and not yet opened where it is a bundle.
+pub(crate) enum Subject {
+    /// What the compiler made, in memory.
+    Made(Box<Made>),
+    /// A bundle and the pipeline asked for.
+    Bundle { path: PathBuf, pipeline: Option<String> },
+}
+
+/// A compiled pipeline.
+pub(crate) struct Made {
+    name: String,
+    plan: Plan,
+    weights: Bytes,
     code: Code,
 }
 
 /// What one backend runs beside the plan and the weights.
 enum Code {
     Native,
-    Wasm { module: Vec<u8>, modules: WasmModules },
+    Wasm { module: Bytes, modules: WasmModules },
     Gpu(Result<Box<mlp_bundle::gpu::GpuProgram>, String>),
+}
+
+/// A subject on a backend, ready to run.
+pub(crate) struct Loaded<'s> {
+    /// The model's or pipeline's name.
+    pub(crate) name: String,
+    /// Its plan.
+    pub(crate) plan: Cow<'s, Plan>,
+    /// What runs it.
+    pub(crate) backend: Box<dyn Backend>,
+}
+
+/// What a plan is run on.
+pub(crate) struct Inputs {
+    /// The bytes of each input port.
+    ports: Vec<Vec<u8>>,
+    /// The value of each symbol.
+    pub(crate) symbols: Vec<u32>,
 }
 
 /// Which model or pipeline, and what it is given.
@@ -49,16 +68,16 @@ pub(crate) struct Choice<'a> {
     pub(crate) data: Option<&'a Path>,
 }
 
-/// Compiles or opens what was chosen, for one backend.
+/// Compiles what was chosen for one backend, unless it is a bundle.
 pub(crate) fn open(choice: &Choice<'_>, kind: BackendKind) -> Result<Subject, Failure> {
     let extension = choice.path.extension().and_then(|extension| extension.to_str());
     match extension {
         Some("onnx") => of_model(choice, kind),
         Some("mlp") => {
             let (name, compiled) = build::compile_pipeline(choice.path, choice.pipeline)?;
-            of_compiled(name, compiled, choice.data, kind)
+            of_compiled(name, compiled, kind)
         }
-        _ => of_bundle(choice, kind),
+        _ => Ok(Subject::Bundle { path: choice.path.into(), pipeline: choice.pipeline.map(str::to_string) }),
     }
 }
 
@@ -67,7 +86,7 @@ fn of_model(choice: &Choice<'_>, kind: BackendKind) -> Result<Subject, Failure> 
     let bytes = std::fs::read(choice.path).map_err(|error| Failure(format!("{}: {error}", choice.path.display())))?;
     let dims = model_dims(&mlp_import::onnx::signature(&bytes)?, choice.dims, choice.data)?;
     let compiled = compile::compile(onnx::import(&bytes, &dims)?)?;
-    of_compiled(stem, compiled, choice.data, kind)
+    of_compiled(stem, compiled, kind)
 }
 
 /// The sizes of a model's symbolic dims: those of recorded inputs, or those that are given.
@@ -78,76 +97,111 @@ pub(crate) fn model_dims(signature: &ModelSignature, given: &[String], data: Opt
     onnx::dims_of(signature, &inputs.iter().map(Tensor::shape).collect::<Vec<_>>()).map_err(Failure)
 }
 
-fn of_compiled(name: String, compiled: Compiled, data: Option<&Path>, kind: BackendKind) -> Result<Subject, Failure> {
+fn of_compiled(name: String, compiled: Compiled, kind: BackendKind) -> Result<Subject, Failure> {
     let code = match kind {
         BackendKind::Native => Code::Native,
         _ => {
             let code = compile::emit(&compiled.plan)?;
             match kind {
                 BackendKind::Gpu => Code::Gpu(code.gpu.map(Box::new).map_err(|error| error.to_string())),
-                BackendKind::WasmRelaxed => Code::Wasm { module: code.relaxed, modules: code.wasm },
-                BackendKind::Native | BackendKind::Wasm => Code::Wasm { module: code.simd128, modules: code.wasm },
+                BackendKind::WasmRelaxed => Code::Wasm { module: code.relaxed.into(), modules: code.wasm },
+                BackendKind::Native | BackendKind::Wasm => Code::Wasm { module: code.simd128.into(), modules: code.wasm },
             }
         }
     };
-    with_inputs(name, compiled.plan, compiled.weights, data, code)
+    Ok(Subject::Made(Box::new(Made { name, plan: compiled.plan, weights: compiled.weights, code })))
 }
 
-fn of_bundle(choice: &Choice<'_>, kind: BackendKind) -> Result<Subject, Failure> {
-    let refused = |error| Failure(format!("{}: {error}; give an .onnx model, a .mlp file or a bundle", choice.path.display()));
-    let bundle = Bundle::open(choice.path).map_err(refused)?;
+/// Opens a bundle, and finds the pipeline asked for or the only one.
+fn open_bundle(path: &Path, name: Option<&str>) -> Result<(Bundle, Pipeline), Failure> {
+    let refused = |error| Failure(format!("{}: {error}; give an .onnx model, a .mlp file or a bundle", path.display()));
+    let bundle = mlp_engine::bundle::open(path, Storage::Mapped).map_err(refused)?;
     let names: Vec<&str> = bundle.manifest.pipelines.iter().map(|pipeline| pipeline.name.as_str()).collect();
-    let name = build::the_one(choice.pipeline, &names)?;
-    let pipeline =
-        bundle.pipeline(name).ok_or_else(|| Failure(format!("there is no pipeline `{name}`; the bundle has {}", names.join(", "))))?;
-    let plan = bundle.plan(pipeline)?;
-    let module =
-        |name: &str| -> Result<Code, Failure> { Ok(Code::Wasm { module: bundle.file(name)?.to_vec(), modules: pipeline.wasm.clone() }) };
-    let code = match kind {
-        BackendKind::Native => Code::Native,
-        BackendKind::Wasm => module(&pipeline.wasm.simd128)?,
-        BackendKind::WasmRelaxed => module(&pipeline.wasm.relaxed)?,
-        BackendKind::Gpu => {
-            let program = bundle.gpu(pipeline, &plan)?;
-            Code::Gpu(program.map(Box::new).ok_or_else(|| "the bundle has no GPU program for it".to_string()))
-        }
-    };
-    let weights = Arc::clone(bundle.file(&pipeline.weights)?);
-    with_inputs(name.to_string(), plan, weights, choice.data, code)
-}
-
-/// Gives a plan its inputs: recorded ones, or noise. Symbols take their upper bound, at most 512.
-fn with_inputs(name: String, plan: Plan, weights: Arc<[u8]>, data: Option<&Path>, code: Code) -> Result<Subject, Failure> {
-    let symbols: Vec<u32> = plan.symbols.values().map(|symbol| symbol.max.min(512)).collect();
-    let inputs = match data {
-        Some(file) => {
-            let names: Vec<&str> = plan.inputs.iter().map(|port| port.name.as_str()).collect();
-            recorded(file, &names)?.iter().map(|tensor| tensor.bytes().to_vec()).collect()
-        }
-        None => plan.inputs.iter().map(|port| noise(&plan, port, &symbols)).collect(),
-    };
-    Ok(Subject { name, plan, weights, inputs, symbols, code })
+    let name = build::the_one(name, &names)?;
+    let found = bundle.pipeline(name).cloned();
+    let pipeline = found.ok_or_else(|| Failure(format!("there is no pipeline `{name}`; the bundle has {}", names.join(", "))))?;
+    Ok((bundle, pipeline))
 }
 
 impl Subject {
     /// Gives a WebAssembly backend a module that exports each kernel on its own, whatever a bundle has.
     pub(crate) fn export_steps(&mut self, kind: BackendKind) -> Result<(), Failure> {
-        if let Code::Wasm { .. } = self.code {
-            let (module, modules) = compile::emit_steps(&self.plan, kind == BackendKind::WasmRelaxed)?;
-            self.code = Code::Wasm { module, modules };
+        if !matches!(kind, BackendKind::Wasm | BackendKind::WasmRelaxed) {
+            return Ok(());
+        }
+        let with_steps = |plan: &Plan| -> Result<Code, Failure> {
+            let (module, modules) = compile::emit_steps(plan, kind == BackendKind::WasmRelaxed)?;
+            Ok(Code::Wasm { module: module.into(), modules })
+        };
+        match self {
+            Subject::Made(made) => made.code = with_steps(&made.plan)?,
+            Subject::Bundle { path, pipeline } => {
+                let (bundle, pipeline) = open_bundle(path, pipeline.as_deref())?;
+                let plan = bundle.plan(&pipeline)?;
+                let (weights, code) = (bundle.file(&pipeline.weights)?, with_steps(&plan)?);
+                *self = Subject::Made(Box::new(Made { name: pipeline.name, plan, weights, code }));
+            }
         }
         Ok(())
     }
 
     /// Lets every GPU kernel that has this variant run as it.
-    pub(crate) fn force(&mut self, variant: &str) {
-        if let Code::Gpu(Ok(program)) = &mut self.code {
+    pub(crate) fn force(&mut self, kind: BackendKind, variant: &str) -> Result<(), Failure> {
+        if kind != BackendKind::Gpu {
+            return Ok(());
+        }
+        if let Subject::Bundle { path, pipeline } = self {
+            let (bundle, pipeline) = open_bundle(path, pipeline.as_deref())?;
+            let plan = bundle.plan(&pipeline)?;
+            let program = bundle.gpu(&pipeline, &plan)?.map(Box::new).ok_or_else(|| "the bundle has no GPU program for it".to_string());
+            let weights = bundle.file(&pipeline.weights)?;
+            *self = Subject::Made(Box::new(Made { name: pipeline.name, plan, weights, code: Code::Gpu(program) }));
+        }
+        if let Subject::Made(made) = self
+            && let Code::Gpu(Ok(program)) = &mut made.code
+        {
             **program = program.forced(variant);
+        }
+        Ok(())
+    }
+
+    /// Loads it: of a bundle, from its files.
+    pub(crate) fn load(&self, kind: BackendKind, threads: usize) -> Result<Loaded<'_>, Failure> {
+        match self {
+            Subject::Made(made) => made.load(kind, threads),
+            Subject::Bundle { path, pipeline } => {
+                let (bundle, pipeline) = open_bundle(path, pipeline.as_deref())?;
+                let (plan, backend) = mlp_engine::bundle::load(&bundle, &pipeline, kind, threads)?;
+                Ok(Loaded { name: pipeline.name, plan: Cow::Owned(plan), backend })
+            }
         }
     }
 
-    /// Loads it.
-    pub(crate) fn load(&self, kind: BackendKind, threads: usize) -> Result<Box<dyn Backend>, Failure> {
+    /// Bytes of what the backend is given as code: the module, the shaders, or the plan.
+    pub(crate) fn code_bytes(&self, kind: BackendKind) -> Result<u64, Failure> {
+        let shaders = |program: &mlp_bundle::gpu::GpuProgram| program.modules.iter().map(|module| module.wgsl.len() as u64).sum();
+        Ok(match self {
+            Subject::Made(made) => match &made.code {
+                Code::Wasm { module, .. } => module.len() as u64,
+                Code::Gpu(Ok(program)) => shaders(program),
+                Code::Gpu(Err(_)) | Code::Native => serde_json::to_vec(&made.plan)?.len() as u64,
+            },
+            Subject::Bundle { path, pipeline } => {
+                let (bundle, pipeline) = open_bundle(path, pipeline.as_deref())?;
+                let size = |name: &str| bundle.manifest.files.get(name).map_or(0, |entry| entry.bytes);
+                match kind {
+                    BackendKind::Native => size(&pipeline.plan),
+                    BackendKind::Wasm => size(&pipeline.wasm.simd128),
+                    BackendKind::WasmRelaxed => size(&pipeline.wasm.relaxed),
+                    BackendKind::Gpu => bundle.gpu(&pipeline, &bundle.plan(&pipeline)?)?.as_ref().map_or(0, shaders),
+                }
+            }
+        })
+    }
+}
+
+impl Made {
+    fn load(&self, kind: BackendKind, threads: usize) -> Result<Loaded<'_>, Failure> {
         let wasm = match &self.code {
             Code::Wasm { module, modules } => Some((&module[..], modules)),
             _ => None,
@@ -157,22 +211,28 @@ impl Subject {
             Code::Gpu(Err(reason)) => Err(reason.clone()),
             _ => Err(String::new()),
         };
-        let artifacts = Artifacts { plan: &self.plan, weights: Arc::clone(&self.weights), wasm, gpu };
-        Ok(backend::open(kind, &artifacts, threads)?)
+        let artifacts = Artifacts { plan: &self.plan, weights: self.weights.clone(), wasm, gpu };
+        Ok(Loaded { name: self.name.clone(), plan: Cow::Borrowed(&self.plan), backend: backend::open(kind, &artifacts, threads)? })
     }
+}
 
-    /// Bytes of what the backend is given as code: the module, the shaders, or the plan.
-    pub(crate) fn code_bytes(&self) -> u64 {
-        match &self.code {
-            Code::Wasm { module, .. } => module.len() as u64,
-            Code::Gpu(Ok(program)) => program.modules.iter().map(|module| module.wgsl.len() as u64).sum(),
-            Code::Gpu(Err(_)) | Code::Native => serde_json::to_vec(&self.plan).map_or(0, |plan| plan.len() as u64),
-        }
+impl Inputs {
+    /// What a plan is given: recorded arrays, or noise. Symbols take their upper bound, at most 512.
+    pub(crate) fn of(plan: &Plan, data: Option<&Path>) -> Result<Inputs, Failure> {
+        let symbols: Vec<u32> = plan.symbols.values().map(|symbol| symbol.max.min(512)).collect();
+        let ports = match data {
+            Some(file) => {
+                let names: Vec<&str> = plan.inputs.iter().map(|port| port.name.as_str()).collect();
+                recorded(file, &names)?.iter().map(|tensor| tensor.bytes().to_vec()).collect()
+            }
+            None => plan.inputs.iter().map(|port| noise(plan, port, &symbols)).collect(),
+        };
+        Ok(Inputs { ports, symbols })
     }
 
     /// The inputs as a backend takes them.
     pub(crate) fn ports(&self) -> Vec<&[u8]> {
-        self.inputs.iter().map(Vec::as_slice).collect()
+        self.ports.iter().map(Vec::as_slice).collect()
     }
 }
 

@@ -61,7 +61,7 @@ impl Packer {
         let CompiledPipeline { name, doc, inputs, outputs, record, compiled, code } = pipeline;
         let stem = name.to_lowercase();
         let plan = self.bundle.add(&stem, "plan.json", json(&compiled.plan));
-        let weights = self.bundle.add(&stem, "weights.bin", compiled.weights.to_vec());
+        let weights = self.bundle.add(&stem, "weights.bin", compiled.weights);
         let mut wasm = code.wasm;
         wasm.simd128 = self.bundle.add(&stem, "wasm", code.simd128);
         wasm.relaxed = self.bundle.add(&format!("{stem}-relaxed"), "wasm", code.relaxed);

@@ -1,12 +1,12 @@
 //! A graph to a plan, and a plan to the code of every target.
 
+use mlp_bundle::contents::Bytes;
 use mlp_bundle::gpu::GpuProgram;
 use mlp_bundle::manifest::WasmModules;
 use mlp_bundle::plan::{Place, Plan};
 use mlp_codegen::wasm::{self, Target, WasmModule};
 use mlp_codegen::{CodegenError, wgsl};
 use mlp_graph::Graph;
-use std::sync::Arc;
 
 pub use mlp_plan::{KernelCost, costs};
 
@@ -30,7 +30,7 @@ pub struct Compiled {
     /// The plan.
     pub plan: Plan,
     /// Its weights.
-    pub weights: Arc<[u8]>,
+    pub weights: Bytes,
     /// What it takes.
     pub report: mlp_plan::Report,
 }

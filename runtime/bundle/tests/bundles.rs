@@ -1,9 +1,9 @@
 //! Bundles written, read back, damaged and refused.
 
 use mlp_bundle::Bundle;
+use mlp_bundle::contents::CONTENT_ALIGN;
 use mlp_bundle::manifest::{Capabilities, FORMAT_VERSION, Manifest};
 use std::collections::BTreeMap;
-use std::io::Cursor;
 
 fn bundle() -> Bundle {
     let manifest = Manifest {
@@ -27,7 +27,7 @@ fn a_folder_and_an_archive_hold_the_same() {
     let (bundle, folder) = (bundle(), tempfile::tempdir().unwrap());
     bundle.write_folder(folder.path()).unwrap();
     let from_folder = Bundle::open(folder.path()).unwrap();
-    let from_archive = Bundle::from_archive(Cursor::new(bundle.to_archive().unwrap())).unwrap();
+    let from_archive = Bundle::from_archive(bundle.to_archive().unwrap().into()).unwrap();
     for read in [from_folder, from_archive] {
         assert_eq!(read.manifest, bundle.manifest);
         for name in bundle.manifest.files.keys() {
@@ -42,7 +42,7 @@ fn a_folder_and_an_archive_hold_the_same() {
 fn every_truncated_archive_is_an_error() {
     let archive = bundle().to_archive().unwrap();
     for length in 0..archive.len() {
-        assert!(Bundle::from_archive(Cursor::new(&archive[..length])).is_err(), "{length} bytes were taken for a bundle");
+        assert!(Bundle::from_archive(archive[..length].to_vec().into()).is_err(), "{length} bytes were taken for a bundle");
     }
 }
 
@@ -53,8 +53,20 @@ fn a_changed_file_a_foreign_path_and_another_version_are_refused() {
     bundle.write_folder(folder.path()).unwrap();
     let weights = bundle.manifest.files.keys().find(|name| name.starts_with("weights")).unwrap();
     std::fs::write(folder.path().join(weights), [1, 2, 4]).unwrap();
+    let opened = Bundle::open(folder.path()).unwrap();
+    for error in [opened.file(weights).unwrap_err(), opened.verify(weights).unwrap_err(), opened.verify_all().unwrap_err()] {
+        assert!(error.to_string().contains("its digest is not the manifest's"), "{error}");
+    }
+    // The other files are what they were.
+    let labels = bundle.manifest.files.keys().find(|name| name.starts_with("labels")).unwrap();
+    assert_eq!(opened.file(labels).unwrap(), "cat\ndog\n");
+
+    std::fs::write(folder.path().join(weights), [1, 2]).unwrap();
     let error = Bundle::open(folder.path()).unwrap_err().to_string();
-    assert!(error.contains("its digest is not the manifest's"), "{error}");
+    assert!(error.contains("it has 2 bytes, the manifest says 3"), "{error}");
+    std::fs::remove_file(folder.path().join(weights)).unwrap();
+    let error = Bundle::open(folder.path()).unwrap_err().to_string();
+    assert!(error.starts_with(&folder.path().join(weights).display().to_string()), "{error}");
 
     let mut escaping = bundle.clone();
     let entry = escaping.manifest.files.values().next().unwrap().clone();
@@ -67,4 +79,49 @@ fn a_changed_file_a_foreign_path_and_another_version_are_refused() {
     std::fs::write(folder.path().join("manifest.json"), r#"{"format": 99}"#).unwrap();
     let error = Bundle::open(folder.path()).unwrap_err().to_string();
     assert!(error.contains("format is version 99"), "{error}");
+}
+
+#[test]
+fn a_file_that_changes_after_a_bundle_was_opened_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut bundle = bundle();
+    let name = bundle.add("weights", "bin", vec![5; 300_000]);
+    bundle.write_folder(folder.path()).unwrap();
+    let opened = Bundle::open(folder.path()).unwrap();
+    std::fs::write(folder.path().join(&name), [5; 299_999]).unwrap();
+    let error = opened.file(&name).unwrap_err().to_string();
+    assert!(error.contains("it has 299999 bytes, the manifest says 300000"), "{error}");
+}
+
+#[test]
+fn files_begin_on_cache_lines() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut bundle, path) = (bundle(), folder.path().join("sample.mlpb"));
+    let name = bundle.add("weights", "bin", vec![5; 300_000]);
+    bundle.write_folder(folder.path()).unwrap();
+    std::fs::write(&path, bundle.to_archive().unwrap()).unwrap();
+    for path in [folder.path(), &path] {
+        let opened = Bundle::open(path).unwrap();
+        for name in opened.manifest.files.keys() {
+            assert_eq!(opened.file(name).unwrap().as_ptr() as usize % CONTENT_ALIGN, 0, "{name} of {}", path.display());
+        }
+        assert_eq!(opened.file(&name).unwrap(), vec![5; 300_000]);
+    }
+}
+
+/// What another tool packed: files compressed, and where it liked.
+#[test]
+fn an_archive_that_was_packed_again_holds_the_same() {
+    let bundle = bundle();
+    let mut writer = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    let options = zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Deflated);
+    let manifest = serde_json::to_vec(&bundle.manifest).unwrap();
+    let files = bundle.manifest.files.keys().map(|name| (name.as_str(), bundle.file(name).unwrap().to_vec()));
+    for (name, bytes) in files.chain([("manifest.json", manifest)]) {
+        writer.start_file(name, options).unwrap();
+        std::io::Write::write_all(&mut writer, &bytes).unwrap();
+    }
+    let opened = Bundle::from_archive(writer.finish().unwrap().into_inner().into()).unwrap();
+    opened.verify_all().unwrap();
+    assert_eq!(opened.manifest, bundle.manifest);
 }

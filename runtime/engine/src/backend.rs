@@ -1,12 +1,12 @@
 //! The runtimes that a plan can run on, behind one trait.
 
 use crate::EngineError;
+use mlp_bundle::contents::Bytes;
 use mlp_bundle::gpu::GpuProgram;
 use mlp_bundle::manifest::WasmModules;
 use mlp_bundle::plan::Plan;
 use std::fmt;
 use std::str::FromStr;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// A runtime.
@@ -79,7 +79,7 @@ pub struct Artifacts<'a> {
     /// The plan.
     pub plan: &'a Plan,
     /// The weights file.
-    pub weights: Arc<[u8]>,
+    pub weights: Bytes,
     /// The WebAssembly module that the backend asks for, with its offsets.
     pub wasm: Option<(&'a [u8], &'a WasmModules)>,
     /// The GPU program, or why there is none.

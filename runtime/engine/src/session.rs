@@ -1,14 +1,14 @@
 //! A pipeline of a bundle, opened on a backend.
 
 use crate::EngineError;
-use crate::backend::{self, Artifacts, Backend, BackendKind};
+use crate::backend::{Backend, BackendKind};
+use crate::bundle;
 use crate::photo::Photo;
 use crate::value::{Ranked, Tensor, Value};
 use mlp_bundle::Bundle;
 use mlp_bundle::manifest::{Field, Pipeline, ValueType};
 use mlp_bundle::plan::Plan;
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 /// What a pipeline takes and gives, with the lines of the label files that its types name.
 #[derive(Clone, Debug)]
@@ -44,25 +44,11 @@ impl Session {
     /// Loads a pipeline of a bundle on a backend; `threads` is how many the native backend may use.
     pub fn open(bundle: &Bundle, pipeline: &str, kind: BackendKind, threads: usize) -> Result<Session, EngineError> {
         let pipeline = bundle.pipeline(pipeline).ok_or_else(|| unknown_pipeline(bundle, pipeline))?.clone();
-        let plan = bundle.plan(&pipeline)?;
-        let weights = Arc::clone(bundle.file(&pipeline.weights)?);
-        let module = match kind {
-            BackendKind::Wasm => Some(bundle.file(&pipeline.wasm.simd128)?),
-            BackendKind::WasmRelaxed => Some(bundle.file(&pipeline.wasm.relaxed)?),
-            _ => None,
-        };
-        let program = if kind == BackendKind::Gpu { bundle.gpu(&pipeline, &plan)? } else { None };
-        let artifacts = Artifacts {
-            plan: &plan,
-            weights,
-            wasm: module.map(|module| (&module[..], &pipeline.wasm)),
-            gpu: program.as_ref().ok_or_else(|| "the bundle has no GPU program for it".to_string()),
-        };
-        let backend = backend::open(kind, &artifacts, threads)?;
+        let (plan, backend) = bundle::load(bundle, &pipeline, kind, threads)?;
         let mut labels = BTreeMap::new();
         for field in &pipeline.outputs {
             if let ValueType::Label { labels: file, .. } | ValueType::Ranking { labels: file, .. } = &field.ty {
-                let text = String::from_utf8_lossy(bundle.file(file)?).into_owned();
+                let text = String::from_utf8_lossy(&bundle.file(file)?).into_owned();
                 labels.insert(file.clone(), text.lines().map(str::to_string).collect());
             }
         }

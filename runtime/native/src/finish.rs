@@ -1,6 +1,5 @@
 //! Epilogues of the planner's common forms, recognized (see `mlp_bundle::loops::Epilogue`).
 
-use crate::memory::Memory;
 use crate::offset;
 use mlp_bundle::loops::{Access, AccessDim, BinaryOp, Bounds, BufferId, Epilogue, Expr, ExprId};
 use mlp_bundle::plan::{Place, Plan};
@@ -36,7 +35,7 @@ pub(crate) enum Form {
 /// Reads an epilogue's expressions.
 pub(crate) struct Reader<'a> {
     pub plan: &'a Plan,
-    pub weights: &'a Memory,
+    pub weights: &'a [u8],
     pub epilogue: &'a Epilogue,
     /// Pixels over all images.
     pub pixels: u32,
@@ -194,8 +193,7 @@ impl Reader<'_> {
         }
         let start = offset(self.plan, access.buffer);
         let size = buffer.dtype.size();
-        let value =
-            |c: usize| mlp_bundle::loops::scalar::load(buffer.dtype, &self.weights.bytes()[start + (element + c * channel) * size..]);
+        let value = |c: usize| mlp_bundle::loops::scalar::load(buffer.dtype, &self.weights[start + (element + c * channel) * size..]);
         Some((0..self.channels).map(value).collect())
     }
 }

@@ -9,22 +9,24 @@
 
 mod finish;
 mod jit;
+mod map;
 mod memory;
 mod pool;
 mod program;
 mod step;
 mod wave;
 
+pub use map::mapped;
 pub use mlp_kernels::{Isa, Peak};
 
 use jit::Jit;
-use memory::Memory;
+use memory::{Memory, Weights};
+use mlp_bundle::contents::Bytes;
 use mlp_bundle::loops::BufferId;
 use mlp_bundle::plan::verify::{PlanError, verify};
 use mlp_bundle::plan::{Place, Plan};
 use mlp_kernels::{Kernels, MAX_SCRATCH};
 use pool::Pool;
-use std::sync::Arc;
 use step::Step;
 use wave::Wave;
 
@@ -86,7 +88,8 @@ pub enum RunError {
 pub struct Program {
     plan: Plan,
     arena: Memory,
-    weights: Memory,
+    /// Kept for the steps, which hold addresses of it.
+    weights: Weights,
     /// Working memory of each thread.
     scratch: Vec<Memory>,
     steps: Vec<Step>,
@@ -101,8 +104,9 @@ pub struct Program {
 unsafe impl Send for Program {}
 
 impl Program {
-    /// Verifies a plan and compiles it for this machine.
-    pub fn compile(plan: &Plan, weights: Arc<[u8]>, options: &Options) -> Result<Program, CompileError> {
+    /// Verifies a plan and compiles it for this machine. Weights that begin at a multiple of [`mlp_bundle::contents::CONTENT_ALIGN`], as those of a bundle's files
+    /// do, are used where they lie; others are copied.
+    pub fn compile(plan: &Plan, weights: Bytes, options: &Options) -> Result<Program, CompileError> {
         verify(plan)?;
         if weights.len() as u64 != plan.weights_bytes {
             return Err(CompileError::Weights { got: weights.len(), expected: plan.weights_bytes });
@@ -113,11 +117,9 @@ impl Program {
         };
         let threads = options.threads.max(1);
         let mut arena = Memory::zeroed(plan.arena_bytes)?;
-        let mut owned = Memory::zeroed(plan.weights_bytes)?;
-        owned.bytes_mut().copy_from_slice(&weights);
-        drop(weights);
+        let weights = Weights::new(weights)?;
         let mut jit = Jit::new(plan)?;
-        let mut builder = step::Builder { plan, kernels, threads, arena: arena.base(), weights: &owned, jit: &mut jit };
+        let mut builder = step::Builder { plan, kernels, threads, arena: arena.base(), weights: weights.bytes(), jit: &mut jit };
         let pending: Vec<_> = plan.kernels.iter().map(|kernel| builder.prepare(kernel)).collect::<Result<_, _>>()?;
         jit.finish()?;
         let steps: Vec<Step> = pending.into_iter().map(|step| step.link(&mut jit, kernels)).collect();
@@ -126,12 +128,12 @@ impl Program {
         let pool = (threads > 1).then(|| Pool::new(threads));
         let waves = wave::waves(plan, &steps, pool.as_ref().map_or(1, Pool::size));
         let plan = plan.clone();
-        Ok(Program { plan, arena, weights: owned, scratch, steps, waves, pool, isa: kernels.isa(), _jit: jit })
+        Ok(Program { plan, arena, weights, scratch, steps, waves, pool, isa: kernels.isa(), _jit: jit })
     }
 
     /// Runs the plan: inputs are the ports' dense little-endian bytes at the symbols' values, and so are the outputs.
     pub fn run(&mut self, inputs: &[&[u8]], symbols: &[u32]) -> Result<Vec<Vec<u8>>, RunError> {
-        let sizes = self.plan.check_arguments(self.weights.len(), inputs, symbols).map_err(RunError::Arguments)?;
+        let sizes = self.plan.check_arguments(self.weights.bytes().len(), inputs, symbols).map_err(RunError::Arguments)?;
         for (port, bytes) in self.plan.inputs.iter().zip(inputs) {
             let start = offset(&self.plan, port.buffer);
             self.arena.bytes_mut()[start..start + bytes.len()].copy_from_slice(bytes);
@@ -149,7 +151,7 @@ impl Program {
 
     /// Runs the plan once as [`Program::run`] does, and answers the nanoseconds that each kernel took, in the plan's order.
     pub fn profile(&mut self, inputs: &[&[u8]], symbols: &[u32]) -> Result<Vec<u64>, RunError> {
-        self.plan.check_arguments(self.weights.len(), inputs, symbols).map_err(RunError::Arguments)?;
+        self.plan.check_arguments(self.weights.bytes().len(), inputs, symbols).map_err(RunError::Arguments)?;
         for (port, bytes) in self.plan.inputs.iter().zip(inputs) {
             let start = offset(&self.plan, port.buffer);
             self.arena.bytes_mut()[start..start + bytes.len()].copy_from_slice(bytes);

@@ -1,11 +1,36 @@
 //! Memory aligned to cache lines.
 
 use crate::CompileError;
+use mlp_bundle::contents::{Bytes, CONTENT_ALIGN};
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::ptr::NonNull;
 
 /// Bytes to which memory is aligned.
-const ALIGN: usize = 64;
+const ALIGN: usize = CONTENT_ALIGN;
+
+/// Weights, where they lie if they are aligned, else copied once.
+pub(crate) enum Weights {
+    Shared(Bytes),
+    Own(Memory),
+}
+
+impl Weights {
+    pub(crate) fn new(bytes: Bytes) -> Result<Weights, CompileError> {
+        if (bytes.as_ptr() as usize).is_multiple_of(ALIGN) {
+            return Ok(Weights::Shared(bytes));
+        }
+        let mut own = Memory::zeroed(bytes.len() as u64)?;
+        own.bytes_mut().copy_from_slice(&bytes);
+        Ok(Weights::Own(own))
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        match self {
+            Weights::Shared(bytes) => bytes,
+            Weights::Own(memory) => memory.bytes(),
+        }
+    }
+}
 
 /// Zeroed memory, freed on drop.
 pub(crate) struct Memory {
@@ -35,10 +60,6 @@ impl Memory {
 
     pub(crate) fn start(&self) -> *const u8 {
         self.base.as_ptr()
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.len
     }
 
     pub(crate) fn bytes(&self) -> &[u8] {

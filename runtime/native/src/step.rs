@@ -2,7 +2,6 @@
 
 use crate::finish::{Form, Plane, Reader};
 use crate::jit::{Code, EpilogueFn, Jit, NestFn};
-use crate::memory::Memory;
 use crate::program::Piece;
 use crate::{CompileError, offset};
 use mlp_bundle::DType;
@@ -81,7 +80,7 @@ pub(crate) struct Builder<'a> {
     pub kernels: &'static Kernels,
     pub threads: usize,
     pub arena: *mut u8,
-    pub weights: &'a Memory,
+    pub weights: &'a [u8],
     pub jit: &'a mut Jit,
 }
 
@@ -109,7 +108,7 @@ impl Builder<'_> {
         let start = offset(self.plan, buffer);
         match self.plan.buffers[buffer].place {
             Place::Arena { .. } => self.arena.wrapping_add(start),
-            Place::Weights { .. } => self.weights.start().cast_mut().wrapping_add(start),
+            Place::Weights { .. } => self.weights.as_ptr().cast_mut().wrapping_add(start),
         }
     }
 
@@ -123,7 +122,7 @@ impl Builder<'_> {
 
     fn packed(&self, weights: BufferId) -> &[u8] {
         let start = offset(self.plan, weights);
-        &self.weights.bytes()[start..start + self.plan.buffers[weights].bytes() as usize]
+        &self.weights[start..start + self.plan.buffers[weights].bytes() as usize]
     }
 
     fn finish(&mut self, epilogue: &Epilogue, arithmetic: Arithmetic, window: &Window, depth: usize) -> Result<Ending, CompileError> {

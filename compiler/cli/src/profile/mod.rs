@@ -5,7 +5,7 @@ mod html;
 use crate::args::Profile;
 use crate::bench::Rates;
 use crate::render::{self, BOLD, PLAIN};
-use crate::subject::{self, Choice};
+use crate::subject::{self, Choice, Inputs, Loaded};
 use crate::{Failure, Outcome};
 use mlp_bundle::bundle::write_whole;
 use mlp_driver::compile::{self, KernelCost};
@@ -76,20 +76,21 @@ fn measure(kind: BackendKind, arguments: &Profile) -> Result<Report, Failure> {
     let mut subject = subject::open(&choice, kind)?;
     subject.export_steps(kind)?;
     if let Some(variant) = &arguments.gpu_variant {
-        subject.force(variant);
+        subject.force(kind, variant)?;
     }
-    let mut backend = subject.load(kind, threads.into())?;
-    let inputs = subject.ports();
+    let Loaded { name, plan, mut backend } = subject.load(kind, threads.into())?;
+    let inputs = Inputs::of(&plan, arguments.data.as_deref())?;
+    let ports = inputs.ports();
     // The first runs find cold caches.
     for _ in 0..arguments.runs.div_ceil(5) {
-        backend.run(&inputs, &subject.symbols)?;
+        backend.run(&ports, &inputs.symbols)?;
     }
     if arguments.tune {
         backend.tune()?;
     }
-    let mut times: Vec<Vec<u64>> = vec![Vec::new(); subject.plan.kernels.len()];
+    let mut times: Vec<Vec<u64>> = vec![Vec::new(); plan.kernels.len()];
     for _ in 0..arguments.runs {
-        for (times, time) in times.iter_mut().zip(backend.profile(&inputs, &subject.symbols)?) {
+        for (times, time) in times.iter_mut().zip(backend.profile(&ports, &inputs.symbols)?) {
             times.push(time);
         }
     }
@@ -99,9 +100,9 @@ fn measure(kind: BackendKind, arguments: &Profile) -> Result<Report, Failure> {
     let total: u64 = medians.iter().sum();
     let mut variants = backend.variants().into_iter();
     let mut variant = || variants.next().unwrap_or_default().to_string();
-    let rows = compile::costs(&subject.plan).into_iter().zip(medians);
+    let rows = compile::costs(&plan).into_iter().zip(medians);
     Ok(Report {
-        name: subject.name.clone(),
+        name,
         backend: kind.name(),
         device: backend.description(),
         threads,

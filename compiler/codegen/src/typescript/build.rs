@@ -40,7 +40,9 @@ fn pipeline(manifest: &Manifest, pipeline: &manifest::Pipeline, name: String, ty
     let shape = if pipeline.record || outputs.len() != 1 { Shape::Record(outputs) } else { Shape::Alias(outputs.remove(0)) };
     let output = Declared { name: types.names.unique(&format!("{stem}Output")), shape };
     let urls = files(pipeline);
-    let entries: BTreeMap<&str, &FileEntry> = urls.iter().filter_map(|file| Some((file.as_str(), manifest.files.get(file)?))).collect();
+    // Browsers compute SHA-256 alone.
+    let entry = |file: &str| manifest.files.get(file).map(|entry| FileEntry { blake3: None, ..entry.clone() });
+    let entries: BTreeMap<&str, FileEntry> = urls.iter().filter_map(|file| Some((file.as_str(), entry(file)?))).collect();
     Pipeline {
         name,
         doc: pipeline.doc.clone(),

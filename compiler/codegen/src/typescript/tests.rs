@@ -39,7 +39,7 @@ fn pipeline(name: &str, inputs: Vec<Field>, outputs: Vec<Field>) -> Pipeline {
 }
 
 fn bundle(pipelines: Vec<Pipeline>) -> Manifest {
-    let entry = |bytes| FileEntry { sha256: "00".repeat(32), bytes };
+    let entry = |bytes| FileEntry { sha256: "00".repeat(32), blake3: Some("11".repeat(32)), bytes };
     let mut files = BTreeMap::from([("labels.txt".to_owned(), entry(10))]);
     for pipeline in &pipelines {
         let all = [&pipeline.plan, &pipeline.weights, &pipeline.wasm.simd128, &pipeline.wasm.relaxed];
