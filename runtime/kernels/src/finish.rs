@@ -75,18 +75,24 @@ pub struct Requantization {
     /// The same in the order of `tile::quads`.
     quad_scale: Vec<f32>,
     multiplier: Vec<i32>,
+    /// As `quad_scale`.
+    quad_multiplier: Vec<i32>,
     shift: u32,
     zero: i32,
     lo: i32,
     hi: i32,
+    /// What an `f32` estimate rounded off: up to this it decides.
+    decided: f32,
 }
 
 /// How far a result may be from zero (its zero point apart) for the `f32` estimate to be told from a tie.
 const MAX_SPAN: i32 = 512;
 
-/// An `f32` estimate of a quotient within `2 * MAX_SPAN` is off by less than `3.01 * 2^-24 * 1024.5 < 1.9e-4`; nearer than this to a tie it decides
-/// nothing. Further out the clamp decides, whatever the last digit.
-pub(crate) const DECIDED: f32 = 0.5 - 2e-4;
+/// How far from a whole number an `f32` estimate may be, to tell a quotient from a tie, for results of at most `span` in magnitude (their zero point apart). Three roundings
+/// make it off by less than `3.01 * 2^-24` of its magnitude; a quotient past `span` is clamped, whatever its last digit.
+fn decided(span: i32) -> f32 {
+    0.5 - 3.01 * (-24.0_f32).exp2() * (span as f32 + 1.5)
+}
 
 impl Requantization {
     /// Per channel multipliers with one shift, for sums of at most `bound(channel)` in magnitude. `None` where the exact fast form does not hold: a quotient may leave 32 bits, or
@@ -106,14 +112,34 @@ impl Requantization {
         scales.resize(padded, 0.0);
         let mut multipliers = multiplier.to_vec();
         multipliers.resize(padded, 0);
-        let quad_scale = crate::tile::quads::order(multiplier.len()).into_iter().map(|c| scales[c]).collect();
-        Some(Requantization { scale: scales, quad_scale, multiplier: multipliers, shift, zero, lo, hi })
+        let order = crate::tile::quads::order(multiplier.len());
+        let quad_scale = order.iter().map(|&c| scales[c]).collect();
+        let mut quad_multiplier: Vec<i32> = order.iter().map(|&c| multipliers[c]).collect();
+        quad_multiplier.resize(padded, 0);
+        let span = (lo - zero).abs().max((hi - zero).abs());
+        Some(Requantization {
+            scale: scales,
+            quad_scale,
+            multiplier: multipliers,
+            quad_multiplier,
+            shift,
+            zero,
+            lo,
+            hi,
+            decided: decided(span),
+        })
     }
 
-    /// The factors of the estimate in the order of `tile::quads`, up to a multiple of 16, and the zero point and limits.
+    /// Both in the order of `tile::quads`, up to a multiple of 16: the factors of the estimate and the multipliers, which 16 others follow.
     #[cfg(target_arch = "x86_64")]
-    pub(crate) fn quad_estimate(&self) -> (*const f32, [i32; 3]) {
-        (self.quad_scale.as_ptr(), [self.zero, self.lo, self.hi])
+    pub(crate) fn quad_factors(&self) -> (*const f32, *const i32) {
+        (self.quad_scale.as_ptr(), self.quad_multiplier.as_ptr())
+    }
+
+    /// The shift, the zero point and the limits, and up to what an estimate decides.
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) fn constants(&self) -> (u32, [i32; 3], f32) {
+        (self.shift, [self.zero, self.lo, self.hi], self.decided)
     }
 }
 
@@ -187,6 +213,9 @@ pub(crate) unsafe fn finish_f32<S: Simd, const NV: usize, const PLAIN: bool>(
 pub(crate) struct BytesOf<'a, S: Simd> {
     finish: FinishI8<'a>,
     scale: *const f32,
+    multiplier: *const i32,
+    shift: u32,
+    decided: f32,
     /// The zero point and the clamp of the requantization, and of the result.
     inner: [i32; 3],
     clamp: S::Clamp,
@@ -201,7 +230,8 @@ impl<'a, S: Simd> BytesOf<'a, S> {
         let [zero, lo, hi] = if finish.residual.is_null() { [q.zero, q.lo, q.hi] } else { [a.zero, a.lo, a.hi] };
         // SAFETY: the caller's promise.
         let clamp = unsafe { S::clamp(zero, lo, hi) };
-        BytesOf { finish: *finish, scale: q.scale.as_ptr(), inner: [q.zero, q.lo, q.hi], clamp }
+        let (scale, multiplier) = (q.scale.as_ptr(), q.multiplier.as_ptr());
+        BytesOf { finish: *finish, scale, multiplier, shift: q.shift, decided: q.decided, inner: [q.zero, q.lo, q.hi], clamp }
     }
 
     /// Whether rows of `cols` channels in `NV` vectors take the short way.
@@ -233,11 +263,11 @@ pub(crate) unsafe fn finish_i8<S: Simd, const NV: usize, const PLAIN: bool>(
         for j in 0..NV {
             let estimate = S::mul(S::to_float(sums[j]), S::load(b.scale.add(channel + j * S::LANES)));
             v[j] = S::to_int(estimate);
-            worst = S::max_abs(worst, S::sub(estimate, S::to_float(v[j])));
+            worst = S::max_abs(worst, S::rounded_off(estimate, v[j]));
         }
-        if S::any_above(worst, DECIDED) {
+        if S::any_above(worst, b.decided) {
             for j in 0..NV {
-                v[j] = requantized_exactly::<S>(f.requantization, sums[j], channel + j * S::LANES);
+                v[j] = S::requantized(sums[j], b.multiplier.add(channel + j * S::LANES), b.shift);
             }
         }
         if PLAIN {
@@ -263,21 +293,11 @@ pub(crate) unsafe fn finish_i8<S: Simd, const NV: usize, const PLAIN: bool>(
     }
 }
 
-#[cold]
-#[inline(always)]
-unsafe fn requantized_exactly<S: Simd>(q: &Requantization, sums: S::I, channel: usize) -> S::I {
-    let mut lanes = [0_i32; 16];
-    // SAFETY: a vector has at most sixteen lanes.
-    unsafe { S::istore(lanes.as_mut_ptr(), sums) };
-    exact_lanes(q, &mut lanes[..S::LANES], channel);
-    // SAFETY: as above.
-    unsafe { S::iload(lanes.as_ptr()) }
-}
-
+/// `lanes` by integers, with a multiplier each.
 #[inline(never)]
-pub(crate) fn exact_lanes(q: &Requantization, lanes: &mut [i32], channel: usize) {
-    for (lane, &multiplier) in lanes.iter_mut().zip(&q.multiplier[channel..]) {
-        *lane = requantize(*lane, multiplier, q.shift);
+pub(crate) fn exact_lanes(lanes: &mut [i32], multipliers: &[i32], shift: u32) {
+    for (lane, &multiplier) in lanes.iter_mut().zip(multipliers) {
+        *lane = requantize(*lane, multiplier, shift);
     }
 }
 

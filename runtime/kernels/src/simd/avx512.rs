@@ -28,6 +28,28 @@ unsafe fn dot_quads(acc: __m512i, a: __m512i, w: __m512i) -> __m512i {
     unsafe { _mm512_dpbusd_epi32(acc, a, w) }
 }
 
+/// [`crate::requantize`] of each lane with its own multiplier, where no quotient leaves 32 bits: even and odd lanes as numbers of 64 bits. (A call would take every
+/// vector out of its register, even where it is never made.)
+///
+/// # Safety
+/// AVX-512 is available; sixteen multipliers are readable.
+#[inline(always)]
+pub(crate) unsafe fn requantized(v: __m512i, multipliers: *const i32, shift: u32) -> __m512i {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let multiplier = _mm512_loadu_si512(multipliers.cast());
+        let (count, half) = (_mm_cvtsi32_si128(shift as i32), _mm512_set1_epi64((1_i64 << (shift - 1)) - 1));
+        let quotient = |v, multiplier| {
+            let product = _mm512_mul_epi32(v, multiplier);
+            let odd = _mm512_and_si512(_mm512_srl_epi64(product, count), _mm512_set1_epi64(1));
+            _mm512_sra_epi64(_mm512_add_epi64(_mm512_add_epi64(product, half), odd), count)
+        };
+        let even = quotient(v, multiplier);
+        let odd = quotient(_mm512_srli_epi64::<32>(v), _mm512_srli_epi64::<32>(multiplier));
+        _mm512_mask_blend_epi32(0xaaaa, even, _mm512_slli_epi64::<32>(odd))
+    }
+}
+
 macro_rules! avx512 {
     ($name:ident, $format:expr, $dot:ident) => {
         impl Simd for $name {
@@ -155,6 +177,16 @@ macro_rules! avx512 {
             unsafe fn to_int(v: __m512) -> __m512i {
                 // SAFETY: the trait's contract.
                 unsafe { _mm512_cvtps_epi32(v) }
+            }
+            #[inline(always)]
+            unsafe fn rounded_off(v: __m512, _: __m512i) -> __m512 {
+                // SAFETY: the trait's contract. The immediate asks for the rest over whole numbers, to the nearest.
+                unsafe { _mm512_reduce_ps::<0>(v) }
+            }
+            #[inline(always)]
+            unsafe fn requantized(v: __m512i, multipliers: *const i32, shift: u32) -> __m512i {
+                // SAFETY: the trait's contract.
+                unsafe { requantized(v, multipliers, shift) }
             }
             #[inline(always)]
             unsafe fn load_bytes(p: *const u8, signed: bool, n: usize) -> __m512i {

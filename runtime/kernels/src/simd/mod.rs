@@ -90,6 +90,23 @@ pub(crate) trait Simd: Copy {
     unsafe fn to_float(v: Self::I) -> Self::F;
     /// To the nearest integer, ties to even, for magnitudes below `2^21`; beyond, to anything of that sign and at least that magnitude.
     unsafe fn to_int(v: Self::F) -> Self::I;
+    /// What [`Simd::to_int`] took off `v` to make `whole` of it, where it is defined.
+    #[inline(always)]
+    unsafe fn rounded_off(v: Self::F, whole: Self::I) -> Self::F {
+        // SAFETY: the trait's contract.
+        unsafe { Self::sub(v, Self::to_float(whole)) }
+    }
+    /// [`crate::requantize`] of each lane with its own multiplier, where no quotient leaves 32 bits.
+    #[inline(always)]
+    unsafe fn requantized(v: Self::I, multipliers: *const i32, shift: u32) -> Self::I {
+        let mut lanes = [0_i32; 16];
+        // SAFETY: the trait's contract; a vector has at most sixteen lanes.
+        unsafe {
+            Self::istore(lanes.as_mut_ptr(), v);
+            crate::finish::exact_lanes(&mut lanes[..Self::LANES], core::slice::from_raw_parts(multipliers, Self::LANES), shift);
+            Self::iload(lanes.as_ptr())
+        }
+    }
     /// The first `n` bytes, `0 < n <= LANES`, widened; zeros above. May read `LANES` bytes.
     unsafe fn load_bytes(p: *const u8, signed: bool, n: usize) -> Self::I;
     /// The constants of [`Simd::store_clamped`].

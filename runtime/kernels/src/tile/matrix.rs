@@ -141,9 +141,7 @@ unsafe fn float_tiles<S: Simd, const MR: usize, const NV: usize, const PLAIN: bo
         // SAFETY: the caller's promise.
         unsafe {
             let acc = sums::<FloatMac<S>, MR, NV>(&t, tile);
-            for (i, row) in acc.into_iter().enumerate() {
-                finish_f32::<S, NV, PLAIN>(f, row, t.pixel + tile * MR + i, t.channel, t.cols);
-            }
+            written_out!(i in 0..MR, finish_f32::<S, NV, PLAIN>(f, acc[i], t.pixel + tile * MR + i, t.channel, t.cols));
         }
     }
 }
@@ -185,9 +183,7 @@ unsafe fn byte_tiles<S: Simd, const MR: usize, const NV: usize, const PLAIN: boo
         // SAFETY: the caller's promise.
         unsafe {
             let acc = sums::<IntMac<S>, MR, NV>(t, tile);
-            for (i, row) in acc.into_iter().enumerate() {
-                finish_i8::<S, NV, PLAIN>(b, row, t.pixel + tile * MR + i, t.channel, t.cols);
-            }
+            written_out!(i in 0..MR, finish_i8::<S, NV, PLAIN>(b, acc[i], t.pixel + tile * MR + i, t.channel, t.cols));
         }
     }
 }

@@ -7,8 +7,8 @@
 use super::depthwise::{RowTile, store_i8};
 use super::matrix::FinishInt;
 use super::quads::{channel_quads, group, places, quad_columns, row_quads};
-use crate::finish::{DECIDED, FinishI8, exact_lanes};
-use crate::simd::avx512::Avx512Vnni;
+use crate::finish::FinishI8;
+use crate::simd::avx512::{Avx512Vnni, requantized};
 use core::arch::x86_64::*;
 
 /// A vector of whole 128-bit lanes.
@@ -18,13 +18,13 @@ trait Lanes: Copy {
     unsafe fn bytes(p: *const u8, flip: bool) -> Self;
     unsafe fn load(p: *const u8) -> Self;
     unsafe fn store(p: *mut i32, v: Self);
-    /// Sixteen bytes a lane, lanes 64 bytes apart.
-    unsafe fn spread(p: *const u8) -> Self;
     unsafe fn zip8(a: Self, b: Self) -> [Self; 2];
     unsafe fn zip16(a: Self, b: Self) -> [Self; 2];
     unsafe fn dot(acc: Self, a: Self, w: Self) -> Self;
     /// The nearest integer to `v * scale` (scale's bits), and the greater magnitude of `worst` (bits of floats) and what was rounded off.
     unsafe fn scaled(v: Self, scale: Self, worst: Self) -> (Self, Self);
+    /// As [`requantized`].
+    unsafe fn requantized(v: Self, multipliers: *const i32, shift: u32) -> Self;
     unsafe fn zero() -> Self;
     unsafe fn any_above(worst: Self, limit: f32) -> bool;
     /// Four vectors to bytes, `clamp(v + zero, lo, hi)`; the first `n` channels are stored.
@@ -32,8 +32,8 @@ trait Lanes: Copy {
 }
 
 macro_rules! lanes {
-    ($ty:ty, $channels:literal, $load:ident, $store:ident, $set8:ident, $set16:ident, $xor:ident, |$p:ident| $spread:expr, $lo8:ident $hi8:ident, $lo16:ident $hi16:ident,
-     $dot:ident, $float:ident, $cast:ident, $back:ident, $mul:ident, $int:ident, $sub:ident, $range:ident, $zero:ident, $cmp:ident, $set:ident,
+    ($ty:ty, $channels:literal, $load:ident, $store:ident, $set8:ident, $set16:ident, $xor:ident, $up:expr, $down:expr, $lo8:ident $hi8:ident, $lo16:ident $hi16:ident,
+     $dot:ident, $float:ident, $cast:ident, $back:ident, $mul:ident, $int:ident, $reduce:ident, $range:ident, $zero:ident, $cmp:ident, $set:ident,
      $pack:ident, $adds:ident, $max:ident, $min:ident, $and:ident, $packus:ident, $mask:ty, $masked:ident) => {
         impl Lanes for $ty {
             const CHANNELS: usize = $channels;
@@ -56,11 +56,6 @@ macro_rules! lanes {
                 unsafe { $store(p.cast(), v) }
             }
             #[inline(always)]
-            unsafe fn spread($p: *const u8) -> $ty {
-                // SAFETY: the caller's promise.
-                unsafe { $spread }
-            }
-            #[inline(always)]
             unsafe fn zip8(a: $ty, b: $ty) -> [$ty; 2] {
                 // SAFETY: arithmetic only.
                 unsafe { [$lo8(a, b), $hi8(a, b)] }
@@ -81,9 +76,14 @@ macro_rules! lanes {
                 unsafe {
                     let estimate = $mul($float(v), $cast(scale));
                     let rounded = $int(estimate);
-                    let off = $sub(estimate, $float(rounded));
+                    let off = $reduce::<0>(estimate);
                     (rounded, $back($range::<0b1011>($cast(worst), off)))
                 }
+            }
+            #[inline(always)]
+            unsafe fn requantized(v: $ty, multipliers: *const i32, shift: u32) -> $ty {
+                // SAFETY: the caller's promise; lanes past the vector's are of no account.
+                unsafe { $down(requantized($up(v), multipliers, shift)) }
             }
             #[inline(always)]
             unsafe fn zero() -> $ty {
@@ -114,24 +114,18 @@ macro_rules! lanes {
 }
 
 lanes!(__m512i, 64, _mm512_loadu_si512, _mm512_storeu_si512, _mm512_set1_epi8, _mm512_set1_epi16, _mm512_xor_si512,
-    |p| {
-        let lane = |i: usize| _mm_loadu_si128(p.add(64 * i).cast());
-        let v = _mm512_castsi128_si512(lane(0));
-        let v = _mm512_inserti32x4::<1>(v, lane(1));
-        let v = _mm512_inserti32x4::<2>(v, lane(2));
-        _mm512_inserti32x4::<3>(v, lane(3))
-    },
+    |v| v, |v| v,
     _mm512_unpacklo_epi8 _mm512_unpackhi_epi8, _mm512_unpacklo_epi16 _mm512_unpackhi_epi16, _mm512_dpbusd_epi32, _mm512_cvtepi32_ps,
-    _mm512_castsi512_ps, _mm512_castps_si512, _mm512_mul_ps, _mm512_cvtps_epi32, _mm512_sub_ps, _mm512_range_ps, _mm512_setzero_si512, _mm512_cmp_ps_mask, _mm512_set1_ps,
+    _mm512_castsi512_ps, _mm512_castps_si512, _mm512_mul_ps, _mm512_cvtps_epi32, _mm512_reduce_ps, _mm512_range_ps, _mm512_setzero_si512, _mm512_cmp_ps_mask, _mm512_set1_ps,
     _mm512_packs_epi32, _mm512_adds_epi16, _mm512_max_epi16, _mm512_min_epi16, _mm512_and_si512, _mm512_packus_epi16, __mmask64, _mm512_mask_storeu_epi8);
 lanes!(__m256i, 32, _mm256_loadu_si256, _mm256_storeu_si256, _mm256_set1_epi8, _mm256_set1_epi16, _mm256_xor_si256,
-    |p| _mm256_inserti128_si256::<1>(_mm256_castsi128_si256(_mm_loadu_si128(p.cast())), _mm_loadu_si128(p.add(64).cast())),
+    _mm512_castsi256_si512, _mm512_castsi512_si256,
     _mm256_unpacklo_epi8 _mm256_unpackhi_epi8, _mm256_unpacklo_epi16 _mm256_unpackhi_epi16, _mm256_dpbusd_epi32, _mm256_cvtepi32_ps,
-    _mm256_castsi256_ps, _mm256_castps_si256, _mm256_mul_ps, _mm256_cvtps_epi32, _mm256_sub_ps, _mm256_range_ps, _mm256_setzero_si256, _mm256_cmp_ps_mask, _mm256_set1_ps,
+    _mm256_castsi256_ps, _mm256_castps_si256, _mm256_mul_ps, _mm256_cvtps_epi32, _mm256_reduce_ps, _mm256_range_ps, _mm256_setzero_si256, _mm256_cmp_ps_mask, _mm256_set1_ps,
     _mm256_packs_epi32, _mm256_adds_epi16, _mm256_max_epi16, _mm256_min_epi16, _mm256_and_si256, _mm256_packus_epi16, __mmask32, _mm256_mask_storeu_epi8);
-lanes!(__m128i, 16, _mm_loadu_si128, _mm_storeu_si128, _mm_set1_epi8, _mm_set1_epi16, _mm_xor_si128, |p| _mm_loadu_si128(p.cast()),
+lanes!(__m128i, 16, _mm_loadu_si128, _mm_storeu_si128, _mm_set1_epi8, _mm_set1_epi16, _mm_xor_si128, _mm512_castsi128_si512, _mm512_castsi512_si128,
     _mm_unpacklo_epi8 _mm_unpackhi_epi8, _mm_unpacklo_epi16 _mm_unpackhi_epi16, _mm_dpbusd_epi32, _mm_cvtepi32_ps,
-    _mm_castsi128_ps, _mm_castps_si128, _mm_mul_ps, _mm_cvtps_epi32, _mm_sub_ps, _mm_range_ps, _mm_setzero_si128, _mm_cmp_ps_mask, _mm_set1_ps,
+    _mm_castsi128_ps, _mm_castps_si128, _mm_mul_ps, _mm_cvtps_epi32, _mm_reduce_ps, _mm_range_ps, _mm_setzero_si128, _mm_cmp_ps_mask, _mm_set1_ps,
     _mm_packs_epi32, _mm_adds_epi16, _mm_max_epi16, _mm_min_epi16, _mm_and_si128, _mm_packus_epi16, __mmask16, _mm_mask_storeu_epi8);
 
 /// Weights are as [`super::quads::pack`] lays them; sources are [`quad_columns`] pointers a row of taps, [`RowTile::taps`] counts rows of taps, and first values are in
@@ -199,17 +193,6 @@ unsafe fn finish_others(t: &RowTile, f: &FinishInt<'_>, ordered: &[i32], i: usiz
         // SAFETY: the caller's promise.
         unsafe { store_i8::<Avx512Vnni>(t, f, sixteen, i, c + at * 16) };
     }
-}
-
-/// A loop of at most eleven rounds without a loop: the compiler would keep it, and the sums in memory.
-macro_rules! written_out {
-    ($i:ident in 0..$end:expr, $body:expr) => { written_out!(@ $i, $end, $body, 0 1 2 3 4 5 6 7 8 9 10) };
-    (@ $i:ident, $end:expr, $body:expr, $($n:literal)*) => {
-        $(if $n < $end {
-            let $i: usize = $n;
-            $body
-        })*
-    };
 }
 
 #[inline(always)]
@@ -283,8 +266,8 @@ unsafe fn four<V: Lanes>(p: *const u8) -> [V; 4] {
 unsafe fn finish_plain<V: Lanes, const P: usize>(t: &RowTile, f: &FinishI8<'_>, acc: [[V; 4]; P], c: usize) {
     // SAFETY: the caller's promise; scales are there for whole groups.
     unsafe {
-        let (scales, clamp) = f.requantization.quad_estimate();
-        let scale: [V; 4] = four(scales.add(c).cast());
+        let ((scales, multipliers), (shift, clamp, decided)) = (f.requantization.quad_factors(), f.requantization.constants());
+        let (scale, multipliers): ([V; 4], _) = (four(scales.add(c).cast()), multipliers.add(c));
         written_out!(i in 0..P, {
             let sums = acc[i];
             let mut worst = V::zero();
@@ -292,27 +275,14 @@ unsafe fn finish_plain<V: Lanes, const P: usize>(t: &RowTile, f: &FinishI8<'_>, 
             for q in 0..4 {
                 (rounded[q], worst) = V::scaled(sums[q], scale[q], worst);
             }
-            if V::any_above(worst, DECIDED) {
-                let mut exact = sums;
-                exactly(f, &mut exact, c);
-                rounded = exact;
+            if V::any_above(worst, decided) {
+                for q in 0..4 {
+                    rounded[q] = V::requantized(sums[q], multipliers.add(q * V::CHANNELS / 4), shift);
+                }
             }
             let at = f.out.wrapping_add((t.pixel + i) * f.out_pixel + c);
             V::pack(at, rounded, clamp, t.channels - c);
         });
-    }
-}
-
-/// Requantizes sums by integers.
-#[inline(never)]
-#[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-unsafe fn exactly<V: Lanes>(f: &FinishI8<'_>, sums: &mut [V; 4], c: usize) {
-    // SAFETY: arithmetic and stores to its own memory.
-    let mut ordered = unsafe { in_order(sums) };
-    exact_lanes(f.requantization, &mut ordered[..V::CHANNELS], c);
-    for q in 0..4 {
-        // SAFETY: the array holds all lanes, and 64 bytes on the lanes' next ones.
-        sums[q] = unsafe { V::spread(ordered.as_ptr().add(q * 4).cast()) };
     }
 }
 
