@@ -11,7 +11,7 @@ import { launch } from '../browser/chromium.mjs';
 import { mlpc, ROOT } from '../browser/mlpc.mjs';
 import { BLANK, serve } from '../browser/server.mjs';
 import { prepare } from './web/cases.mjs';
-import { CONTENDERS, modelFile, mounts, version } from './web/contenders.mjs';
+import { CONTENDERS, modelBytes, mounts, version } from './web/contenders.mjs';
 import { peaks } from './web/peaks.mjs';
 import { failed, header, ratios, roofline, summary } from './web/rows.mjs';
 import { turn } from './web/turn.mjs';
@@ -97,12 +97,16 @@ async function measure(site, entry, contenders, settings) {
   const reasons = new Map();
   site.mount('/case/', entry.home);
   site.mount('/bundle/', await inMemory(entry.bundle));
+  const models = new Map();
+  for (const contender of contenders) {
+    const bytes = await modelBytes(contender, entry.model).catch((error) => void reasons.set(contender, error.message));
+    if (bytes) models.set(contender, bytes);
+    else if (!reasons.has(contender)) turns.delete(contender);
+  }
   for (let round = 0; round < settings.rounds; round++) {
-    for (const contender of contenders) {
-      const { file, absent } = modelFile(contender, entry.model);
-      if (absent) turns.delete(contender);
-      if (absent || reasons.has(contender)) continue;
-      site.mount('/model/', { [`model${contender.model ?? ''}`]: contender.ours ? '' : await readFile(file) });
+    for (const [contender, bytes] of models) {
+      if (reasons.has(contender)) continue;
+      site.mount('/model/', { [`model${contender.model ?? ''}`]: bytes });
       const figures = await turn(site, contender, entry, settings);
       if (figures.failed) reasons.set(contender, figures.failed);
       else turns.get(contender).push(figures);

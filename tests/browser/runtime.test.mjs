@@ -1,9 +1,13 @@
 // The runtime in a real browser, on a pipeline that is small enough to check by hand.
 import assert from 'node:assert/strict';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { files, PIPELINE, sourceOf } from '../../bindings/npm/runtime/dist/test/fixture.js';
 import { launch } from './chromium.mjs';
+import { mlpc, ROOT } from './mlpc.mjs';
 import { BLANK, serve } from './server.mjs';
 
 const SUM = `
@@ -58,6 +62,7 @@ function program(changes = {}) {
 
 let browser, server, page;
 const served = [];
+const bundle = {};
 const sources = {};
 
 before(async () => {
@@ -84,7 +89,7 @@ before(async () => {
   sources.untyped = source;
   for (const [file, bytes] of Object.entries(untyped)) contents[`untyped/${file}`] = bytes;
   const runtime = fileURLToPath(new URL('../../bindings/npm/runtime/dist/', import.meta.url));
-  server = await serve({ '/': BLANK, '/runtime/': runtime, '/files/': contents }, { served: (path) => served.push(path), headers: { 'cache-control': 'no-store' } });
+  server = await serve({ '/': BLANK, '/runtime/': runtime, '/files/': contents, '/bundle/': bundle }, { served: (path) => served.push(path), headers: { 'cache-control': 'no-store' } });
   browser = await launch();
   page = await browser.context.newPage();
   page.on('pageerror', (error) => console.error(error));
@@ -157,6 +162,41 @@ for (const backend of ['wasm', 'webgpu']) {
     await page.evaluate(() => caches.delete('mlp'));
   });
 }
+
+test('a bundle with compressed weights downloads those alone, and answers the same', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'mlp-compressed-'));
+  try {
+    await mlpc(['build', `${ROOT}tests/fuzz/corpus/onnx/light_squeezenet.onnx`, '-o', folder, '--compress-weights']);
+    const manifest = JSON.parse(await readFile(join(folder, 'manifest.json'), 'utf8'));
+    const entry = manifest.files[manifest.pipelines[0].weights];
+    assert.ok(manifest.files[entry.compressed.file].bytes < 0.9 * entry.bytes);
+    const names = ['manifest.json', ...Object.keys(manifest.files)];
+    Object.assign(bundle, Object.fromEntries(await Promise.all(names.map(async (name) => [name, await readFile(join(folder, name))]))));
+    const from = served.length;
+    const differing = await page.evaluate(async () => {
+      const { openBundle } = await import('/runtime/index.js');
+      const run = async (backend) => {
+        const pipeline = (await openBundle('/bundle/manifest.json')).pipeline();
+        const [field] = (await (await fetch('/bundle/manifest.json')).json()).pipelines[0].inputs;
+        const data = Float32Array.from({ length: field.type.shape.reduce((a, b) => a * b) }, (_, i) => Math.sin(i));
+        return pipeline.run({ [field.name]: data }, { prefer: [backend] });
+      };
+      const compressed = await run('wasm');
+      const gpu = await run('webgpu');
+      const stream = globalThis.DecompressionStream;
+      globalThis.DecompressionStream = undefined;
+      const plain = await run('wasm');
+      globalThis.DecompressionStream = stream;
+      return { cpu: compressed.filter((value, i) => value !== plain[i]).length, gpu: gpu.filter((value, i) => Math.abs(value - plain[i]) > 1e-4).length, sum: plain.reduce((a, b) => a + b) };
+    });
+    assert.deepEqual([differing.cpu, differing.gpu], [0, 0]);
+    assert.ok(Math.abs(differing.sum - 1) < 1e-3, 'the answer is a distribution');
+    const count = (name) => served.slice(from).filter((path) => path.endsWith(name)).length;
+    assert.deepEqual([count(entry.compressed.file), count(manifest.pipelines[0].weights)], [2, 1]);
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+});
 
 test('weights that are on their way for a GPU that fails go to WebAssembly', async () => {
   const from = served.length;

@@ -131,6 +131,9 @@ pub(crate) struct Build {
     /// Take those sizes from recorded inputs, arrays named in:INPUT
     #[arg(long, value_name = "FILE.npz", conflicts_with = "dims")]
     pub(crate) data: Option<PathBuf>,
+    /// Add compressed weights for browsers, where they are a tenth smaller: they pay on connections of less than about 100 Mbit/s
+    #[arg(long)]
+    pub(crate) compress_weights: bool,
     /// Print what was written as JSON
     #[arg(long)]
     pub(crate) json: bool,

@@ -49,7 +49,7 @@ pub(crate) fn build(arguments: &Build) -> Outcome {
     }
     let progress = Progress::start("compiling");
     let stem = arguments.file.file_stem().unwrap_or_default().to_string_lossy();
-    let built = package.build(&Disk, &stem, &|doing| progress.next(doing))?;
+    let built = package.build(&Disk, &stem, arguments.compress_weights, &|doing| progress.next(doing))?;
     drop(progress);
     write(&built.bundle, &arguments.output)?;
     if !is_archive(&arguments.output) {
@@ -75,7 +75,11 @@ fn build_model(arguments: &Build) -> Outcome {
         anstream::eprintln!("the bundle gets no GPU program: {error}");
     }
     let stem = arguments.file.file_stem().unwrap_or_default().to_string_lossy();
-    let bundle = bundle::of_model(&stem, &bytes, compiled, code);
+    let mut bundle = bundle::of_model(&stem, &bytes, compiled, code);
+    if arguments.compress_weights {
+        progress.next("compressing weights");
+        bundle.compress_weights()?;
+    }
     drop(progress);
     write(&bundle, &arguments.output)?;
     let files = bundle.names().map(str::to_string).collect();

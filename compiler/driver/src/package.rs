@@ -38,6 +38,9 @@ pub enum PackageError {
         /// What went wrong.
         source: Box<mlp_import::ImportError>,
     },
+    /// The bundle's weights cannot be compressed.
+    #[error(transparent)]
+    Bundle(#[from] mlp_bundle::BundleError),
     /// A pipeline cannot be lowered.
     #[error("pipeline `{pipeline}`: {source}")]
     Lower {
@@ -235,11 +238,11 @@ impl Package {
         })
     }
 
-    /// Builds a bundle of all pipelines of a package without errors. `doing` hears what is being done.
+    /// Builds a bundle of all pipelines of a package without errors, with compressed weights for browsers where `compress` says so. `doing` hears what is being done.
     ///
     /// # Panics
     /// Where the package has errors.
-    pub fn build(&self, host: &dyn Host, name: &str, doing: &dyn Fn(&str)) -> Result<Built, PackageError> {
+    pub fn build(&self, host: &dyn Host, name: &str, compress: bool, doing: &dyn Fn(&str)) -> Result<Built, PackageError> {
         let mut packer = Packer::new(name, self.program.edition);
         let root = self.program.files.first().map_or(String::new(), |file| file.path.clone());
         let mut remarks = Vec::new();
@@ -264,7 +267,11 @@ impl Package {
             let CompiledEntry { name, doc, inputs, outputs, record, compiled, .. } = entry;
             packer.pipeline(CompiledPipeline { name, doc, inputs, outputs, record, compiled, code });
         }
-        let bundle = packer.finish();
+        let mut bundle = packer.finish();
+        if compress {
+            doing("compressing weights");
+            bundle.compress_weights()?;
+        }
         let typescript = typescript::emit(&bundle.manifest, &self.hooks(), &label_texts);
         Ok(Built { bundle, typescript, remarks })
     }

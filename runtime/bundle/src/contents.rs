@@ -1,7 +1,7 @@
 //! The contents of a bundle's files: where they lie, how they come into memory, and their digests.
 
 use crate::bundle::BundleError;
-use crate::manifest::FileEntry;
+use crate::manifest::{FileEntry, PIECE};
 use sha2::{Digest, Sha256};
 use std::fs::File;
 use std::io::{self, Read};
@@ -45,7 +45,8 @@ impl FileEntry {
     /// The size and digests of a file's bytes.
     pub fn of(bytes: &[u8]) -> FileEntry {
         let blake3 = (bytes.len() >= LARGE).then(|| blake3::hash(bytes).to_hex().to_string());
-        FileEntry { sha256: digest(bytes), blake3, bytes: bytes.len() as u64 }
+        let pieces = if bytes.len() > PIECE { bytes.chunks(PIECE).map(digest).collect() } else { Vec::new() };
+        FileEntry { sha256: digest(bytes), blake3, bytes: bytes.len() as u64, pieces, compressed: None }
     }
 
     /// Whether bytes have this digest: BLAKE3 where the entry has it, else SHA-256, which browsers compute.

@@ -7,6 +7,7 @@
 //! Nothing here knows the compiler, and everything read here is untrusted until [`plan`] verification and the digests say otherwise.
 
 pub mod bundle;
+pub mod compressed;
 pub mod contents;
 pub mod dtype;
 pub mod gpu;

@@ -1,5 +1,6 @@
 //! The manifest of a bundle: what is in it, what each pipeline takes and gives, and what it needs of a device.
 
+use crate::compressed::Compressed;
 use crate::dtype::DType;
 use crate::plan::Symbol;
 use serde::{Deserialize, Serialize};
@@ -42,7 +43,16 @@ pub struct FileEntry {
     pub blake3: Option<String>,
     /// Its size.
     pub bytes: u64,
+    /// SHA-256 of each [`PIECE`] of a larger file, which browsers compare while the rest arrives.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pieces: Vec<String>,
+    /// Another file that has the same bytes compressed, for browsers to download.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compressed: Option<Compressed>,
 }
+
+/// Bytes of a piece of a file; the last one is shorter.
+pub const PIECE: usize = 4 << 20;
 
 /// What a bundle may do beyond computing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,8 +1,8 @@
 //! Bundles written, read back, damaged and refused.
 
 use mlp_bundle::Bundle;
-use mlp_bundle::contents::CONTENT_ALIGN;
-use mlp_bundle::manifest::{Capabilities, FORMAT_VERSION, Manifest};
+use mlp_bundle::contents::{CONTENT_ALIGN, digest};
+use mlp_bundle::manifest::{Capabilities, FORMAT_VERSION, Manifest, PIECE};
 use std::collections::BTreeMap;
 
 fn bundle() -> Bundle {
@@ -36,6 +36,17 @@ fn a_folder_and_an_archive_hold_the_same() {
     }
     let leftovers = std::fs::read_dir(folder.path()).unwrap().count();
     assert_eq!(leftovers, 3, "only the two files and the manifest are written");
+}
+
+#[test]
+fn a_large_file_has_the_digests_of_its_pieces() {
+    let mut bundle = bundle();
+    let bytes: Vec<u8> = (0..2 * PIECE + 5).map(|i| (i % 251) as u8).collect();
+    let name = bundle.add("large", "bin", bytes.clone());
+    let pieces = &bundle.manifest.files[&name].pieces;
+    let expected: Vec<String> = [&bytes[..PIECE], &bytes[PIECE..2 * PIECE], &bytes[2 * PIECE..]].map(digest).into();
+    assert_eq!(*pieces, expected);
+    assert!(bundle.manifest.files.iter().all(|(other, entry)| *other == name || entry.pieces.is_empty()));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 // Who is measured in a browser, and how each page is made.
 import { createRequire } from 'node:module';
 import { existsSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { rolldown } from 'rolldown';
@@ -17,6 +18,7 @@ export const CONTENDERS = [
   { name: 'mlp without relaxed SIMD', group: 'WebAssembly', ours: true, page: 'mlp.js', options: { prefer: ['wasm'], relaxedSimd: false } },
   { name: 'onnxruntime-web', group: 'WebAssembly', page: 'onnxruntime-wasm.js', package: 'onnxruntime-web', model: '.onnx' },
   { name: 'LiteRT.js', group: 'WebAssembly', page: 'litert.js', package: '@litertjs/core', model: '.tflite', options: { accelerator: 'wasm' } },
+  { name: 'TensorFlow.js', group: 'WebAssembly', page: 'tfjs.js', package: '@tensorflow/tfjs-backend-wasm', model: '.onnx', converted: true },
   { name: 'mlp', group: 'WebGPU', ours: true, page: 'mlp.js', options: { prefer: ['webgpu'] } },
   { name: 'onnxruntime-web', group: 'WebGPU', page: 'onnxruntime-webgpu.js', package: 'onnxruntime-web', model: '.onnx' },
   { name: 'LiteRT.js', group: 'WebGPU', page: 'litert.js', package: '@litertjs/core', model: '.tflite', options: { accelerator: 'webgpu' } },
@@ -48,11 +50,18 @@ export async function mounts(contenders) {
   return { '/scripts/': scripts, ...Object.fromEntries(folders.map(([prefix, parts]) => [prefix, join(HERE, 'node_modules', ...parts)])) };
 }
 
-/** The file that a contender loads for a model, or why it cannot. */
-export function modelFile(contender, model) {
-  if (contender.ours) return { file: model };
+/** The bytes that a contender loads for a model; nothing where there is no such file. Fails where the model cannot be converted for it. */
+export async function modelBytes(contender, model) {
+  if (contender.ours) return new Uint8Array();
   const file = model.replace(/\.onnx$/, contender.model);
-  return existsSync(file) ? { file } : { absent: true };
+  if (!existsSync(file)) return undefined;
+  if (!contender.converted) return readFile(file);
+  const { convert } = await import('./tfjs-model.mjs');
+  const { model: network, weights } = await convert(file);
+  const header = Buffer.from(JSON.stringify(network));
+  const length = Buffer.alloc(4);
+  length.writeUInt32LE(header.length);
+  return Buffer.concat([length, header, Buffer.alloc(-header.length & 3), Buffer.from(weights.buffer)]);
 }
 
 /** The page of one turn; its script lies beside it. */

@@ -1,6 +1,7 @@
 import type { FileCache } from './cache.js';
 import { MlpError, typed } from './errors.js';
 import { entryOf, type FileEntry, type PipelineSource } from './manifest.js';
+import { canDecompress, decompressed } from './decompress.js';
 import { Verification } from './verify.js';
 
 /** How far loading has come, over all files together. */
@@ -81,15 +82,19 @@ export class Downloads {
   }
 
   async #request(name: string, compiled: boolean): Promise<Arrival> {
-    const { sha256 } = entryOf(this.source, name);
+    const compressed = canDecompress() ? entryOf(this.source, name).compressed : undefined;
+    const file = compressed?.file ?? name;
+    const { sha256 } = entryOf(this.source, file);
     const kept = await this.cache?.read(sha256);
     const arrival = (response: Response, again?: () => Promise<Arrival>): Arrival => ({
       response,
       module: compiled ? compile(response) : undefined,
+      // After the module has taken its copy, which gives the response another body.
+      body: compressed && response.body ? decompressed(response.body, compressed) : response.body,
       again,
       failure: (error) => typed(error, this.signal.aborted ? 'DISPOSED' : 'NETWORK', `${name} could not be downloaded`),
     });
-    const download = async () => arrival(await this.#fetch(name));
+    const download = async () => arrival(await this.#fetch(file));
     if (!kept) return download();
     return arrival(kept, async () => {
       await this.cache?.forget(sha256);
@@ -125,6 +130,8 @@ export class Downloads {
 /** A response to a request for a file. */
 interface Arrival {
   readonly response: Response;
+  /** Its bytes as they arrive, decompressed. */
+  readonly body: ReadableStream<Uint8Array> | null;
   /** The module that is compiled of it as it arrives. */
   readonly module: Promise<WebAssembly.Module> | undefined;
   /** Another way to the file, where this one turns out to be wrong: the browser's storage is not the server. */
@@ -170,7 +177,7 @@ class Incoming {
     try {
       await this.#read(arrival);
     } catch (error) {
-      if (!(arrival.again && error instanceof MlpError && error.code === 'INTEGRITY')) throw error;
+      if (!(arrival.again && error instanceof MlpError && error.code !== 'DISPOSED')) throw error;
       this.loaded = 0;
       this.#waiting = [];
       this.#verification = undefined;
@@ -178,8 +185,8 @@ class Incoming {
     }
   }
 
-  async #read({ response, failure }: Arrival): Promise<void> {
-    const reader = response.body?.getReader();
+  async #read({ response, body, failure }: Arrival): Promise<void> {
+    const reader = body?.getReader();
     try {
       if (reader) for (let part = await reader.read(); !part.done; part = await reader.read()) await this.#add(part.value);
       else await this.#add(new Uint8Array(await response.arrayBuffer()));

@@ -25,6 +25,14 @@ export interface FileEntry {
   readonly bytes: number;
   /** Digests of the pieces of a large file, which are compared while the rest arrives. */
   readonly pieces?: readonly string[];
+  /** Another file that has the same bytes compressed. */
+  readonly compressed?: Compressed;
+}
+
+/** A file that another one is compressed in: a zlib stream of blocks whose bytes are sorted by their place in a number of `lanes` bytes. */
+export interface Compressed {
+  readonly file: string;
+  readonly lanes: number;
 }
 
 /** The WebAssembly modules of a pipeline. */

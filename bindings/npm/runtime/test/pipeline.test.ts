@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { test } from 'node:test';
+import { deflateSync } from 'node:zlib';
 import { definePipeline, MlpError, openBundle, type MlpErrorCode, type Progress } from '@mlp/runtime';
 import { files, photo, PIPELINE, server, sourceOf, type Input, type Output } from './fixture.js';
 
@@ -145,6 +146,28 @@ test('the pieces of a file are compared one by one', async () => {
     await assert.rejects(load(pieces, { ...contents, 'labels.txt': changed }), fails('INTEGRITY', /labels.txt is not the file that was compiled/));
   }
   await assert.rejects(load(pieces.slice(1)), fails('INTEGRITY', /instead of compared in pieces alone/), 'digests that do not cover the file count for nothing');
+});
+
+test('compressed weights are decompressed, and nothing is believed of them', async () => {
+  const contents = await files(3);
+  const weights = contents['weights.bin']!;
+  // Two lanes: all first bytes, then all second ones.
+  const sorted = new Uint8Array([...weights.filter((_, i) => i % 2 === 0), ...weights.filter((_, i) => i % 2 === 1)]);
+  const load = async (compressed: Uint8Array, lanes: number) => {
+    const source = sourceOf({ ...contents, 'weights.zz': compressed });
+    const entry = { ...source.files['weights.bin']!, compressed: { file: 'weights.zz', lanes } };
+    const asked: string[] = [];
+    const pipeline = definePipeline<Input, Output>({ ...source, files: { ...source.files, 'weights.bin': entry } }, { fetch: server({ ...contents, 'weights.zz': compressed }, asked) });
+    const { mean } = await pipeline.run({ photo: photo(30), offsets: [0, 0] }, wasm);
+    return { mean: mean[0], plain: asked.includes('weights.bin') };
+  };
+  assert.deepEqual(await load(deflateSync(sorted), 2), { mean: 10, plain: false });
+  assert.deepEqual(await load(deflateSync(weights), 1), { mean: 10, plain: false });
+  await assert.rejects(load(deflateSync(weights), 2), fails('INTEGRITY', /weights.bin is not the file that was compiled/));
+  await assert.rejects(load(deflateSync(new Uint8Array(64 << 20)), 4), fails('INTEGRITY', /weights.bin is longer than the 128 bytes/));
+  await assert.rejects(load(deflateSync(sorted).subarray(0, 10), 2), fails('NETWORK', /weights.bin could not be downloaded/));
+  await assert.rejects(load(sorted, 2), fails('NETWORK', /weights.bin could not be downloaded/));
+  for (const lanes of [0, -1, 1.5, 1e9]) await assert.rejects(load(deflateSync(sorted), lanes), fails('FORMAT', /is compressed in .* lanes/));
 });
 
 test('what was downloaded is kept by digest, and verified when it is read', async () => {

@@ -32,9 +32,9 @@ export class CompileError extends Error {
   }
 }
 
-/** Builds `file` into the folder `out`. */
-export async function compile(mlpc: string, file: string, out: string): Promise<Built> {
-  const { status, stdout, stderr } = await run(mlpc, ['build', file, '-o', out, '--json']);
+/** Builds `file` into the folder `out`; `flags` are more of the compiler's. */
+export async function compile(mlpc: string, file: string, out: string, flags: readonly string[] = []): Promise<Built> {
+  const { status, stdout, stderr } = await run(mlpc, ['build', file, '-o', out, '--json', ...flags]);
   const report = parse(stdout);
   const errors = report?.diagnostics?.filter(({ severity }) => severity === 'error') ?? [];
   if (status === 0 && report?.bundle && !errors.length) {

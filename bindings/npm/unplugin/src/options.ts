@@ -4,6 +4,8 @@ export interface Options {
   readonly mlpc?: string;
   /** Where bundles are kept; `node_modules/.cache/mlp` of the package that the bundler runs in, where it is left out. */
   readonly cacheDir?: string;
+  /** True ships a compressed form of weights that it makes a tenth smaller, which pays on connections of less than about 100 Mbit/s. */
+  readonly compressWeights?: boolean;
   /** False writes no `NAME.d.mlp.ts` beside each `NAME.mlp`. TypeScript reads those with `allowArbitraryExtensions`. */
   readonly types?: boolean;
 }

@@ -3,7 +3,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 
-const [command, file, flag, out, json] = process.argv.slice(2);
+const [command, file, flag, out, json, more] = process.argv.slice(2);
 if (command !== 'build' || flag !== '-o' || json !== '--json') process.exit(2);
 const text = readFileSync(file, 'utf8').trim();
 const dependencies = [file, join(dirname(file), 'model.onnx')];
@@ -21,7 +21,7 @@ const weights = readFileSync(dependencies[1]);
 mkdirSync(out, { recursive: true });
 writeFileSync(join(out, 'weights-1f.bin'), weights);
 writeFileSync(join(out, 'manifest.json'), JSON.stringify({ text, bytes: weights.length }));
-writeFileSync(join(out, 'index.js'), `export const text = ${JSON.stringify(text)};\nexport const weights = () => new URL('./weights-1f.bin', import.meta.url);\n`);
+writeFileSync(join(out, 'index.js'), `export const text = ${JSON.stringify(more ? `${text} ${more}` : text)};\nexport const weights = () => new URL('./weights-1f.bin', import.meta.url);\n`);
 writeFileSync(join(out, 'index.d.ts'), `export declare const text: ${JSON.stringify(text)};\nexport declare const weights: () => URL;\n`);
 const diagnostics = text === 'doubtful' ? [{ code: 'W0101', severity: 'warning', message: 'the model is never used' }] : [];
 report({ bundle: out, files: ['weights-1f.bin'], diagnostics });

@@ -34,6 +34,13 @@ function vite(root: string, warnings: string[] = []): InlineConfig {
   return { root, configFile: false, customLogger, plugins: [mlp({ mlpc })] };
 }
 
+test('compressed weights are asked for where the option says so', async () => {
+  const root = project('hello');
+  await build({ ...vite(root), plugins: [mlp({ mlpc, compressWeights: true })] });
+  const assets = readdirSync(join(root, 'dist/assets'));
+  assert.ok(readFileSync(join(root, 'dist/assets', assets.find((name) => name.endsWith('.js'))!), 'utf8').includes('hello --compress-weights'));
+});
+
 test('Vite ships the files of a bundle and types stand beside the source', async () => {
   const root = project('hello');
   await build(vite(root));

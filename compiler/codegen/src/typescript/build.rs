@@ -39,7 +39,7 @@ fn pipeline(manifest: &Manifest, pipeline: &manifest::Pipeline, name: String, ty
     let input = Declared { name: types.names.unique(&format!("{stem}Input")), shape: Shape::Record(inputs) };
     let shape = if pipeline.record || outputs.len() != 1 { Shape::Record(outputs) } else { Shape::Alias(outputs.remove(0)) };
     let output = Declared { name: types.names.unique(&format!("{stem}Output")), shape };
-    let urls = files(pipeline);
+    let urls = files(manifest, pipeline);
     // Browsers compute SHA-256 alone.
     let entry = |file: &str| manifest.files.get(file).map(|entry| FileEntry { blake3: None, ..entry.clone() });
     let entries: BTreeMap<&str, FileEntry> = urls.iter().filter_map(|file| Some((file.as_str(), entry(file)?))).collect();
@@ -56,10 +56,12 @@ fn pipeline(manifest: &Manifest, pipeline: &manifest::Pipeline, name: String, ty
 }
 
 /// The files of a pipeline that a browser may load, each once.
-fn files(pipeline: &manifest::Pipeline) -> Vec<String> {
+fn files(manifest: &Manifest, pipeline: &manifest::Pipeline) -> Vec<String> {
     let mut files = vec![pipeline.wasm.simd128.clone(), pipeline.wasm.relaxed.clone()];
     files.extend(pipeline.gpu.clone());
     files.push(pipeline.weights.clone());
+    let compressed = manifest.files.get(&pipeline.weights).and_then(|entry| entry.compressed.as_ref());
+    files.extend(compressed.map(|compressed| compressed.file.clone()));
     for field in &pipeline.outputs {
         if let ValueType::Label { labels, .. } | ValueType::Ranking { labels, .. } = &field.ty {
             files.push(labels.clone());

@@ -1,5 +1,6 @@
 use super::{Backend, Hook, emit};
 use mlp_bundle::DType;
+use mlp_bundle::compressed::Compressed;
 use mlp_bundle::manifest::{Capabilities, Field, FileEntry, Manifest, Pipeline, Report, ValueType, WasmModules};
 use mlp_bundle::plan::Symbol;
 use std::collections::BTreeMap;
@@ -39,7 +40,7 @@ fn pipeline(name: &str, inputs: Vec<Field>, outputs: Vec<Field>) -> Pipeline {
 }
 
 fn bundle(pipelines: Vec<Pipeline>) -> Manifest {
-    let entry = |bytes| FileEntry { sha256: "00".repeat(32), blake3: Some("11".repeat(32)), bytes };
+    let entry = |bytes| FileEntry { sha256: "00".repeat(32), blake3: Some("11".repeat(32)), bytes, pieces: Vec::new(), compressed: None };
     let mut files = BTreeMap::from([("labels.txt".to_owned(), entry(10))]);
     for pipeline in &pipelines {
         let all = [&pipeline.plan, &pipeline.weights, &pipeline.wasm.simd128, &pipeline.wasm.relaxed];
@@ -122,4 +123,19 @@ fn labels_are_types_and_never_code() {
     let module = emit(&classifier(), &[], &BTreeMap::from([("labels.txt".to_owned(), "espresso\n".to_owned())]));
     assert!(module.dts.contains("'espresso'"));
     assert!(!module.js.contains("espresso"));
+}
+
+#[test]
+fn compressed_weights_are_shipped_beside_the_weights() {
+    let mut manifest = classifier();
+    let weights = manifest.pipelines[0].weights.clone();
+    let file = "Classify.weights.zz".to_owned();
+    let entry = FileEntry { bytes: 50, ..manifest.files[&weights].clone() };
+    manifest.files.insert(file.clone(), entry);
+    manifest.files.get_mut(&weights).unwrap().compressed = Some(Compressed { file, lanes: 4 });
+    let js = emit(&manifest, &[], &BTreeMap::new()).js;
+    for address in ["new URL('./Classify.weights', import.meta.url)", "new URL('./Classify.weights.zz', import.meta.url)"] {
+        assert!(js.contains(address), "{js}");
+    }
+    assert!(js.contains(r#""compressed": {"#) && js.contains(r#""lanes": 4"#), "{js}");
 }
