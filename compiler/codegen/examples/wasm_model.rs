@@ -4,11 +4,11 @@
 use mlp_bundle::DType;
 use mlp_bundle::loops::{Body, Window, scalar};
 use mlp_bundle::plan::Place;
-use mlp_codegen::wasm::{self, Target};
+use mlp_codegen::wasm::{self, Sharing, Target};
 use mlp_graph::Tensor;
 use mlp_import::onnx::{DimSignature, ImportOptions, import, signature};
 use mlp_import::testdata::read_npz;
-use mlp_wasm::{Offsets, WasmSession};
+use mlp_wasm::{Offsets, Threads, WasmSession};
 use std::collections::HashMap;
 use std::path::Path;
 
@@ -75,6 +75,24 @@ fn main() -> Result<(), Failure> {
         let mut session = WasmSession::new(&module.bytes, plan, &planned.weights, offsets)?;
         let inputs: Vec<&[u8]> = inputs.iter().map(Vec::as_slice).collect();
         let outputs = session.run(&inputs, &[])?;
+        if let Some(module) = wasm::emit_threads(plan, target, Sharing::WherePays)? {
+            std::fs::write(folder.join(format!("{name}.threads.wasm")), &module.bytes)?;
+            println!("  for threads: {} bytes, {} pages for each", module.bytes.len(), module.helper_pages);
+            for count in 1..=4 {
+                let threads = Threads { count, pages: module.memory_pages, helper_pages: module.helper_pages };
+                let mut session = WasmSession::with_threads(&module.bytes, plan, &planned.weights, offsets, threads)?;
+                let mut times = Vec::new();
+                for _ in 0..20 {
+                    let start = std::time::Instant::now();
+                    if session.run(&inputs, &[])? != outputs {
+                        return Err(format!("{name}: {count} threads compute other bits than one").into());
+                    }
+                    times.push(start.elapsed());
+                }
+                times.sort();
+                println!("    {count} threads: {:?}", times[times.len() / 2]);
+            }
+        }
         for (port, output) in plan.outputs.iter().zip(&outputs) {
             if let Some(expected) = arrays.get(&format!("out:{}", port.name)) {
                 let worst = worst(plan.buffers[port.buffer].dtype, output, expected);

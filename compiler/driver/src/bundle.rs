@@ -65,6 +65,10 @@ impl Packer {
         let mut wasm = code.wasm;
         wasm.simd128 = self.bundle.add(&stem, "wasm", code.simd128);
         wasm.relaxed = self.bundle.add(&format!("{stem}-relaxed"), "wasm", code.relaxed);
+        if let (Some(files), Some([simd128, relaxed])) = (&mut wasm.threads, code.threads) {
+            files.simd128 = self.bundle.add(&format!("{stem}-threads"), "wasm", simd128);
+            files.relaxed = self.bundle.add(&format!("{stem}-relaxed-threads"), "wasm", relaxed);
+        }
         let gpu = code.gpu.ok().map(|program| self.bundle.add(&stem, "gpu.json", json(&program)));
         let port_names = |ports: &[Port]| ports.iter().map(|port| port.name.clone()).collect();
         let report = Report {

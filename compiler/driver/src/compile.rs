@@ -2,9 +2,9 @@
 
 use mlp_bundle::contents::Bytes;
 use mlp_bundle::gpu::GpuProgram;
-use mlp_bundle::manifest::WasmModules;
+use mlp_bundle::manifest::{WasmModules, WasmThreads};
 use mlp_bundle::plan::{Place, Plan};
-use mlp_codegen::wasm::{self, Target, WasmModule};
+use mlp_codegen::wasm::{self, Sharing, Target, WasmModule};
 use mlp_codegen::{CodegenError, wgsl};
 use mlp_graph::Graph;
 
@@ -42,6 +42,8 @@ pub struct Code {
     pub simd128: Vec<u8>,
     /// The module for relaxed SIMD.
     pub relaxed: Vec<u8>,
+    /// The modules for several threads, for fixed-width and relaxed SIMD, where those pay.
+    pub threads: Option<[Vec<u8>; 2]>,
     /// How the modules are used; the names of their files are not set.
     pub wasm: WasmModules,
     /// The GPU program, or why the plan cannot run on a GPU.
@@ -71,8 +73,16 @@ pub fn emit_steps(plan: &Plan, relaxed: bool) -> Result<(Vec<u8>, WasmModules), 
 pub fn emit(plan: &Plan) -> Result<Code, CompileError> {
     let simd128 = wasm::emit(plan, Target::Simd128)?;
     let relaxed = wasm::emit(plan, Target::Relaxed)?;
-    let wasm = modules(plan, &simd128);
-    Ok(Code { simd128: simd128.bytes, relaxed: relaxed.bytes, wasm, gpu: wgsl::emit(plan) })
+    let mut wasm = modules(plan, &simd128);
+    let mut threads = None;
+    if let Some(simd128) = wasm::emit_threads(plan, Target::Simd128, Sharing::WherePays)?
+        && let Some(relaxed) = wasm::emit_threads(plan, Target::Relaxed, Sharing::WherePays)?
+    {
+        let (memory_pages, helper_pages) = (simd128.memory_pages, simd128.helper_pages);
+        wasm.threads = Some(WasmThreads { simd128: String::new(), relaxed: String::new(), memory_pages, helper_pages });
+        threads = Some([simd128.bytes, relaxed.bytes]);
+    }
+    Ok(Code { simd128: simd128.bytes, relaxed: relaxed.bytes, threads, wasm, gpu: wgsl::emit(plan) })
 }
 
 /// How a module of the plan is used.
@@ -85,6 +95,7 @@ fn modules(plan: &Plan, module: &WasmModule) -> WasmModules {
         weights_offset: module.weights_offset,
         arena_offset: module.arena_offset,
         ports,
+        threads: None,
     }
 }
 

@@ -125,6 +125,26 @@ pub struct WasmModules {
     pub arena_offset: u64,
     /// Where each port's buffer lies in the arena, by port name, in bytes from the arena's start.
     pub ports: BTreeMap<String, u64>,
+    /// The modules for several threads, where those save time worth the while. A reader that does not know them runs the others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub threads: Option<WasmThreads>,
+}
+
+/// The WebAssembly modules of a pipeline for several threads, which compute the same bits as the modules for one.
+///
+/// A module imports `env.memory`, a shared memory of `memory_pages` and `helper_pages` for each thread but the first, and nothing else. It exports
+/// `run`, as the modules for one thread do, with weights, arena and ports at the same places; `work(index: i32)`, which a host calls in an instance of the same
+/// module on another thread, with numbers from 1 on; `stop()`, upon which all calls of `work` return; and `helpers() -> i32`, how many have been made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WasmThreads {
+    /// The module for fixed-width SIMD.
+    pub simd128: String,
+    /// The module that also needs relaxed SIMD.
+    pub relaxed: String,
+    /// Pages of 64 KiB of the module itself.
+    pub memory_pages: u32,
+    /// Pages for each thread but the first.
+    pub helper_pages: u32,
 }
 
 /// A named value of a pipeline's signature.

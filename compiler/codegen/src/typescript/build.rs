@@ -58,6 +58,7 @@ fn pipeline(manifest: &Manifest, pipeline: &manifest::Pipeline, name: String, ty
 /// The files of a pipeline that a browser may load, each once.
 fn files(manifest: &Manifest, pipeline: &manifest::Pipeline) -> Vec<String> {
     let mut files = vec![pipeline.wasm.simd128.clone(), pipeline.wasm.relaxed.clone()];
+    files.extend(pipeline.wasm.threads.iter().flat_map(|threads| [threads.simd128.clone(), threads.relaxed.clone()]));
     files.extend(pipeline.gpu.clone());
     files.push(pipeline.weights.clone());
     let compressed = manifest.files.get(&pipeline.weights).and_then(|entry| entry.compressed.as_ref());

@@ -21,6 +21,7 @@ fn pipeline(name: &str, inputs: Vec<Field>, outputs: Vec<Field>) -> Pipeline {
         weights_offset: 1024,
         arena_offset: 2048,
         ports: inputs.iter().chain(&outputs).enumerate().map(|(i, field)| (field.name.clone(), 64 * i as u64)).collect(),
+        threads: None,
     };
     Pipeline {
         name: name.to_owned(),

@@ -21,6 +21,33 @@ pub(crate) enum Arg {
     I32(i32),
     /// The value of the plan's n-th symbol.
     Symbol(u32),
+    /// The first byte of the thread's scratch.
+    Scratch,
+    /// The first of the bytes that the thread spills lanes to.
+    Spill,
+    /// Where the function's n-th range begins.
+    First(usize),
+    /// Where the function's n-th range ends.
+    Last(usize),
+}
+
+/// A loop of a function whose turns wait for none of the others, so that threads can share them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Range {
+    /// Where all turns begin and end.
+    pub(crate) bounds: (u32, u32),
+    /// What a part of the range begins at a multiple of.
+    pub(crate) unit: u32,
+    /// Whether what is left at the end may be less than a unit; else the last part takes it.
+    pub(crate) ragged: bool,
+}
+
+impl Range {
+    /// The most parts that it can be cut into.
+    pub(crate) fn units(&self) -> u32 {
+        let (first, last) = self.bounds;
+        if self.ragged { (last - first).div_ceil(self.unit) } else { (last - first) / self.unit }
+    }
 }
 
 /// A function under construction.
@@ -31,6 +58,7 @@ pub(crate) struct Code {
     locals: Vec<ValType>,
     body: Vec<Instruction<'static>>,
     symbols: HashMap<u32, Local>,
+    ranges: Vec<Range>,
 }
 
 impl Code {
@@ -53,6 +81,23 @@ impl Code {
         let local = self.parameter(Arg::Symbol(symbol));
         self.symbols.insert(symbol, local);
         local
+    }
+
+    /// Parameters that carry where the turns of a loop begin and end.
+    pub(crate) fn range(&mut self, range: Range) -> (Local, Local) {
+        self.ranges.push(range);
+        let number = self.ranges.len() - 1;
+        (self.parameter(Arg::First(number)), self.parameter(Arg::Last(number)))
+    }
+
+    /// The parameter that carries where the thread's scratch is.
+    pub(crate) fn scratch(&mut self) -> Local {
+        self.parameter(Arg::Scratch)
+    }
+
+    /// The parameter that carries where the thread may spill lanes to.
+    pub(crate) fn spill(&mut self) -> Local {
+        self.parameter(Arg::Spill)
     }
 
     fn parameter(&mut self, arg: Arg) -> Local {
@@ -161,6 +206,11 @@ impl Code {
     /// The values that this layer passes, in the order of the parameters.
     pub(crate) fn args(&self) -> &[Arg] {
         &self.args
+    }
+
+    /// The loops that threads can share.
+    pub(crate) fn ranges(&self) -> &[Range] {
+        &self.ranges
     }
 
     fn finish(&self) -> Function {

@@ -17,6 +17,8 @@ pub(crate) struct Library {
     pub(crate) functions: Functions,
     /// Whether relaxed SIMD may be used.
     pub(crate) relaxed: bool,
+    /// Whether threads are to share the present kernel.
+    pub(crate) shared: bool,
 }
 
 impl Library {

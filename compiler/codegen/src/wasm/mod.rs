@@ -1,4 +1,4 @@
-//! WebAssembly from a plan: one module that imports nothing and computes one pipeline.
+//! WebAssembly from a plan: one module that imports nothing and computes one pipeline. A form for several threads imports the memory that they share.
 //!
 //! Every kernel becomes a function; kernels that differ only in addresses and sizes share one. `run` calls them in order. See
 //! [`mlp_bundle::manifest::WasmModules`] for what a host has to do.
@@ -8,6 +8,7 @@ mod attention;
 mod checks;
 mod code;
 mod contract;
+mod cut;
 mod eval;
 mod layout;
 mod math;
@@ -16,14 +17,16 @@ mod memory;
 mod module;
 mod nest;
 mod scalar;
+mod threads;
 mod vector;
 
 use crate::CodegenError;
+pub use cut::Sharing;
 use layout::Layout;
 use math::Library;
 use mlp_bundle::loops::{Arithmetic, Body, Kernel, Window};
 use mlp_bundle::plan::Plan;
-use module::Call;
+use module::{Call, Memory};
 
 /// What a module may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -45,6 +48,8 @@ pub struct WasmModule {
     pub weights_offset: u64,
     /// First byte of the arena in memory.
     pub arena_offset: u64,
+    /// Pages that each further thread needs; 0 of a module for one thread.
+    pub helper_pages: u32,
 }
 
 /// Emits the module of a plan for a target.
@@ -58,32 +63,79 @@ pub fn emit_steps(plan: &Plan, target: Target) -> Result<WasmModule, CodegenErro
     emit_with(plan, target, true)
 }
 
+/// Emits a module for several threads, which computes the same bits as that of [`emit`] for the same target; none where threads do not pay. See
+/// [`mlp_bundle::manifest::WasmThreads`] for what a host has to do.
+pub fn emit_threads(plan: &Plan, target: Target, sharing: Sharing) -> Result<Option<WasmModule>, CodegenError> {
+    mlp_bundle::plan::verify::verify(plan).map_err(|error| CodegenError::Internal(error.to_string()))?;
+    let Some(parts) = cut::parts(plan, sharing) else { return Ok(None) };
+    let symbols = plan.symbols.len() as u32;
+    let layout = layout(plan, Some(threads::control_bytes(symbols.into())))?;
+    let mut library = Library { relaxed: target == Target::Relaxed, ..Library::default() };
+    let kernels = emit_kernels(plan, &layout, &mut library, Some(&parts))?;
+    let steps: Vec<threads::Step> = kernels.into_iter().zip(parts).map(|(calls, parts)| threads::Step::new(calls, parts)).collect();
+    let exports = threads::functions(&mut library, &layout, &steps, symbols).map_err(|what| refused(plan, what))?;
+    finish(&library, &exports, &layout, target, Memory::Shared).map(Some)
+}
+
 fn emit_with(plan: &Plan, target: Target, steps: bool) -> Result<WasmModule, CodegenError> {
     mlp_bundle::plan::verify::verify(plan).map_err(|error| CodegenError::Internal(error.to_string()))?;
+    let layout = layout(plan, None)?;
+    let mut library = Library { relaxed: target == Target::Relaxed, ..Library::default() };
+    let kernels = emit_kernels(plan, &layout, &mut library, None)?;
+    let symbols = plan.symbols.len() as u32;
+    let mut exports = vec![("run".to_owned(), module::runner(&mut library.functions, &layout, symbols, kernels.iter().flatten()))];
+    for (n, calls) in kernels.iter().enumerate().filter(|_| steps) {
+        exports.push((format!("step{n}"), module::runner(&mut library.functions, &layout, symbols, calls)));
+    }
+    finish(&library, &exports, &layout, target, Memory::Own)
+}
+
+/// Lays memory out, with so many bytes for threads to agree by.
+fn layout(plan: &Plan, control: Option<u64>) -> Result<Layout, CodegenError> {
+    Layout::of(plan, padding(plan), scratch(plan), control).map_err(|what| refused(plan, what))
+}
+
+/// The calls of each kernel; `parts` says how many parts it should have.
+fn emit_kernels(plan: &Plan, layout: &Layout, library: &mut Library, parts: Option<&[u32]>) -> Result<Vec<Vec<Call>>, CodegenError> {
     let unsupported =
         |kernel: &Kernel, what: String| CodegenError::Unsupported { kernel: kernel.name.clone(), origin: kernel.origin.clone(), what };
-    let layout = Layout::of(plan, padding(plan), scratch(plan)).map_err(|what| CodegenError::Unsupported {
-        kernel: plan.name.clone(),
-        origin: Vec::new(),
-        what,
-    })?;
-    let mut library = Library { relaxed: target == Target::Relaxed, ..Library::default() };
     let mut kernels = Vec::new();
-    for kernel in &plan.kernels {
+    for (n, kernel) in plan.kernels.iter().enumerate() {
+        library.shared = parts.is_some_and(|parts| parts[n] > 1);
         let mut calls = Vec::new();
-        emit_kernel(plan, &layout, &mut library, kernel, &mut calls).map_err(|what| unsupported(kernel, what))?;
+        emit_kernel(plan, layout, library, kernel, &mut calls).map_err(|what| unsupported(kernel, what))?;
         kernels.push(calls);
     }
-    let bytes = module::assemble(&library.functions, &kernels, plan.symbols.len() as u32, layout.pages, steps);
-    module::validate(&bytes, target).map_err(CodegenError::Internal)?;
-    Ok(WasmModule { bytes, memory_pages: layout.pages as u32, weights_offset: layout.weights, arena_offset: layout.arena })
+    Ok(kernels)
+}
+
+fn refused(plan: &Plan, what: String) -> CodegenError {
+    CodegenError::Unsupported { kernel: plan.name.clone(), origin: Vec::new(), what }
+}
+
+fn finish(
+    library: &Library,
+    exports: &[(String, u32)],
+    layout: &Layout,
+    target: Target,
+    memory: Memory,
+) -> Result<WasmModule, CodegenError> {
+    let bytes = module::assemble(&library.functions, exports, layout, memory);
+    module::validate(&bytes, target, memory).map_err(CodegenError::Internal)?;
+    Ok(WasmModule {
+        bytes,
+        memory_pages: layout.pages as u32,
+        weights_offset: layout.weights,
+        arena_offset: layout.arena,
+        helper_pages: layout.helper_pages as u32,
+    })
 }
 
 fn emit_kernel(plan: &Plan, layout: &Layout, library: &mut Library, kernel: &Kernel, calls: &mut Vec<Call>) -> Result<(), String> {
     match &kernel.body {
         Body::Nest(nest) => {
             let code = nest::emit(plan, layout, library, nest)?;
-            calls.push(Call { function: library.functions.intern(&code, &[]), args: code.args().to_vec() });
+            calls.push(Call::new(library, &code));
             Ok(())
         }
         Body::Contract(contract) => {
@@ -96,7 +148,7 @@ fn emit_kernel(plan: &Plan, layout: &Layout, library: &mut Library, kernel: &Ker
         }
         Body::Rows(rows) => {
             let code = nest::emit_rows(plan, layout, library, rows)?;
-            calls.push(Call { function: library.functions.intern(&code, &[]), args: code.args().to_vec() });
+            calls.push(Call::new(library, &code));
             Ok(())
         }
         Body::Depthwise(depthwise) => {

@@ -4,8 +4,8 @@ use mlp_bundle::DType;
 use mlp_bundle::Scalar;
 use mlp_bundle::loops::{eval, scalar};
 use mlp_bundle::plan::{Plan, Size};
-use mlp_codegen::wasm::{self, Target};
-use mlp_wasm::{Offsets, WasmSession};
+use mlp_codegen::wasm::{self, Sharing, Target};
+use mlp_wasm::{Offsets, Threads, WasmSession};
 
 /// Pseudo-random numbers: xorshift, so that a failure can be repeated.
 pub(crate) struct Random(pub(crate) u64);
@@ -50,7 +50,26 @@ pub(crate) fn run_module(plan: &Plan, weights: &[u8], inputs: &[&[u8]], symbols:
     let first = session.run(inputs, symbols).unwrap();
     // A second run must not depend on what the first one left behind.
     assert_eq!(session.run(inputs, symbols).unwrap(), first);
+    for threads in [1, 3] {
+        let module = wasm::emit_threads(plan, target, Sharing::Everywhere).unwrap().unwrap();
+        let threads = Threads { count: threads, pages: module.memory_pages, helper_pages: module.helper_pages };
+        let mut session = WasmSession::with_threads(&module.bytes, plan, weights, offsets, threads).unwrap();
+        // Now without helpers, now with them.
+        for _ in 0..4 {
+            assert_eq!(session.run(inputs, symbols).unwrap(), first, "{threads:?} compute other bits than one\n{plan}");
+            wait_for_helpers(&mut session, threads.count - 1);
+        }
+    }
     first
+}
+
+/// Waits until all helpers have come.
+pub(crate) fn wait_for_helpers(session: &mut WasmSession, count: u32) {
+    let start = std::time::Instant::now();
+    while session.helpers() < count {
+        assert!(start.elapsed().as_secs() < 60, "a helper never comes");
+        std::thread::yield_now();
+    }
 }
 
 /// Checks both targets against the evaluator: integers must be equal, floats close.

@@ -9,7 +9,7 @@
 mod pack;
 mod softmax;
 
-use super::code::{Code, Local, at};
+use super::code::{Code, Local, Range, at};
 use super::contract::products::Products;
 use super::contract::{Kind, Tile};
 use super::layout::Layout;
@@ -76,6 +76,7 @@ fn block(rows: u32, relaxed: bool) -> u32 {
 /// The function of attention, called with the addresses of this one.
 pub(crate) fn emit(layout: &Layout, library: &mut Library, attention: &Attention) -> Result<Call, String> {
     let rows = block(attention.rows, library.relaxed);
+    attention.batch.checked_mul(attention.heads).ok_or("it has more than 2^32 heads")?;
     let (parts, _) = parts(attention, rows).ok_or("its packed keys, values and scores exceed 4 GiB; use a shorter sequence")?;
     let mut code = Code::default();
     let bases = Bases::new(&mut code, layout, attention);
@@ -83,7 +84,7 @@ pub(crate) fn emit(layout: &Layout, library: &mut Library, attention: &Attention
     let mut emitter = Emitter { attention, code, relaxed: library.relaxed, rows, parts, bases, batch, head, row };
     emitter.run();
     let code = emitter.code;
-    Ok(Call { function: library.functions.intern(&code, &[]), args: code.args().to_vec() })
+    Ok(Call::new(library, &code))
 }
 
 /// First bytes, in parameters.
@@ -102,7 +103,7 @@ impl Bases {
         let mut view = |view: Strided| start(view.buffer, view.offset);
         let [query, key, value, out] = [attention.query, attention.key, attention.value, attention.out].map(&mut view);
         let mask = attention.mask.map(|mask| start(mask.buffer, mask.offset));
-        Bases { query, key, value, mask, out, scratch: code.param(layout.scratch as u32 as i32) }
+        Bases { query, key, value, mask, out, scratch: code.scratch() }
     }
 }
 
@@ -126,15 +127,27 @@ fn bytes(elements: u64) -> i32 {
 }
 
 impl Emitter<'_> {
+    /// All heads of all images, one after the other.
     fn run(&mut self) {
-        let (batch, head) = (self.batch, self.head);
-        self.count(batch, self.attention.batch, 1, |emitter| {
-            emitter.count(head, emitter.attention.heads, 1, |emitter| {
-                emitter.pack_keys();
-                emitter.pack_values();
-                emitter.blocks();
-            });
-        });
+        let (batch, head, heads) = (self.batch, self.head, self.attention.heads as i32);
+        let all = self.attention.batch * self.attention.heads;
+        let (first, last) = self.code.range(Range { bounds: (0, all), unit: 1, ragged: true });
+        self.code.get(first);
+        let next = self.code.take(ValType::I32);
+        self.code.begin_loop();
+        for (variable, part) in [(batch, I::I32DivU), (head, I::I32RemU)] {
+            self.code.get(next);
+            self.code.ops([I::I32Const(heads), part]);
+            self.code.set(variable);
+        }
+        self.pack_keys();
+        self.pack_values();
+        self.blocks();
+        self.code.add_const(next, 1);
+        self.code.get(next);
+        self.code.get(last);
+        self.code.ops([I::I32LtU, I::BrIf(0)]);
+        self.code.end();
     }
 
     /// A loop that counts a variable from 0 to `end`, which it passes at least once.

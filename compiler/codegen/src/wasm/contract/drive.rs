@@ -6,7 +6,7 @@ use super::products::Products;
 use super::taps::{Bounds, Row, Taps};
 use super::widen::{Block, Rows, Widening};
 use super::{Job, Kind, Part, is_product, reaches_outside};
-use crate::wasm::code::{Arg, Code, Local};
+use crate::wasm::code::{Arg, Code, Local, Range};
 use crate::wasm::layout::Layout;
 use crate::wasm::math::Library;
 use crate::wasm::module::Call;
@@ -24,7 +24,7 @@ pub(crate) fn fill(library: &mut Library, address: u64, value: i32, bytes: u32) 
     params.into_iter().for_each(|param| code.get(param));
     code.op(I::MemoryFill(0));
     let args = vec![Arg::I32(address as u32 as i32), Arg::I32(value), Arg::I32(bytes as i32)];
-    Call { function: library.functions.intern(&code, &[]), args }
+    Call { function: library.functions.intern(&code, &[]), args, ranges: Vec::new() }
 }
 
 /// The function that computes a part of the outputs, and its call.
@@ -33,7 +33,7 @@ pub(super) fn function(plan: &Plan, layout: &Layout, library: &mut Library, job:
     let epilogue = Epilogue::new(plan, layout, library, job.epilogue, extents, job.arithmetic.total())?;
     let driver = Driver::new(layout, job, part, epilogue);
     let code = driver.run();
-    Ok(Call { function: library.functions.intern(&code, &[]), args: code.args().to_vec() })
+    Ok(Call::new(library, &code))
 }
 
 /// Sizes that the loops use, in parameters.
@@ -69,9 +69,8 @@ struct Driver<'a> {
     steps: u32,
     /// First byte of what is read as padding.
     padding: u64,
-    /// How inputs are widened, and where to, for products of bytes.
+    /// How inputs are widened, for products of bytes.
     widening: Option<Widening>,
-    scratch: u64,
 }
 
 impl<'a> Driver<'a> {
@@ -111,7 +110,7 @@ impl<'a> Driver<'a> {
             pixel: code.param(pixel as i32),
             stride: code.param(stride as i32),
         };
-        Driver { window, kind: job.kind, part, epilogue, inner, sizes, steps, padding, widening, scratch: layout.scratch }
+        Driver { window, kind: job.kind, part, epilogue, inner, sizes, steps, padding, widening }
     }
 
     fn code(&mut self) -> &mut Code {
@@ -135,7 +134,9 @@ impl<'a> Driver<'a> {
             None => (BLOCK_BYTES / (self.steps * 4 * rows)).clamp(2, 16) * rows,
         };
         let input = self.sizes.input;
-        self.blocks(size, |driver, from, to| match driver.widening {
+        let bounds = self.part.pixels;
+        let pixels = self.code().range(Range { bounds, unit: size, ragged: true });
+        self.blocks(pixels, size, |driver, from, to| match driver.widening {
             Some(_) => {
                 let zero = driver.code().local_i32();
                 driver.widened(input, None, from, to, zero);
@@ -147,12 +148,10 @@ impl<'a> Driver<'a> {
         });
     }
 
-    /// A loop over the blocks of a line, each with its first output and the end of it.
-    fn blocks(&mut self, size: u32, body: impl FnOnce(&mut Self, Local, Local)) {
+    /// A loop over the blocks of the outputs between two, each with its first output and the end of it.
+    fn blocks(&mut self, (begin, end): (Local, Local), size: u32, body: impl FnOnce(&mut Self, Local, Local)) {
         let rows = self.part.tile.rows as u32;
-        let (first, last) = self.part.pixels;
         let code = self.code();
-        let (begin, end) = (code.param(first as i32), code.param(last as i32));
         let size = code.param(size as i32);
         code.get(begin);
         let from = code.take(ValType::I32);
@@ -185,47 +184,71 @@ impl<'a> Driver<'a> {
         code.ops([I::I32LtS, I::BrIf(0), I::End]);
     }
 
-    /// All rows of all images.
+    /// All rows of all images, one after the other.
     fn convolution(&mut self) {
         let window = self.window;
         let row_bytes = window.in_w * window.in_pixel * self.size();
         let input = self.sizes.input;
         let code = self.code();
-        let images = code.param(window.batch as i32);
+        let (first, last) = code.range(Range { bounds: (0, window.batch * window.out_h), unit: 1, ragged: true });
         let row_bytes = code.param(row_bytes as i32);
-        let (image, row, y) = (code.local_i32(), code.local_i32(), code.local_i32());
+        let (row, y) = (code.local_i32(), code.local_i32());
         let (image_start, line_pixel) = (code.local_i32(), code.local_i32());
+        let next_image = [I::I32Const(window.in_h as i32), I::I32Mul];
         code.get(input);
+        if window.batch > 1 {
+            code.get(first);
+            code.ops([I::I32Const(window.out_h as i32), I::I32DivU]);
+            code.get(row_bytes);
+            code.ops(next_image.clone());
+            code.ops([I::I32Mul, I::I32Add]);
+        }
         code.set(image_start);
-        code.begin_loop();
-        code.i32(0);
-        code.set(row);
-        code.i32(-(window.pad[0] as i32));
+        code.get(first);
+        if window.batch > 1 {
+            code.ops([I::I32Const(window.out_h as i32), I::I32RemU]);
+            code.tee(row);
+        }
+        code.ops([I::I32Const(window.stride[0] as i32), I::I32Mul, I::I32Const(window.pad[0] as i32), I::I32Sub]);
         code.set(y);
+        code.get(first);
+        code.ops([I::I32Const(window.out_w as i32), I::I32Mul]);
+        code.set(line_pixel);
+        code.get(last);
+        code.get(first);
+        code.op(I::I32Sub);
+        let left = code.take(ValType::I32);
         code.begin_loop();
         match &self.widening {
             Some(widening) => {
                 let size = widening.block.outputs;
-                self.blocks(size, |driver, from, to| driver.widened(image_start, Some((y, row_bytes)), from, to, line_pixel));
+                let (first, last) = self.part.pixels;
+                let code = self.code();
+                let columns = (code.param(first as i32), code.param(last as i32));
+                self.blocks(columns, size, |driver, from, to| driver.widened(image_start, Some((y, row_bytes)), from, to, line_pixel));
             }
             None => self.line(image_start, y, row_bytes, line_pixel),
         }
         let code = self.code();
         code.add_const(line_pixel, window.out_w as i32);
         code.add_const(y, window.stride[0] as i32);
-        code.get(row);
-        code.ops([I::I32Const(1), I::I32Add]);
-        code.tee(row);
-        code.ops([I::I32Const(window.out_h as i32), I::I32LtS, I::BrIf(0), I::End]);
-        code.get(image_start);
-        code.get(row_bytes);
-        code.ops([I::I32Const(window.in_h as i32), I::I32Mul, I::I32Add]);
-        code.set(image_start);
-        code.get(image);
-        code.ops([I::I32Const(1), I::I32Add]);
-        code.tee(image);
-        code.get(images);
-        code.ops([I::I32LtS, I::BrIf(0), I::End]);
+        if window.batch > 1 {
+            code.add_const(row, 1);
+            code.get(row);
+            code.ops([I::I32Const(window.out_h as i32), I::I32Eq]);
+            code.begin_if();
+            code.i32(0);
+            code.set(row);
+            code.i32(-(window.pad[0] as i32));
+            code.set(y);
+            code.get(image_start);
+            code.get(row_bytes);
+            code.ops(next_image);
+            code.op(I::I32Add);
+            code.set(image_start);
+            code.end();
+        }
+        end_count(code, left);
     }
 
     /// One row of outputs, its windows read where they lie.
@@ -253,7 +276,7 @@ impl<'a> Driver<'a> {
         let pixel = self.sizes.pixel;
         let Some(widening) = &self.widening else { return };
         let code = &mut self.epilogue.eval.code;
-        let scratch = code.param(self.scratch as u32 as i32);
+        let scratch = code.scratch();
         code.get(to);
         code.get(from);
         code.op(I::I32Sub);
@@ -275,7 +298,7 @@ impl<'a> Driver<'a> {
         let (first, last) = self.part.channels;
         let tile = self.part.tile;
         let code = self.code();
-        let (first, last) = (code.param(first as i32), code.param(last as i32));
+        let (first, last) = code.range(Range { bounds: (first, last), unit: PANEL, ragged: true });
         code.get(first);
         let channel = code.take(ValType::I32);
         code.begin_loop();

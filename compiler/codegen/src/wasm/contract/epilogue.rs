@@ -1,7 +1,7 @@
 //! What a contraction does with its sums: the same expressions as a nest's, on sums that are still in variables.
 //!
-//! Ordinarily four channels at a time. Where an access does not go along the channels one by one, the sums of a pixel go through the reserved bytes
-//! at the start of memory, and the expressions are computed for one channel after the other.
+//! Ordinarily four channels at a time. Where an access does not go along the channels one by one, the sums of a pixel go through
+//! bytes reserved for that, and the expressions are computed for one channel after the other.
 
 use super::Sums;
 use super::requantize::{Pattern, Requantize};
@@ -218,6 +218,7 @@ impl<'a> Epilogue<'a> {
     fn singles(&mut self, pixel: Local, channel: Local, sums: &Sums, lanes: u8) {
         let count = sums.first().map_or(0, Vec::len);
         let total = self.total;
+        let spilled = self.eval.code.spill();
         self.start(0);
         let pixel_variable = self.eval.code.local_i32();
         self.eval.code.get(pixel);
@@ -225,21 +226,21 @@ impl<'a> Epilogue<'a> {
         self.eval.axes[0] = Some(pixel_variable);
         for sums in sums {
             for (vector, &sum) in sums.iter().enumerate() {
-                self.eval.code.i32(0);
+                self.eval.code.get(spilled);
                 self.eval.code.get(sum);
                 self.eval.code.op(I::V128Store(crate::wasm::code::at(vector as u64 * 16)));
             }
             let end = 4 * (count as i32 - 1) + i32::from(lanes);
-            self.each_channel(channel, total, end);
+            self.each_channel(channel, total, spilled, end);
             self.next_pixel();
             self.eval.code.add_const(pixel_variable, 1);
         }
     }
 
-    fn each_channel(&mut self, channel: Local, total: DType, end: i32) {
+    fn each_channel(&mut self, channel: Local, total: DType, spilled: Local, end: i32) {
         let code = &mut self.eval.code;
         let (spill, channel_variable) = (code.local_i32(), code.local_i32());
-        code.i32(0);
+        code.get(spilled);
         code.set(spill);
         code.get(channel);
         code.set(channel_variable);
@@ -262,7 +263,8 @@ impl<'a> Epilogue<'a> {
         self.eval.code.add_const(channel_variable, 1);
         self.eval.code.add_const(spill, 4);
         self.eval.code.get(spill);
-        self.eval.code.ops([I::I32Const(4 * end), I::I32LtS, I::BrIf(0), I::End]);
+        self.eval.code.get(spilled);
+        self.eval.code.ops([I::I32Sub, I::I32Const(4 * end), I::I32LtS, I::BrIf(0), I::End]);
         // Back to the first channel, for the next pixel.
         for access in &self.accesses {
             let back = -(access.address.distance(CHANNEL) * access.size) as i32 * end;

@@ -3,7 +3,7 @@
 use super::pointers::Pointers;
 use super::shape::Shape;
 use crate::wasm::address::Check;
-use crate::wasm::code::{Code, Local};
+use crate::wasm::code::{Code, Local, Range};
 use crate::wasm::eval::{Eval, Place};
 use crate::wasm::layout::Layout;
 use crate::wasm::memory;
@@ -15,11 +15,36 @@ use wasm_encoder::ValType;
 /// Lanes of a vector.
 pub(super) const LANES: u32 = 4;
 
+/// Elements that threads share a row of vectors by, a multiple of the lanes: no two write to one cache line where elements have four bytes.
+const LINE: u32 = 16;
+
 /// The level of what is computed last: after the reduction of a nest, and for each element of a row.
 pub(super) const LAST: usize = usize::MAX;
 
 /// A checked index, the size of the elements it counts, and the variables that [`Eval::check`] has put it in.
 type Checked = (Check, usize, (Local, Option<Local>));
+
+/// Where a loop ends.
+#[derive(Clone, Copy)]
+pub(super) enum End {
+    Const(u32),
+    Variable(Local),
+}
+
+impl End {
+    /// Pushes it, less so many.
+    fn push(self, code: &mut Code, less: u32) {
+        match self {
+            End::Const(end) => code.i32((end - less) as i32),
+            End::Variable(end) => {
+                code.get(end);
+                if less > 0 {
+                    code.ops([I::I32Const(less as i32), I::I32Sub]);
+                }
+            }
+        }
+    }
+}
 
 /// Loops under construction. A *level* is how many loops an expression is inside of: 0 before all loops, then one for each parallel loop; what comes
 /// further in is up to the kind of kernel.
@@ -184,23 +209,33 @@ impl<'a> Loops<'a> {
         }
     }
 
-    /// Emits the parallel loops from a position on.
+    /// Emits the parallel loops from a position on. Threads may share the outermost one.
     fn parallel(&mut self, position: usize, point: &mut dyn FnMut(&mut Self)) {
         if position == self.shape.parallel.len() {
             return point(self);
         }
         let axis = self.shape.parallel[position];
         let extent = self.shape.extents[usize::from(axis)];
+        let lanes = self.shape.lanes && position + 1 == self.shape.parallel.len();
         let (variable, before) = self.enter(axis);
-        if !(self.shape.lanes && position + 1 == self.shape.parallel.len()) {
-            self.repeat(axis, variable, extent, 1, |loops| {
+        let mut end = End::Const(extent);
+        if position == 0 && self.eval.library.shared {
+            let range = Range { bounds: (0, extent), unit: if lanes { LINE } else { 1 }, ragged: false };
+            let (first, last) = self.eval.code.range(range);
+            self.eval.code.get(first);
+            self.eval.code.set(variable);
+            self.pointers.advance(&mut self.eval.code, axis, first);
+            end = End::Variable(last);
+        }
+        if !lanes {
+            self.repeat(axis, variable, end, 1, |loops| {
                 loops.materialize(position + 1);
                 loops.parallel(position + 1, point);
             });
         } else if self.shape.in_place {
-            self.lanes_then_scalars(axis, variable, extent, point);
+            self.lanes_then_scalars(axis, variable, extent, end, point);
         } else {
-            self.lanes_overlapping(axis, variable, extent, point);
+            self.lanes_overlapping(axis, variable, extent, end, point);
         }
         self.leave(axis, before);
     }
@@ -221,12 +256,12 @@ impl<'a> Loops<'a> {
     }
 
     /// A loop while the axis is below `end`, at least once.
-    pub(super) fn repeat(&mut self, axis: u8, variable: Local, end: u32, step: u32, body: impl FnOnce(&mut Self)) {
+    pub(super) fn repeat(&mut self, axis: u8, variable: Local, end: End, step: u32, body: impl FnOnce(&mut Self)) {
         self.eval.code.begin_loop();
         body(self);
         self.step(axis, variable, i64::from(step));
         self.eval.code.get(variable);
-        self.eval.code.i32(end as i32);
+        end.push(&mut self.eval.code, 0);
         self.eval.code.ops([I::I32LtS, I::BrIf(0)]);
         self.eval.code.end();
     }
@@ -237,19 +272,20 @@ impl<'a> Loops<'a> {
         self.eval.code.add_const(variable, steps as i32);
     }
 
-    /// Vectors all the way; the last one overlaps the one before it where the extent is no multiple of the lanes.
-    fn lanes_overlapping(&mut self, axis: u8, variable: Local, extent: u32, point: &mut dyn FnMut(&mut Self)) {
+    /// Vectors all the way; the last one overlaps the one before it where the extent is no multiple of the lanes. Of loops that are shared only the last
+    /// part ends there, and it is no shorter than a vector.
+    fn lanes_overlapping(&mut self, axis: u8, variable: Local, extent: u32, end: End, point: &mut dyn FnMut(&mut Self)) {
         let level = self.point_level();
         self.eval.code.begin_loop();
         self.materialize(level);
         point(self);
         self.step(axis, variable, LANES.into());
         self.eval.code.get(variable);
-        self.eval.code.i32((extent - LANES) as i32);
+        end.push(&mut self.eval.code, LANES);
         self.eval.code.ops([I::I32LeS, I::BrIf(0)]);
         if !extent.is_multiple_of(LANES) {
             self.eval.code.get(variable);
-            self.eval.code.i32(extent as i32);
+            end.push(&mut self.eval.code, 0);
             self.eval.code.op(I::I32LtS);
             self.eval.code.begin_if();
             self.step(axis, variable, i64::from(extent % LANES) - i64::from(LANES));
@@ -259,17 +295,37 @@ impl<'a> Loops<'a> {
     }
 
     /// Vectors, then single values: what is stored cannot be loaded again.
-    fn lanes_then_scalars(&mut self, axis: u8, variable: Local, extent: u32, point: &mut dyn FnMut(&mut Self)) {
+    fn lanes_then_scalars(&mut self, axis: u8, variable: Local, extent: u32, end: End, point: &mut dyn FnMut(&mut Self)) {
         let level = self.point_level();
         let mut body = |loops: &mut Self| {
             loops.materialize(level);
             point(loops);
         };
-        self.repeat(axis, variable, extent - extent % LANES, LANES, &mut body);
-        if !extent.is_multiple_of(LANES) {
-            self.eval.set_lanes(None, false);
-            self.forget(level);
-            self.repeat(axis, variable, extent, 1, body);
+        let rest = extent % LANES;
+        match end {
+            End::Const(extent) => self.repeat(axis, variable, End::Const(extent - rest), LANES, &mut body),
+            End::Variable(last) => {
+                // Parts begin at multiples of the lanes, and all but the last one end there.
+                self.eval.code.get(last);
+                self.eval.code.ops([I::I32Const(-(LANES as i32)), I::I32And]);
+                let whole = self.eval.code.take(ValType::I32);
+                self.repeat(axis, variable, End::Variable(whole), LANES, &mut body);
+            }
+        }
+        if rest == 0 {
+            return;
+        }
+        self.eval.set_lanes(None, false);
+        self.forget(level);
+        if let End::Variable(last) = end {
+            self.eval.code.get(variable);
+            self.eval.code.get(last);
+            self.eval.code.op(I::I32LtS);
+            self.eval.code.begin_if();
+        }
+        self.repeat(axis, variable, end, 1, body);
+        if let End::Variable(_) = end {
+            self.eval.code.end();
         }
     }
 

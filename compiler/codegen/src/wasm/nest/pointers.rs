@@ -5,6 +5,7 @@ use crate::wasm::code::{Code, Local};
 use crate::wasm::layout::Layout;
 use mlp_bundle::loops::BufferId;
 use mlp_bundle::plan::Plan;
+use wasm_encoder::Instruction as I;
 use wasm_encoder::ValType;
 
 struct Pointer {
@@ -83,6 +84,19 @@ impl Pointers {
             let distance: i64 = pointer.terms.iter().filter(|term| term.0 == axis).map(|term| term.1).sum();
             if let (true, Some(local)) = (distance != 0, pointer.local) {
                 code.add_const(local, (distance * steps * pointer.size) as i32);
+            }
+        }
+    }
+
+    /// Moves the pointers by a variable number of steps of an axis.
+    pub(crate) fn advance(&self, code: &mut Code, axis: u8, steps: Local) {
+        for pointer in &self.list {
+            let distance: i64 = pointer.terms.iter().filter(|term| term.0 == axis).map(|term| term.1).sum();
+            if let (true, Some(local)) = (distance != 0, pointer.local) {
+                code.get(local);
+                code.get(steps);
+                code.ops([I::I32Const((distance * pointer.size) as i32), I::I32Mul, I::I32Add]);
+                code.set(local);
             }
         }
     }

@@ -6,7 +6,7 @@
 //! A value that is dear to compute (the power of a softmax) and wanted by the last reduction and the store is kept where the store goes, if it is all that
 //! the store wants of its element.
 
-use super::loops::{LANES, LAST, Loops};
+use super::loops::{End, LANES, LAST, Loops};
 use super::shape::Shape;
 use crate::wasm::code::{Code, Local};
 use crate::wasm::eval::Eval;
@@ -156,7 +156,7 @@ fn walk(rows: &Rows, walk: &Walk, loops: &mut Loops<'_>) {
     let accumulators: Vec<Vec<Local>> = (0..turn).map(|_| start(rows, walk, loops)).collect();
     let (variable, before) = loops.enter(axis);
     if turns > 0 {
-        loops.repeat(axis, variable, turns * turn * step, step, |loops| {
+        loops.repeat(axis, variable, End::Const(turns * turn * step), step, |loops| {
             for (n, sums) in accumulators.iter().enumerate() {
                 if n > 0 {
                     loops.step(axis, variable, step.into());
