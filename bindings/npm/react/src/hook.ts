@@ -9,6 +9,8 @@ export interface HookOptions {
   readonly prefer?: readonly Backend[] | undefined;
   /** See `LoadOptions` of `@mlp/runtime`. */
   readonly relaxedSimd?: boolean | undefined;
+  /** See `LoadOptions` of `@mlp/runtime`. */
+  readonly threads?: number | undefined;
   /** True loads when the component mounts; else the first run does. */
   readonly preload?: boolean | undefined;
 }
@@ -29,7 +31,7 @@ export type Hook<Input, Output> = (options?: HookOptions) => Handle<Input, Outpu
 /** Makes the hook of a pipeline. Generated modules call it. */
 export function createHook<Input, Output>(pipeline: Pipeline<Input, Output>, defaults: HookOptions = {}): Hook<Input, Output> {
   return function useRuns(options) {
-    const { prefer, relaxedSimd, preload } = { ...defaults, ...options };
+    const { prefer, relaxedSimd, threads, preload } = { ...defaults, ...options };
     const [store] = useState(() => new RunStore(pipeline));
     const state = useSyncExternalStore(store.subscribe, store.snapshot, serverSnapshot);
     const preference = prefer?.join();
@@ -43,9 +45,9 @@ export function createHook<Input, Output>(pipeline: Pipeline<Input, Output>, def
     }, [store]);
 
     useEffect(() => {
-      store.options = { prefer: preference?.split(',') as Backend[] | undefined, relaxedSimd };
+      store.options = { prefer: preference?.split(',') as Backend[] | undefined, relaxedSimd, threads };
       if (preload) void store.preload();
-    }, [store, preference, relaxedSimd, preload]);
+    }, [store, preference, relaxedSimd, threads, preload]);
 
     return useMemo(() => ({ ...state, run: store.run, preload: store.preload, reset: store.reset }), [state, store]);
   };

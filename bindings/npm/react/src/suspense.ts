@@ -2,7 +2,7 @@ import { MlpError, type LoadOptions, type Pipeline } from '@mlp/runtime';
 import * as React from 'react';
 
 /** A hook for answers that are a function of what is rendered: it suspends until the answer is there and throws to an error boundary. */
-export type SuspenseHook<Input, Output> = (input: Input, options?: Pick<LoadOptions, 'prefer' | 'relaxedSimd'>) => Output;
+export type SuspenseHook<Input, Output> = (input: Input, options?: Pick<LoadOptions, 'prefer' | 'relaxedSimd' | 'threads'>) => Output;
 
 /**
  * Makes the suspending hook of a pipeline. Generated modules call it. Answers are kept for as long as the values of the input are: give the same
@@ -10,14 +10,14 @@ export type SuspenseHook<Input, Output> = (input: Input, options?: Pick<LoadOpti
  */
 export function createSuspenseHook<Input, Output>(
   pipeline: Pipeline<Input, Output>,
-  defaults: Pick<LoadOptions, 'prefer' | 'relaxedSimd'> = {},
+  defaults: Pick<LoadOptions, 'prefer' | 'relaxedSimd' | 'threads'> = {},
 ): SuspenseHook<Input, Output> {
   const answers = new Answers<Output>();
   return function useAnswer(input, options) {
     React.useEffect(() => pipeline.retain(), []);
-    const { prefer, relaxedSimd } = { ...defaults, ...options };
+    const { prefer, relaxedSimd, threads } = { ...defaults, ...options };
     const values = Object.values(input as Record<string, unknown>);
-    return read(answers.get(values, `${prefer?.join()} ${relaxedSimd}`, () => pipeline.run(input, { prefer, relaxedSimd })));
+    return read(answers.get(values, `${prefer?.join()} ${relaxedSimd} ${threads}`, () => pipeline.run(input, { prefer, relaxedSimd, threads })));
   };
 }
 

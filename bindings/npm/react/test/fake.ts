@@ -15,7 +15,7 @@ export class Steered implements Pipeline<{ word: object }, string> {
   runWithMeta(input: { word: object }, options: RunOptions = {}): Promise<Run<string>> {
     return new Promise((resolve, reject) => {
       options.signal?.addEventListener('abort', () => reject(options.signal!.reason as Error));
-      const answer = (output: string) => resolve({ output, meta: { backend: 'wasm', variant: 'simd128', milliseconds: 1 } });
+      const answer = (output: string) => resolve({ output, meta: { backend: 'wasm', variant: 'simd128', threads: 1, milliseconds: 1 } });
       this.runs.push({ input: input.word, options, answer, fail: reject });
     });
   }

@@ -15,6 +15,8 @@ export interface Engine {
   readonly backend: Backend;
   /** What of the backend is used: `simd128`, `relaxed`, or the GPU's own description. */
   readonly variant: string;
+  /** Threads that are there to compute, where there may be several. */
+  threads?(): number;
   /**
    * Computes; `sizes` are the bytes of each output port, and the answer holds as many: in an array of its own each, or, as a view, where the backend has them until the
    * next run.

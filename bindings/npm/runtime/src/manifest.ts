@@ -43,6 +43,17 @@ export interface WasmModules {
   readonly weights_offset: number;
   readonly arena_offset: number;
   readonly ports: Readonly<Record<string, number>>;
+  /** The modules for several threads, where those pay. */
+  readonly threads?: WasmThreads;
+}
+
+/** The WebAssembly modules of a pipeline that several threads share, with everything at the same places in memory. */
+export interface WasmThreads {
+  readonly simd128: string;
+  readonly relaxed: string;
+  readonly memory_pages: number;
+  /** Pages for each thread but the first. */
+  readonly helper_pages: number;
 }
 
 /** What of a pipeline's manifest a browser needs. */

@@ -15,6 +15,11 @@ export interface LoadOptions {
    */
   readonly relaxedSimd?: boolean | undefined;
   /**
+   * Threads that WebAssembly may use, the calling one counted, where they pay. Only a page that is isolated (`crossOriginIsolated`) and Node can have several; they get
+   * half of their processors, at least two and at most four, where nothing else is said. Results are the same bits for any number.
+   */
+  readonly threads?: number | undefined;
+  /**
    * True keeps what is downloaded in the browser's storage, by digest, and looks there first: for large weights, which a browser's own cache drops early, and for
    * servers that forbid it. What is kept is verified when it is read; a full or missing storage changes nothing.
    */
@@ -29,7 +34,7 @@ export interface LoadOptions {
 export interface RunOptions extends LoadOptions {
   /**
    * `copy` gives every answer memory of its own. `view` gives typed arrays that lie where the backend wrote them, and saves that copy: read them before
-   * the pipeline's next run, and before anything is written to the views of its inputs.
+   * the pipeline's next run, and before anything is written to the views of its inputs. With threads they lie in shared memory, which some interfaces of browsers refuse.
    */
   readonly outputs?: 'copy' | 'view' | undefined;
 }
@@ -151,6 +156,7 @@ class LazyPipeline<Input, Output> implements Pipeline<Input, Output> {
     const session = new Session(this.source, {
       prefer: options.prefer ?? DEFAULT_PREFERENCE,
       relaxedSimd: options.relaxedSimd ?? true,
+      threads: options.threads,
       cache: options.cache ?? false,
       fetch: this.fetch ?? globalThis.fetch.bind(globalThis),
     });
@@ -176,6 +182,6 @@ class LazyPipeline<Input, Output> implements Pipeline<Input, Output> {
 /** What is tried where nobody says otherwise. */
 export const DEFAULT_PREFERENCE: readonly Backend[] = ['webgpu', 'wasm'];
 
-function key({ prefer = DEFAULT_PREFERENCE, relaxedSimd = true }: LoadOptions): string {
-  return `${prefer.join()} ${relaxedSimd}`;
+function key({ prefer = DEFAULT_PREFERENCE, relaxedSimd = true, threads }: LoadOptions): string {
+  return `${prefer.join()} ${relaxedSimd} ${threads}`;
 }

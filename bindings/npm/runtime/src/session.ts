@@ -4,7 +4,7 @@ import { abortable, MlpError, throwIfAborted, typed } from './errors.js';
 import type { Backend, Engine } from './engine.js';
 import { checkFormat, type PipelineSource } from './manifest.js';
 import { decode, encode, gpuOutputs, inputViews, labelFiles, lines, outputBytes, type Arguments } from './values.js';
-import { hasRelaxedSimd, openWasm, wasmFile } from './wasm.js';
+import { chooseWasm, openWasm } from './wasm.js';
 import { hasWebGpu, openWebGpu } from './webgpu.js';
 
 /** How a run went. */
@@ -12,6 +12,8 @@ export interface RunMeta {
   readonly backend: Backend;
   /** What of the backend was used: `simd128`, `relaxed`, or the GPU's own description. */
   readonly variant: string;
+  /** The threads that were there to compute; more than one on WebAssembly alone, where memory can be shared. */
+  readonly threads: number;
   /** Milliseconds from the first byte of the input written to the last byte of the output read; decoding an image is not in it. */
   readonly milliseconds: number;
 }
@@ -21,6 +23,8 @@ export interface Settings {
   readonly prefer: readonly Backend[];
   /** False keeps to `simd128`, whose floating-point results are the same bits on every device. */
   readonly relaxedSimd: boolean;
+  /** Threads on WebAssembly, where that is said. */
+  readonly threads: number | undefined;
   /** True keeps files in the browser's storage. */
   readonly cache: boolean;
   readonly fetch: typeof globalThis.fetch;
@@ -99,7 +103,7 @@ export class Session {
     return abortable(turn, signal);
   }
 
-  /** Frees the GPU's memory and stops a load. */
+  /** Frees the GPU's memory, ends helping threads and stops a load. */
   dispose(): void {
     this.#disposal.abort(new MlpError('DISPOSED', `${this.source.pipeline.name} was disposed of`));
     this.#listeners.clear();
@@ -114,7 +118,7 @@ export class Session {
       const start = performance.now();
       const outputs = await engine.run(args, this.sizes, kind);
       const milliseconds = performance.now() - start;
-      return { output: decode(this.source.pipeline, outputs, labels), meta: { backend: engine.backend, variant: engine.variant, milliseconds } };
+      return { output: decode(this.source.pipeline, outputs, labels), meta: { backend: engine.backend, variant: engine.variant, threads: engine.threads?.() ?? 1, milliseconds } };
     } catch (error) {
       const rest = this.settings.prefer.slice(this.settings.prefer.indexOf(engine.backend) + 1);
       if (!(error instanceof MlpError && error.code === 'DEVICE_LOST' && rest.length)) throw error;
@@ -171,12 +175,11 @@ export class Session {
     } else if (typeof WebAssembly !== 'object') {
       throw new MlpError('NO_BACKEND', 'the browser has no WebAssembly');
     }
-    const relaxed = this.settings.relaxedSimd && backend === 'wasm' && hasRelaxedSimd();
-    const module = backend === 'wasm' ? wasmFile(downloads, relaxed) : undefined;
+    const choice = backend === 'wasm' ? chooseWasm(pipeline, this.settings.relaxedSimd, this.settings.threads) : undefined;
     const files = labelFiles(pipeline);
-    downloads.start([module ?? pipeline.gpu!, pipeline.weights, ...files], module);
+    downloads.start([choice?.file ?? pipeline.gpu!, pipeline.weights, ...files], choice?.file);
     const labels = Promise.all(files.map(async (file) => [file, lines(await downloads.text(file))] as const));
-    const opened = backend === 'webgpu' ? openWebGpu(downloads) : openWasm(downloads, relaxed);
+    const opened = choice ? openWasm(downloads, choice) : openWebGpu(downloads);
     const [engine, texts] = await Promise.all([opened, labels]);
     return { engine, labels: new Map(texts) };
   }

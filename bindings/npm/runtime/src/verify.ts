@@ -47,7 +47,9 @@ export class Verification {
 async function verify(name: string, bytes: Uint8Array<ArrayBuffer>, sha256: string): Promise<void> {
   const subtle = globalThis.crypto?.subtle;
   if (!subtle) throw new MlpError('INTEGRITY', `${name} cannot be verified here: browsers offer digests on https: and localhost alone`);
-  const digest = new Uint8Array(await subtle.digest('SHA-256', bytes));
+  // Browsers take no digest of memory that is shared.
+  const own = (bytes.buffer as ArrayBufferLike) instanceof ArrayBuffer ? bytes : bytes.slice();
+  const digest = new Uint8Array(await subtle.digest('SHA-256', own));
   const hex = Array.from(digest, (byte) => byte.toString(16).padStart(2, '0')).join('');
   if (hex !== sha256) throw new MlpError('INTEGRITY', `${name} is not the file that was compiled: its SHA-256 is ${hex} instead of ${sha256}`);
 }

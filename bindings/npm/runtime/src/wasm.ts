@@ -1,7 +1,8 @@
 import type { Downloads } from './download.js';
 import { MlpError, typed } from './errors.js';
 import type { Engine } from './engine.js';
-import { entryOf } from './manifest.js';
+import { entryOf, type PipelineManifest } from './manifest.js';
+import { sharedMemory, startHelpers, threadCount } from './threads.js';
 
 const PAGE = 65536;
 
@@ -15,27 +16,38 @@ export function hasRelaxedSimd(): boolean {
   return typeof WebAssembly === 'object' && WebAssembly.validate(RELAXED_PROBE);
 }
 
-/** The name of the module that this device runs best. */
-export function wasmFile(downloads: Downloads, relaxed: boolean): string {
-  const { wasm } = downloads.source.pipeline;
-  return relaxed ? wasm.relaxed : wasm.simd128;
+/** The module to run, and the memory and number of its helpers where several threads share it. */
+export interface WasmChoice {
+  readonly file: string;
+  readonly variant: 'simd128' | 'relaxed';
+  readonly memory?: WebAssembly.Memory | undefined;
+  readonly helpers: number;
+}
+
+/** The module that this device runs best: one for several threads where there is one, and memory to share. */
+export function chooseWasm({ wasm }: PipelineManifest, relaxedSimd: boolean, threads: number | undefined): WasmChoice {
+  const variant = relaxedSimd && hasRelaxedSimd() ? 'relaxed' : 'simd128';
+  const count = wasm.threads ? threadCount(threads) : 1;
+  const memory = wasm.threads && count > 1 ? sharedMemory(wasm.threads, count) : undefined;
+  return memory ? { file: wasm.threads![variant], variant, memory, helpers: count - 1 } : { file: wasm[variant], variant, helpers: 0 };
 }
 
 /** Compiles the pipeline's own module as it arrives, and streams its weights to where the module expects them. */
-export async function openWasm(downloads: Downloads, relaxed: boolean): Promise<Engine> {
+export async function openWasm(downloads: Downloads, choice: WasmChoice): Promise<Engine> {
   const { pipeline } = downloads.source;
   const { wasm } = pipeline;
-  const variant = relaxed ? 'relaxed' : 'simd128';
   let instance: WebAssembly.Instance;
-  const module = await downloads.module(wasmFile(downloads, relaxed));
+  const module = await downloads.module(choice.file);
   try {
-    // The module imports nothing: it can compute, and reach nothing else.
-    instance = await WebAssembly.instantiate(module, {});
+    // The module imports nothing, or the memory that it shares with its helpers: it can compute, and reach nothing else.
+    instance = await WebAssembly.instantiate(module, choice.memory ? { env: { memory: choice.memory } } : {});
   } catch (error) {
     throw typed(error, 'NO_BACKEND', 'this browser cannot run the WebAssembly module (it needs SIMD)');
   }
-  const { memory, run } = instance.exports;
-  if (!(memory instanceof WebAssembly.Memory) || typeof run !== 'function' || memory.buffer.byteLength !== wasm.memory_pages * PAGE) {
+  const { run, helpers, stop } = instance.exports as Record<string, (...symbols: number[]) => number | undefined>;
+  const memory = choice.memory ?? (instance.exports['memory'] as WebAssembly.Memory);
+  const fits = choice.memory ? [helpers, stop].every(isFunction) : memory instanceof WebAssembly.Memory && memory.buffer.byteLength === wasm.memory_pages * PAGE;
+  if (!isFunction(run) || !fits) {
     throw new MlpError('FORMAT', 'the WebAssembly module does not export the memory and the function that the manifest promises');
   }
   await downloads.into(pipeline.weights, view(memory, wasm.weights_offset, entryOf(downloads.source, pipeline.weights).bytes));
@@ -47,9 +59,18 @@ export async function openWasm(downloads: Downloads, relaxed: boolean): Promise<
   };
   const inputs = pipeline.input_ports.map(place);
   const outputs = pipeline.output_ports.map(place);
-  return {
+  let end = () => {};
+  if (choice.memory) {
+    const terminate = startHelpers(module, memory, choice.helpers);
+    end = () => {
+      stop!();
+      terminate();
+    };
+  }
+  const engine: Engine = {
     backend: 'wasm',
-    variant,
+    variant: choice.variant,
+    threads: () => 1 + (choice.memory ? helpers!()! : 0),
     input: (port, bytes) => view(memory, inputs[port]!, bytes),
     run: async (args, sizes, kind) => {
       // What was written to the view of an input is there; a view of something else would be overwritten by the inputs before it.
@@ -59,16 +80,25 @@ export async function openWasm(downloads: Downloads, relaxed: boolean): Promise<
         if (bytes.buffer !== memory.buffer) view(memory, inputs[i]!, bytes.length).set(bytes);
       });
       try {
-        (run as (...symbols: number[]) => void)(...args.symbols);
+        run(...args.symbols);
       } catch (error) {
         throw typed(error, 'RUN', 'the WebAssembly module stopped');
       }
       const found = outputs.map((offset, i) => view(memory, offset, sizes[i]!));
       return kind === 'view' ? found : found.map((bytes) => bytes.slice());
     },
-    // Memory goes when nothing holds the instance any more.
-    dispose: () => {},
+    // Memory goes when nothing holds the instance any more, and helpers hold it.
+    dispose: end,
   };
+  if (choice.memory) (forgotten ??= new FinalizationRegistry((end) => end())).register(engine, end);
+  return engine;
+}
+
+/** Ends the helpers of engines that nobody disposed of. */
+let forgotten: FinalizationRegistry<() => void> | undefined;
+
+function isFunction(value: unknown): value is (...symbols: number[]) => number | undefined {
+  return typeof value === 'function';
 }
 
 function view(memory: WebAssembly.Memory, offset: number, bytes: number): Uint8Array<ArrayBuffer> {

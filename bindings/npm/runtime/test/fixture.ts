@@ -60,6 +60,30 @@ export const PIPELINE: PipelineManifest = {
   wasm: { simd128: 'simd128.wasm', relaxed: 'relaxed.wasm', memory_pages: PAGES, weights_offset: WEIGHTS, arena_offset: ARENA, ports: PORTS },
 };
 
+/** The same for several threads, which have nothing to do but come and go. */
+const SHARED = TEXT.replace(`(memory (export "memory") ${PAGES} ${PAGES})`, `(import "env" "memory" (memory ${PAGES} 65536 shared))
+  (func (export "helpers") (result i32) (i32.atomic.load (i32.const 0)))
+  (func (export "work") (param $index i32)
+    (drop (i32.atomic.rmw.add (i32.const 0) (i32.const 1)))
+    (drop (memory.atomic.wait32 (i32.const 4) (i32.const 0) (i64.const -1)))
+    (drop (i32.atomic.rmw.sub (i32.const 0) (i32.const 1))))
+  (func (export "stop")
+    (i32.atomic.store (i32.const 4) (i32.const 1))
+    (drop (memory.atomic.notify (i32.const 4) (i32.const -1))))`);
+
+/** [`PIPELINE`] with modules for several threads. */
+export const THREADED: PipelineManifest = {
+  ...PIPELINE,
+  wasm: { ...PIPELINE.wasm, threads: { simd128: 'threads.wasm', relaxed: 'relaxed-threads.wasm', memory_pages: PAGES, helper_pages: 1 } },
+};
+
+/** The files that [`THREADED`] has on top. */
+export async function threadedFiles(): Promise<Record<string, Uint8Array>> {
+  const { parseWat } = await wabt();
+  const wasm = parseWat('threads.wat', SHARED, { threads: true }).toBinary({}).buffer;
+  return { ...(await files()), 'threads.wasm': wasm, 'relaxed-threads.wasm': wasm };
+}
+
 /** The fixture's input and output types. */
 export interface Input {
   photo: { width: number; height: number; data: Uint8Array };

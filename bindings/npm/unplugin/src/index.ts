@@ -12,6 +12,9 @@ import type { Options } from './options.js';
 
 export type { Options } from './options.js';
 
+/** The headers that isolate a page from other origins. */
+const ISOLATION = { 'Cross-Origin-Opener-Policy': 'same-origin', 'Cross-Origin-Embedder-Policy': 'require-corp' };
+
 /** A compiled source and where its bundle lies. */
 interface Compiled extends Built {
   readonly index: string;
@@ -68,6 +71,7 @@ const factory: UnpluginFactory<Options | undefined> = (options = {}) => {
         // They hold state that the page and the generated module must share.
         optimizeDeps: { exclude: ['@mlp/runtime', '@mlp/react'] },
         resolve: { dedupe: ['react', 'react-dom'] },
+        ...(options.crossOriginIsolated && { server: { headers: ISOLATION }, preview: { headers: ISOLATION } }),
       }),
       configResolved(config) {
         root = config.root;

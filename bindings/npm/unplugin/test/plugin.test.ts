@@ -86,6 +86,20 @@ test('warnings are shown and stop nothing', async () => {
   assert.ok(warnings.some((warning) => warning.includes('W0101: the model is never used')), warnings.join('\n'));
 });
 
+test('the development server isolates pages where the option says so', async () => {
+  for (const crossOriginIsolated of [true, false]) {
+    const server = await createServer({ ...vite(project('hello')), plugins: [mlp({ mlpc, crossOriginIsolated })], server: { port: 0 } });
+    try {
+      await server.listen();
+      const { headers } = await fetch(server.resolvedUrls!.local[0]!);
+      assert.equal(headers.get('cross-origin-opener-policy'), crossOriginIsolated ? 'same-origin' : null);
+      assert.equal(headers.get('cross-origin-embedder-policy'), crossOriginIsolated ? 'require-corp' : null);
+    } finally {
+      await server.close();
+    }
+  }
+});
+
 test('the development server serves a bundle, and a changed dependency makes another', async () => {
   const root = project('hello');
   const server = await createServer({ ...vite(root), server: { middlewareMode: true, ws: false }, appType: 'custom' });
