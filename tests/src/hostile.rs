@@ -1,10 +1,13 @@
 //! Readers of what others wrote, each given any bytes. They may refuse, but not panic, hang, or allocate beyond measure. The fuzz targets call these, and
 //! so does the test `hostile`, which runs a corpus and its mutations every time.
 
+use mlp_bundle::contents::Bytes;
 use mlp_bundle::plan::Plan;
-use mlp_driver::host::Memory;
+use mlp_driver::cache::{Cache, Key, Stamp};
+use mlp_driver::host::{Host, Memory};
 use mlp_driver::package::Package;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// A source file: parsed and checked.
 pub fn source(data: &[u8]) {
@@ -25,6 +28,43 @@ pub fn onnx(data: &[u8]) {
     if let Ok(graph) = mlp_driver::onnx::import(data, &dims) {
         // A graph may be too much for the planner, and then it says so.
         let _ = mlp_driver::compile::compile(graph);
+    }
+}
+
+/// An entry of the cache, whatever is asked for: what is said of a model, and a prepared model, which is optimized and planned. True where that was taken for one.
+pub fn entry(data: &[u8]) -> bool {
+    let host = Poisoned(Entry(Bytes::copy_from_slice(data)));
+    let path = Path::new("model.onnx");
+    let _ = mlp_driver::sources::model(&host, path);
+    let prepared = mlp_driver::onnx::prepared(&host, path, "", &Default::default());
+    prepared.map(mlp_driver::compile::compile).is_ok()
+}
+
+/// A cache that has one entry under every key.
+struct Entry(Bytes);
+
+impl Cache for Entry {
+    fn get(&self, _key: &Key) -> Option<Bytes> {
+        Some(self.0.clone())
+    }
+
+    fn put(&self, _key: &Key, _parts: &[&[u8]]) {}
+}
+
+/// A host whose cache somebody wrote to, and with no files.
+struct Poisoned(Entry);
+
+impl Host for Poisoned {
+    fn read(&self, _path: &Path) -> std::io::Result<Bytes> {
+        Err(std::io::ErrorKind::NotFound.into())
+    }
+
+    fn stamp(&self, path: &Path) -> Option<Stamp> {
+        Some(Stamp::new(path, 1 << 20, Duration::ZERO, ""))
+    }
+
+    fn cache(&self) -> Option<&dyn Cache> {
+        Some(&self.0)
     }
 }
 

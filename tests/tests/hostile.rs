@@ -1,6 +1,12 @@
 //! Every reader against a corpus and its mutations: truncated, bit-flipped, spliced. `tests/fuzz` does the same without end.
 
+#[path = "../../compiler/import/tests/support/build.rs"]
+mod build;
+#[path = "support/networks.rs"]
+mod networks;
+
 use mlp_tests::hostile;
+use std::panic::RefUnwindSafe;
 use std::path::{Path, PathBuf};
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
@@ -43,7 +49,7 @@ fn mutate(original: &[u8], random: &mut Random) -> Vec<u8> {
 }
 
 /// Runs a reader on each file and on mutations of it.
-fn run(reader: fn(&[u8]), files: &[(PathBuf, Vec<u8>)], mutations: usize) {
+fn run(reader: impl Fn(&[u8]) + RefUnwindSafe, files: &[(PathBuf, Vec<u8>)], mutations: usize) {
     assert!(!files.is_empty(), "the corpus is empty");
     let mut random = Random(0x6d6c70);
     for (path, bytes) in files {
@@ -73,6 +79,52 @@ fn damaged_sources_are_refused() {
 #[test]
 fn damaged_models_are_refused() {
     run(hostile::onnx, &files("tests/fuzz/corpus/onnx/*"), 300);
+}
+
+/// Whole numbers in a text become others: sizes, ids, attributes.
+fn renumber(text: &str, random: &mut Random) -> String {
+    let digits: Vec<(usize, &str)> = text.match_indices(|c: char| c.is_ascii_digit()).collect();
+    let mut text = text.to_string();
+    let (at, _) = digits[random.below(digits.len())];
+    let length = text[at..].find(|c: char| !c.is_ascii_digit()).unwrap_or(1);
+    let number = ["0", "1", "2", "3", "7", "65536", "2147483648", "4294967295", "9223372036854775807"][random.below(9)];
+    text.replace_range(at..at + length, number);
+    text
+}
+
+/// A cache's entries have digests, which a damaged one does not pass; here is what happens to one that somebody made.
+#[test]
+fn forged_entries_of_a_cache_are_refused_or_compiled() {
+    let noise = &mut networks::Noise(0x2545_f491);
+    let models = [networks::network(noise), networks::encoder(noise)];
+    let mut random = Random(0x6d6c70);
+    for model in models {
+        let signature = mlp_import::onnx::signature(&model).expect("the model has a signature");
+        let given = mlp_driver::onnx::Dims::from([("d0".into(), 5)]);
+        let dims = mlp_driver::onnx::default_dims(&signature, &given).expect("there is no other open size");
+        let mut graph = mlp_driver::onnx::import(&model, &dims).expect("the model imports");
+        mlp_graph::passes::prepare(&mut graph).expect("the model is prepared");
+        let entry = mlp_graph::archive::write(&graph).concat();
+        let reader = |entry: &[u8]| {
+            hostile::entry(entry);
+        };
+        run(reader, &[("entry".into(), entry.clone())], 1000);
+        let end = 8 + u64::from_le_bytes(entry[..8].try_into().expect("eight bytes")) as usize;
+        let header = std::str::from_utf8(&entry[8..end]).expect("the header is text");
+        let mut taken = 0;
+        for round in 0..4000 {
+            let forged = renumber(header, &mut random);
+            let rest = entry[end.next_multiple_of(64).min(entry.len())..].to_vec();
+            let mut bytes = [&(forged.len() as u64).to_le_bytes()[..], forged.as_bytes()].concat();
+            bytes.resize(bytes.len().next_multiple_of(64), 0);
+            bytes.extend(rest);
+            let outcome = std::panic::catch_unwind(|| hostile::entry(&bytes));
+            taken += usize::from(outcome.unwrap_or_else(|_| panic!("number {round} panics: {forged}")));
+        }
+        assert!((1..4000).contains(&taken), "{taken} of the forged entries were taken for prepared models");
+        let said = serde_json::to_vec(&mlp_driver::sources::Model { sha256: "0".repeat(64), signature }).expect("plain data");
+        run(reader, &[("model".into(), said)], 300);
+    }
 }
 
 #[test]

@@ -134,6 +134,15 @@ pub(crate) struct Build {
     /// Add compressed weights for browsers, where they are a tenth smaller: they pay on connections of less than about 100 Mbit/s
     #[arg(long)]
     pub(crate) compress_weights: bool,
+    /// Say how long each phase took
+    #[arg(long)]
+    pub(crate) timings: bool,
+    /// Where prepared models are kept for the next build, 1 GiB of them at most; else the variable MLP_CACHE_DIR says, or it is `mlp` in the user's cache folder
+    #[arg(long, value_name = "DIR", conflicts_with = "no_cache")]
+    pub(crate) cache_dir: Option<PathBuf>,
+    /// Keep nothing for the next build, and use nothing of the last
+    #[arg(long)]
+    pub(crate) no_cache: bool,
     /// Print what was written as JSON
     #[arg(long)]
     pub(crate) json: bool,
@@ -204,16 +213,11 @@ pub(crate) struct Verify {
     pub(crate) gpu_variant: Option<String>,
 }
 
+/// What is measured, and on what.
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Examples:\n  mlpc bench mobilenet.onnx --backend native --backend wasm\n  mlpc bench objects.mlp --threads 2 --json\n  mlpc bench dist --data recorded.npz           a bundle: what loading takes is then in load_ms"
-)]
-pub(crate) struct Bench {
+pub(crate) struct Choice {
     /// An .onnx model, a .mlp file or a bundle
     pub(crate) path: PathBuf,
-    /// A backend; repeat it for several
-    #[arg(short, long = "backend", value_enum, value_delimiter = ',', default_values_t = [Runtime::Native])]
-    pub(crate) backends: Vec<Runtime>,
     /// Threads of the native backend
     #[arg(short, long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub(crate) threads: u16,
@@ -226,6 +230,18 @@ pub(crate) struct Bench {
     /// Inputs, arrays named in:INPUT; random ones where it is not given
     #[arg(long, value_name = "FILE.npz")]
     pub(crate) data: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  mlpc bench mobilenet.onnx --backend native --backend wasm\n  mlpc bench objects.mlp --threads 2 --json\n  mlpc bench dist --data recorded.npz           a bundle: what loading takes is then in load_ms"
+)]
+pub(crate) struct Bench {
+    #[command(flatten)]
+    pub(crate) choice: Choice,
+    /// A backend; repeat it for several
+    #[arg(short, long = "backend", value_enum, value_delimiter = ',', default_values_t = [Runtime::Native])]
+    pub(crate) backends: Vec<Runtime>,
     /// Seconds to measure for
     #[arg(long, default_value_t = 2.0)]
     pub(crate) seconds: f64,
@@ -239,23 +255,11 @@ pub(crate) struct Bench {
     after_help = "Examples:\n  mlpc profile mobilenet.onnx\n  mlpc profile objects.mlp --backend wasm-relaxed --html profile.html\n\nTimes are of kernels run one by one; peak is the part of a kernel's time that its multiply-accumulates, or its bytes, would take at the rate\nthat this processor was measured to reach."
 )]
 pub(crate) struct Profile {
-    /// An .onnx model, a .mlp file or a bundle
-    pub(crate) path: PathBuf,
+    #[command(flatten)]
+    pub(crate) choice: Choice,
     /// The backend
     #[arg(short, long, value_enum, default_value_t = Runtime::Native)]
     pub(crate) backend: Runtime,
-    /// Threads of the native backend
-    #[arg(short, long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
-    pub(crate) threads: u16,
-    /// The pipeline, where there are several
-    #[arg(short, long)]
-    pub(crate) pipeline: Option<String>,
-    /// The size of a symbolic dim of an .onnx model; one that leads a shape is 1 unless said here
-    #[arg(long = "dim", value_name = "NAME=SIZE")]
-    pub(crate) dims: Vec<String>,
-    /// Inputs, arrays named in:INPUT; random ones where it is not given
-    #[arg(long, value_name = "FILE.npz")]
-    pub(crate) data: Option<PathBuf>,
     /// Runs, of which each kernel's median counts
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u16).range(1..=10_000))]
     pub(crate) runs: u16,

@@ -2,7 +2,7 @@
 
 use crate::args::Bench;
 use crate::render::{self, BOLD, PLAIN};
-use crate::subject::{self, Choice, Inputs, Loaded};
+use crate::subject::{self, Inputs, Loaded, Options, Subject};
 use crate::{Failure, Outcome};
 use mlp_bundle::plan::Plan;
 use mlp_driver::compile;
@@ -84,8 +84,10 @@ pub(crate) fn bench(arguments: &Bench) -> Outcome {
     if !(0.01..=600.0).contains(&arguments.seconds) {
         return Err(Failure("--seconds takes 0.01 to 600".into()));
     }
+    let base_bytes = resident_bytes();
+    let subject = subject::open(&arguments.choice)?;
     for kind in &arguments.backends {
-        let row = measure((*kind).into(), arguments)?;
+        let row = Row { base_bytes, ..measure((*kind).into(), &subject, arguments)? };
         if arguments.json {
             anstream::println!("{}", serde_json::to_string(&row)?);
             continue;
@@ -108,16 +110,13 @@ pub(crate) fn bench(arguments: &Bench) -> Outcome {
     Ok(true)
 }
 
-fn measure(kind: BackendKind, arguments: &Bench) -> Result<Row, Failure> {
-    let threads = if kind == BackendKind::Native { arguments.threads } else { 1 };
-    let choice =
-        Choice { path: &arguments.path, pipeline: arguments.pipeline.as_deref(), dims: &arguments.dims, data: arguments.data.as_deref() };
-    let base_bytes = resident_bytes();
-    let subject = subject::open(&choice, kind)?;
+fn measure(kind: BackendKind, subject: &Subject, arguments: &Bench) -> Result<Row, Failure> {
+    let threads = if kind == BackendKind::Native { arguments.choice.threads } else { 1 };
+    let target = subject.target(kind, Options::default())?;
     let start = Instant::now();
-    let Loaded { name, plan, mut backend } = subject.load(kind, threads.into())?;
+    let Loaded { name, plan, mut backend } = target.load(kind, threads.into())?;
     let load_ms = milliseconds(start);
-    let inputs = Inputs::of(&plan, arguments.data.as_deref())?;
+    let inputs = Inputs::of(&plan, arguments.choice.data.as_deref())?;
     let ports = inputs.ports();
     let first = Instant::now();
     backend.run(&ports, &inputs.symbols)?;
@@ -150,8 +149,8 @@ fn measure(kind: BackendKind, arguments: &Bench) -> Result<Row, Failure> {
         first_ms,
         peak_bytes: plan.arena_bytes + plan.weights_bytes,
         resident_bytes,
-        base_bytes,
-        code_bytes: subject.code_bytes(kind)?,
+        base_bytes: None,
+        code_bytes: target.code_bytes(kind)?,
         weight_bytes: plan.weights_bytes,
         macs,
         gmacs: (macs.f32 + macs.int8) as f64 / median_ms / 1e6,

@@ -3,18 +3,22 @@
 use crate::args::Build;
 use crate::progress::Progress;
 use crate::render::{self, BOLD, DIM, PLAIN};
-use crate::{Failure, Outcome, check, subject};
+use crate::subject::{self, Code, Options};
+use crate::{Failure, Outcome, check};
+use etcetera::BaseStrategy;
 use mlp_analysis::PipelineId;
 use mlp_bundle::Bundle;
 use mlp_bundle::bundle::write_whole;
+use mlp_driver::cache::DiskCache;
 use mlp_driver::compile::{self, Compiled};
-use mlp_driver::host::Disk;
+use mlp_driver::host::{Disk, Host};
 use mlp_driver::package::{CompiledEntry, Package};
-use mlp_driver::{bundle, onnx};
-use mlp_engine::backend::{self, Artifacts};
+use mlp_driver::sources::{self, ModelError};
+use mlp_driver::{bundle, onnx, weights};
 use mlp_engine::{BackendKind, Session, Signature};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime};
 
 /// What was written, as programs read it.
 #[derive(Serialize)]
@@ -23,6 +27,16 @@ struct Report<'a> {
     files: Vec<String>,
     dependencies: Vec<PathBuf>,
     diagnostics: Vec<render::JsonDiagnostic<'a>>,
+    /// Where they were asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    timings: Vec<Timing>,
+}
+
+/// How long a phase took. Code is emitted while weights are digested, so that phases can add up to more than the total.
+#[derive(Serialize)]
+struct Timing {
+    phase: &'static str,
+    ms: f64,
 }
 
 /// Runs the command.
@@ -30,7 +44,9 @@ pub(crate) fn build(arguments: &Build) -> Outcome {
     if arguments.file.extension().is_some_and(|extension| extension == "onnx") {
         return build_model(arguments);
     }
-    let package = Package::check(&Disk, &arguments.file);
+    let start = Instant::now();
+    let disk = disk(arguments);
+    let package = Package::check(&disk, &arguments.file);
     let sources = check::sources(&package);
     if !arguments.json {
         check::report(&package);
@@ -38,8 +54,9 @@ pub(crate) fn build(arguments: &Build) -> Outcome {
     let mut report = Report {
         bundle: &arguments.output,
         files: Vec::new(),
-        dependencies: package.dependencies().iter().cloned().collect(),
+        dependencies: package.dependencies().map(Path::to_path_buf).collect(),
         diagnostics: package.diagnostics().iter().map(|diagnostic| render::json(diagnostic, &sources)).collect(),
+        timings: Vec::new(),
     };
     if package.has_errors() {
         if arguments.json {
@@ -49,42 +66,85 @@ pub(crate) fn build(arguments: &Build) -> Outcome {
     }
     let progress = Progress::start("compiling");
     let stem = arguments.file.file_stem().unwrap_or_default().to_string_lossy();
-    let built = package.build(&Disk, &stem, arguments.compress_weights, &|doing| progress.next(doing))?;
+    let built = package.build(&disk, &stem, arguments.compress_weights, &|doing| progress.next(doing))?;
     drop(progress);
+    let writing = Instant::now();
     write(&built.bundle, &arguments.output)?;
     if !is_archive(&arguments.output) {
         write_whole(&arguments.output.join("index.js"), built.typescript.js.as_bytes())?;
         write_whole(&arguments.output.join("index.d.ts"), built.typescript.dts.as_bytes())?;
     }
+    disk.took("write", writing.elapsed());
     for remark in &built.remarks {
         anstream::eprintln!("{remark}");
     }
     report.files = built.bundle.names().map(str::to_string).collect();
-    finish(&built.bundle, &report, arguments.json)
+    finish(&built.bundle, report, arguments, &disk, start)
+}
+
+/// The files on disk, with the cache that the command line and the environment ask for.
+fn disk(arguments: &Build) -> Disk {
+    let folder = if arguments.no_cache { None } else { asked_for(arguments).or_else(default_cache) };
+    folder.zip(compiler()).map_or_else(Disk::default, |(folder, compiler)| {
+        Disk::cached(DiskCache::new(folder, compiler).with_load(mlp_engine::bundle::mapped))
+    })
+}
+
+/// The cache that the command line or the environment names.
+fn asked_for(arguments: &Build) -> Option<PathBuf> {
+    let variable = || std::env::var_os("MLP_CACHE_DIR").filter(|folder| !folder.is_empty());
+    arguments.cache_dir.clone().or_else(|| variable().map(PathBuf::from))
+}
+
+/// Where caches lie on this system (`XDG_CACHE_HOME`, `~/Library/Caches`, `%LOCALAPPDATA%`).
+fn default_cache() -> Option<PathBuf> {
+    etcetera::base_strategy::choose_native_strategy().ok().map(|base| base.cache_dir().join("mlp"))
+}
+
+/// What tells this build of the compiler from others: its version, and place, size and date of the program. None where the system does not tell.
+fn compiler() -> Option<String> {
+    let program = std::env::current_exe().ok()?;
+    let facts = std::fs::metadata(&program).ok()?;
+    let made = facts.modified().ok()?.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+    Some(format!("{} {} {} {}", env!("CARGO_PKG_VERSION"), facts.len(), made.as_nanos(), program.display()))
 }
 
 fn build_model(arguments: &Build) -> Outcome {
-    let bytes = std::fs::read(&arguments.file).map_err(|error| Failure(format!("{}: {error}", arguments.file.display())))?;
+    let (start, disk) = (Instant::now(), disk(arguments));
+    let named = |error: ModelError| match error {
+        ModelError::Read(error) => Failure(format!("{}: {error}", arguments.file.display())),
+        ModelError::Import(error) => Failure::from(error),
+    };
     let progress = Progress::start("compiling");
-    let signature = mlp_import::onnx::signature(&bytes)?;
+    let reading = Instant::now();
+    let sources::Model { sha256, signature } = sources::model(&disk, &arguments.file).map_err(named)?;
+    disk.took("check", reading.elapsed());
     let dims = subject::model_dims(&signature, &arguments.dims, arguments.data.as_deref())?;
-    let compiled = compile::compile(onnx::import(&bytes, &dims)?)?;
+    let compiled = compile::compile_for(&disk, onnx::prepared(&disk, &arguments.file, &sha256, &dims)?)?;
     progress.next("emitting");
-    let code = compile::emit(&compiled.plan)?;
+    let (code, entry) = compile::emit_for(&disk, &compiled)?;
     if let Err(error) = &code.gpu {
         anstream::eprintln!("the bundle gets no GPU program: {error}");
     }
     let stem = arguments.file.file_stem().unwrap_or_default().to_string_lossy();
-    let mut bundle = bundle::of_model(&stem, &bytes, compiled, code);
+    let mut bundle = bundle::of_digested(&stem, sha256, compiled, code, entry);
     if arguments.compress_weights {
         progress.next("compressing weights");
-        bundle.compress_weights()?;
+        weights::compress(&disk, &mut bundle)?;
     }
     drop(progress);
+    let writing = Instant::now();
     write(&bundle, &arguments.output)?;
+    disk.took("write", writing.elapsed());
     let files = bundle.names().map(str::to_string).collect();
-    let report = Report { bundle: &arguments.output, files, dependencies: vec![arguments.file.clone()], diagnostics: Vec::new() };
-    finish(&bundle, &report, arguments.json)
+    let report = Report {
+        bundle: &arguments.output,
+        files,
+        dependencies: vec![arguments.file.clone()],
+        diagnostics: Vec::new(),
+        timings: Vec::new(),
+    };
+    finish(&bundle, report, arguments, &disk, start)
 }
 
 fn is_archive(output: &Path) -> bool {
@@ -100,9 +160,16 @@ fn write(bundle: &Bundle, output: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-fn finish(bundle: &Bundle, report: &Report<'_>, json: bool) -> Outcome {
-    if json {
-        anstream::println!("{}", serde_json::to_string(report)?);
+fn finish(bundle: &Bundle, mut report: Report<'_>, arguments: &Build, disk: &Disk, start: Instant) -> Outcome {
+    if let Some((folder, error)) = disk.trouble().filter(|_| asked_for(arguments).is_some()) {
+        anstream::eprintln!("nothing is kept for the next build in {}: {error}", folder.display());
+    }
+    if arguments.timings {
+        let timing = |(phase, time): (&'static str, Duration)| Timing { phase, ms: time.as_secs_f64() * 1e3 };
+        report.timings = disk.times().into_iter().chain([("total", start.elapsed())]).map(timing).collect();
+    }
+    if arguments.json {
+        anstream::println!("{}", serde_json::to_string(&report)?);
         return Ok(true);
     }
     let manifest = &bundle.manifest;
@@ -119,6 +186,9 @@ fn finish(bundle: &Bundle, report: &Report<'_>, json: bool) -> Outcome {
             render::bytes(size(&pipeline.wasm.simd128)),
             render::bytes(u64::from(pipeline.wasm.memory_pages) << 16)
         );
+    }
+    for Timing { phase, ms } in &report.timings {
+        anstream::println!("  {phase:<16} {:>9}", render::milliseconds(*ms));
     }
     anstream::println!("{DIM}mlpc inspect {} shows what is inside{PLAIN}", report.bundle.display());
     Ok(true)
@@ -155,24 +225,15 @@ pub(crate) fn session(
     threads: usize,
     progress: &Progress,
 ) -> Result<Session, Failure> {
-    let CompiledEntry { name, inputs, outputs, record, compiled, labels, .. } = package.compile(&Disk, id)?;
+    let CompiledEntry { name, inputs, outputs, record, compiled, labels, .. } = package.compile(&Disk::default(), id)?;
     progress.next("loading");
-    let code = if kind == BackendKind::Native { None } else { Some(compile::emit(&compiled.plan)?) };
-    let module =
-        code.as_ref().map(|code| (if kind == BackendKind::WasmRelaxed { &code.relaxed[..] } else { &code.simd128[..] }, &code.wasm));
-    let gpu = match code.as_ref().map(|code| &code.gpu) {
-        Some(Ok(program)) => Ok(program),
-        Some(Err(error)) => Err(error.to_string()),
-        None => Err(String::new()),
-    };
-    let artifacts = Artifacts { plan: &compiled.plan, weights: compiled.weights.clone(), wasm: module, gpu };
-    let backend = backend::open(kind, &artifacts, threads)?;
+    let backend = Code::emit(&compiled.plan, kind, Options::default())?.open(&compiled.plan, compiled.weights, kind, threads)?;
     Ok(Session::new(Signature { name, inputs, outputs, record, labels }, compiled.plan, backend, kind))
 }
 
 /// Compiles the pipeline of that name, or the only one.
 pub(crate) fn compile_pipeline(file: &Path, name: Option<&str>) -> Result<(String, Compiled), Failure> {
     let package = check::checked(file).ok_or_else(|| Failure(format!("{} has errors", file.display())))?;
-    let entry = package.compile(&Disk, choose(&package, name, &[])?)?;
+    let entry = package.compile(&Disk::default(), choose(&package, name, &[])?)?;
     Ok((entry.name, entry.compiled))
 }

@@ -8,7 +8,7 @@ use std::path::Path;
 
 /// Runs the command.
 pub(crate) fn check(arguments: &Check) -> Outcome {
-    let package = Package::check(&Disk, &arguments.file);
+    let package = Package::check(&Disk::default(), &arguments.file);
     match arguments.format {
         Format::Human => {
             report(&package);
@@ -40,7 +40,7 @@ pub(crate) fn report(package: &Package) {
 
 /// Checks a file and prints what is wrong; none where something is.
 pub(crate) fn checked(file: &Path) -> Option<Package> {
-    let package = Package::check(&Disk, file);
+    let package = Package::check(&Disk::default(), file);
     report(&package);
     (!package.has_errors()).then_some(package)
 }

@@ -58,10 +58,11 @@ fn print_pipeline(bundle: &Bundle, pipeline: &Pipeline) -> Result<(), Failure> {
     pipeline.outputs.iter().for_each(|field| anstream::println!("  gives   {}", describe(field)));
     let report = &pipeline.report;
     anstream::println!(
-        "  costs   {} kernels, {:.1} M multiply-accumulates, {} of memory, {} of weights",
+        "  costs   {} kernels, {:.1} M multiply-accumulates, {} of memory{}, {} of weights",
         report.kernels,
         report.macs as f64 / 1e6,
         render::bytes(report.arena_bytes),
+        report.arena_ratio().map(|ratio| format!(" ({ratio:.3} of the least possible)")).unwrap_or_default(),
         render::bytes(report.weights_bytes)
     );
     anstream::println!("  wasm    simd128 or relaxed-simd, {} of fixed memory", render::bytes(u64::from(pipeline.wasm.memory_pages) << 16));

@@ -1,12 +1,13 @@
 //! What `mlpc bench` and `mlpc profile` measure: a model, a source file or a bundle, with inputs.
 
-use crate::args;
+use crate::args::{self, Choice};
 use crate::{Failure, build};
 use mlp_bundle::contents::Bytes;
+use mlp_bundle::gpu::GpuProgram;
 use mlp_bundle::manifest::{Pipeline, WasmModules};
 use mlp_bundle::plan::{Plan, Port};
 use mlp_bundle::{Bundle, DType, Scalar};
-use mlp_driver::compile::{self, Compiled};
+use mlp_driver::compile::{self, CompileError, Compiled};
 use mlp_driver::onnx;
 use mlp_engine::backend::{self, Artifacts};
 use mlp_engine::{Backend, BackendKind, Storage};
@@ -15,35 +16,52 @@ use mlp_import::onnx::ModelSignature;
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
-/// What is measured: compiled already where it was a model or a source, and not yet opened where it is a bundle.
+/// What is measured: compiled already where it was a model or a source, once for all backends, and not yet opened where it is a bundle.
 pub(crate) enum Subject {
     /// What the compiler made, in memory.
-    Made(Box<Made>),
+    Compiled { name: String, compiled: Box<Compiled> },
     /// A bundle and the pipeline asked for.
     Bundle { path: PathBuf, pipeline: Option<String> },
 }
 
-/// A compiled pipeline.
-pub(crate) struct Made {
+/// How the code is emitted.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Options<'a> {
+    /// A WebAssembly module exports each kernel on its own too, whatever a bundle has.
+    pub(crate) steps: bool,
+    /// The variant that every GPU kernel runs as which has it.
+    pub(crate) gpu_variant: Option<&'a str>,
+}
+
+/// A subject with the code that one backend runs.
+pub(crate) enum Target<'s> {
+    /// In memory.
+    Made(Box<Made<'s>>),
+    /// In a bundle, which is opened when it is loaded.
+    Bundle { path: &'s Path, pipeline: Option<&'s str> },
+}
+
+/// A pipeline and its code.
+pub(crate) struct Made<'s> {
     name: String,
-    plan: Plan,
+    plan: Cow<'s, Plan>,
     weights: Bytes,
     code: Code,
 }
 
 /// What one backend runs beside the plan and the weights.
-enum Code {
+pub(crate) enum Code {
     Native,
-    Wasm { module: Bytes, modules: WasmModules },
-    Gpu(Result<Box<mlp_bundle::gpu::GpuProgram>, String>),
+    Wasm { module: Vec<u8>, modules: WasmModules },
+    Gpu(Result<Box<GpuProgram>, String>),
 }
 
 /// A subject on a backend, ready to run.
-pub(crate) struct Loaded<'s> {
+pub(crate) struct Loaded<'t> {
     /// The model's or pipeline's name.
     pub(crate) name: String,
     /// Its plan.
-    pub(crate) plan: Cow<'s, Plan>,
+    pub(crate) plan: Cow<'t, Plan>,
     /// What runs it.
     pub(crate) backend: Box<dyn Backend>,
 }
@@ -56,37 +74,23 @@ pub(crate) struct Inputs {
     pub(crate) symbols: Vec<u32>,
 }
 
-/// Which model or pipeline, and what it is given.
-pub(crate) struct Choice<'a> {
-    /// An .onnx model, a .mlp file or a bundle.
-    pub(crate) path: &'a Path,
-    /// The pipeline of a .mlp file or bundle that has several.
-    pub(crate) pipeline: Option<&'a str>,
-    /// `NAME=SIZE`, for an .onnx model.
-    pub(crate) dims: &'a [String],
-    /// Recorded inputs.
-    pub(crate) data: Option<&'a Path>,
-}
-
-/// Compiles what was chosen for one backend, unless it is a bundle.
-pub(crate) fn open(choice: &Choice<'_>, kind: BackendKind) -> Result<Subject, Failure> {
-    let extension = choice.path.extension().and_then(|extension| extension.to_str());
+/// Compiles what was chosen, unless it is a bundle.
+pub(crate) fn open(choice: &Choice) -> Result<Subject, Failure> {
+    let path = &choice.path;
+    let extension = path.extension().and_then(|extension| extension.to_str());
     match extension {
-        Some("onnx") => of_model(choice, kind),
-        Some("mlp") => {
-            let (name, compiled) = build::compile_pipeline(choice.path, choice.pipeline)?;
-            of_compiled(name, compiled, kind)
+        Some("onnx") => {
+            let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            let bytes = std::fs::read(path).map_err(|error| Failure(format!("{}: {error}", path.display())))?;
+            let dims = model_dims(&mlp_import::onnx::signature(&bytes)?, &choice.dims, choice.data.as_deref())?;
+            Ok(Subject::Compiled { name, compiled: Box::new(compile::compile(onnx::import(&bytes, &dims)?)?) })
         }
-        _ => Ok(Subject::Bundle { path: choice.path.into(), pipeline: choice.pipeline.map(str::to_string) }),
+        Some("mlp") => {
+            let (name, compiled) = build::compile_pipeline(path, choice.pipeline.as_deref())?;
+            Ok(Subject::Compiled { name, compiled: Box::new(compiled) })
+        }
+        _ => Ok(Subject::Bundle { path: path.clone(), pipeline: choice.pipeline.clone() }),
     }
-}
-
-fn of_model(choice: &Choice<'_>, kind: BackendKind) -> Result<Subject, Failure> {
-    let stem = choice.path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    let bytes = std::fs::read(choice.path).map_err(|error| Failure(format!("{}: {error}", choice.path.display())))?;
-    let dims = model_dims(&mlp_import::onnx::signature(&bytes)?, choice.dims, choice.data)?;
-    let compiled = compile::compile(onnx::import(&bytes, &dims)?)?;
-    of_compiled(stem, compiled, kind)
 }
 
 /// The sizes of a model's symbolic dims: those of recorded inputs, or those that are given.
@@ -95,21 +99,6 @@ pub(crate) fn model_dims(signature: &ModelSignature, given: &[String], data: Opt
     let names: Vec<&str> = signature.inputs.iter().map(|input| input.name.as_str()).collect();
     let inputs = recorded(file, &names)?;
     onnx::dims_of(signature, &inputs.iter().map(Tensor::shape).collect::<Vec<_>>()).map_err(Failure)
-}
-
-fn of_compiled(name: String, compiled: Compiled, kind: BackendKind) -> Result<Subject, Failure> {
-    let code = match kind {
-        BackendKind::Native => Code::Native,
-        _ => {
-            let code = compile::emit(&compiled.plan)?;
-            match kind {
-                BackendKind::Gpu => Code::Gpu(code.gpu.map(Box::new).map_err(|error| error.to_string())),
-                BackendKind::WasmRelaxed => Code::Wasm { module: code.relaxed.into(), modules: code.wasm },
-                BackendKind::Native | BackendKind::Wasm => Code::Wasm { module: code.simd128.into(), modules: code.wasm },
-            }
-        }
-    };
-    Ok(Subject::Made(Box::new(Made { name, plan: compiled.plan, weights: compiled.weights, code })))
 }
 
 /// Opens a bundle, and finds the pipeline asked for or the only one.
@@ -124,53 +113,80 @@ fn open_bundle(path: &Path, name: Option<&str>) -> Result<(Bundle, Pipeline), Fa
 }
 
 impl Subject {
-    /// Gives a WebAssembly backend a module that exports each kernel on its own, whatever a bundle has.
-    pub(crate) fn export_steps(&mut self, kind: BackendKind) -> Result<(), Failure> {
-        if !matches!(kind, BackendKind::Wasm | BackendKind::WasmRelaxed) {
-            return Ok(());
-        }
-        let with_steps = |plan: &Plan| -> Result<Code, Failure> {
-            let (module, modules) = compile::emit_steps(plan, kind == BackendKind::WasmRelaxed)?;
-            Ok(Code::Wasm { module: module.into(), modules })
-        };
+    /// Emits the code for a backend, unless a bundle has it.
+    pub(crate) fn target(&self, kind: BackendKind, options: Options<'_>) -> Result<Target<'_>, Failure> {
         match self {
-            Subject::Made(made) => made.code = with_steps(&made.plan)?,
+            Subject::Compiled { name, compiled } => {
+                let code = Code::emit(&compiled.plan, kind, options)?;
+                let (plan, weights) = (Cow::Borrowed(&compiled.plan), compiled.weights.clone());
+                Ok(Target::Made(Box::new(Made { name: name.clone(), plan, weights, code })))
+            }
             Subject::Bundle { path, pipeline } => {
+                let stored = Target::Bundle { path, pipeline: pipeline.as_deref() };
+                let emits_steps = options.steps && matches!(kind, BackendKind::Wasm | BackendKind::WasmRelaxed);
+                let forces = options.gpu_variant.filter(|_| kind == BackendKind::Gpu);
+                if !emits_steps && forces.is_none() {
+                    return Ok(stored);
+                }
                 let (bundle, pipeline) = open_bundle(path, pipeline.as_deref())?;
                 let plan = bundle.plan(&pipeline)?;
-                let (weights, code) = (bundle.file(&pipeline.weights)?, with_steps(&plan)?);
-                *self = Subject::Made(Box::new(Made { name: pipeline.name, plan, weights, code }));
+                let code = match forces {
+                    Some(variant) => {
+                        let program = bundle.gpu(&pipeline, &plan)?.map(|program| Box::new(program.forced(variant)));
+                        Code::Gpu(program.ok_or_else(|| "the bundle has no GPU program for it".to_string()))
+                    }
+                    None => Code::emit(&plan, kind, options)?,
+                };
+                let weights = bundle.file(&pipeline.weights)?;
+                Ok(Target::Made(Box::new(Made { name: pipeline.name, plan: Cow::Owned(plan), weights, code })))
             }
         }
-        Ok(())
+    }
+}
+
+impl Code {
+    /// Emits what a backend of that kind runs.
+    pub(crate) fn emit(plan: &Plan, kind: BackendKind, options: Options<'_>) -> Result<Code, CompileError> {
+        Ok(match kind {
+            BackendKind::Native => Code::Native,
+            BackendKind::Wasm | BackendKind::WasmRelaxed => {
+                let relaxed = kind == BackendKind::WasmRelaxed;
+                let (module, modules) = if options.steps { compile::emit_steps(plan, relaxed) } else { compile::emit_wasm(plan, relaxed) }?;
+                Code::Wasm { module, modules }
+            }
+            BackendKind::Gpu => {
+                let forced =
+                    |program: GpuProgram| Box::new(options.gpu_variant.map_or_else(|| program.clone(), |name| program.forced(name)));
+                Code::Gpu(compile::emit_gpu(plan).map(forced).map_err(|error| error.to_string()))
+            }
+        })
     }
 
-    /// Lets every GPU kernel that has this variant run as it.
-    pub(crate) fn force(&mut self, kind: BackendKind, variant: &str) -> Result<(), Failure> {
-        if kind != BackendKind::Gpu {
-            return Ok(());
-        }
-        if let Subject::Bundle { path, pipeline } = self {
-            let (bundle, pipeline) = open_bundle(path, pipeline.as_deref())?;
-            let plan = bundle.plan(&pipeline)?;
-            let program = bundle.gpu(&pipeline, &plan)?.map(Box::new).ok_or_else(|| "the bundle has no GPU program for it".to_string());
-            let weights = bundle.file(&pipeline.weights)?;
-            *self = Subject::Made(Box::new(Made { name: pipeline.name, plan, weights, code: Code::Gpu(program) }));
-        }
-        if let Subject::Made(made) = self
-            && let Code::Gpu(Ok(program)) = &mut made.code
-        {
-            **program = program.forced(variant);
-        }
-        Ok(())
+    /// A backend that runs it.
+    pub(crate) fn open(&self, plan: &Plan, weights: Bytes, kind: BackendKind, threads: usize) -> Result<Box<dyn Backend>, Failure> {
+        let wasm = match self {
+            Code::Wasm { module, modules } => Some((&module[..], modules)),
+            _ => None,
+        };
+        let gpu = match self {
+            Code::Gpu(Ok(program)) => Ok(&**program),
+            Code::Gpu(Err(reason)) => Err(reason.clone()),
+            _ => Err(String::new()),
+        };
+        Ok(backend::open(kind, &Artifacts { plan, weights, wasm, gpu }, threads)?)
     }
+}
 
+impl Target<'_> {
     /// Loads it: of a bundle, from its files.
     pub(crate) fn load(&self, kind: BackendKind, threads: usize) -> Result<Loaded<'_>, Failure> {
         match self {
-            Subject::Made(made) => made.load(kind, threads),
-            Subject::Bundle { path, pipeline } => {
-                let (bundle, pipeline) = open_bundle(path, pipeline.as_deref())?;
+            Target::Made(made) => {
+                let backend = made.code.open(&made.plan, made.weights.clone(), kind, threads)?;
+                Ok(Loaded { name: made.name.clone(), plan: Cow::Borrowed(&made.plan), backend })
+            }
+            Target::Bundle { path, pipeline } => {
+                let (bundle, pipeline) = open_bundle(path, *pipeline)?;
                 let (plan, backend) = mlp_engine::bundle::load(&bundle, &pipeline, kind, threads)?;
                 Ok(Loaded { name: pipeline.name, plan: Cow::Owned(plan), backend })
             }
@@ -179,15 +195,15 @@ impl Subject {
 
     /// Bytes of what the backend is given as code: the module, the shaders, or the plan.
     pub(crate) fn code_bytes(&self, kind: BackendKind) -> Result<u64, Failure> {
-        let shaders = |program: &mlp_bundle::gpu::GpuProgram| program.modules.iter().map(|module| module.wgsl.len() as u64).sum();
+        let shaders = |program: &GpuProgram| program.modules.iter().map(|module| module.wgsl.len() as u64).sum();
         Ok(match self {
-            Subject::Made(made) => match &made.code {
+            Target::Made(made) => match &made.code {
                 Code::Wasm { module, .. } => module.len() as u64,
                 Code::Gpu(Ok(program)) => shaders(program),
-                Code::Gpu(Err(_)) | Code::Native => serde_json::to_vec(&made.plan)?.len() as u64,
+                Code::Gpu(Err(_)) | Code::Native => serde_json::to_vec(&*made.plan)?.len() as u64,
             },
-            Subject::Bundle { path, pipeline } => {
-                let (bundle, pipeline) = open_bundle(path, pipeline.as_deref())?;
+            Target::Bundle { path, pipeline } => {
+                let (bundle, pipeline) = open_bundle(path, *pipeline)?;
                 let size = |name: &str| bundle.manifest.files.get(name).map_or(0, |entry| entry.bytes);
                 match kind {
                     BackendKind::Native => size(&pipeline.plan),
@@ -197,22 +213,6 @@ impl Subject {
                 }
             }
         })
-    }
-}
-
-impl Made {
-    fn load(&self, kind: BackendKind, threads: usize) -> Result<Loaded<'_>, Failure> {
-        let wasm = match &self.code {
-            Code::Wasm { module, modules } => Some((&module[..], modules)),
-            _ => None,
-        };
-        let gpu = match &self.code {
-            Code::Gpu(Ok(program)) => Ok(&**program),
-            Code::Gpu(Err(reason)) => Err(reason.clone()),
-            _ => Err(String::new()),
-        };
-        let artifacts = Artifacts { plan: &self.plan, weights: self.weights.clone(), wasm, gpu };
-        Ok(Loaded { name: self.name.clone(), plan: Cow::Borrowed(&self.plan), backend: backend::open(kind, &artifacts, threads)? })
     }
 }
 

@@ -28,7 +28,12 @@ fn blocks(document: &str, language: &str) -> Vec<String> {
 
 /// Runs the compiler; whether it succeeded, what it printed, and what it complained of.
 fn mlpc(arguments: &[&str], folder: &Path) -> (bool, String, String) {
-    let output = Command::new(env!("CARGO_BIN_EXE_mlpc")).args(arguments).current_dir(folder).output().expect("mlpc runs");
+    let output = Command::new(env!("CARGO_BIN_EXE_mlpc"))
+        .args(arguments)
+        .current_dir(folder)
+        .env("MLP_CACHE_DIR", folder.join("cache"))
+        .output()
+        .expect("mlpc runs");
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
     (output.status.success(), text(output.stdout), text(output.stderr))
 }

@@ -5,7 +5,12 @@ use std::process::Command;
 
 /// Runs the compiler in a folder; its exit code and what it complained of.
 fn mlpc(arguments: &[&str], folder: &Path) -> (Option<i32>, String) {
-    let output = Command::new(env!("CARGO_BIN_EXE_mlpc")).args(arguments).current_dir(folder).output().expect("mlpc runs");
+    let output = Command::new(env!("CARGO_BIN_EXE_mlpc"))
+        .args(arguments)
+        .current_dir(folder)
+        .env("MLP_CACHE_DIR", folder.join("cache"))
+        .output()
+        .expect("mlpc runs");
     (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
 }
 

@@ -3,7 +3,8 @@
 use crate::compile::{Code, Compiled};
 use mlp_bundle::Bundle;
 use mlp_bundle::bundle::digest;
-use mlp_bundle::manifest::{Capabilities, FORMAT_VERSION, Field, Manifest, Pipeline, Report, Source, ValueType};
+use mlp_bundle::contents::Bytes;
+use mlp_bundle::manifest::{Capabilities, FORMAT_VERSION, Field, FileEntry, Manifest, Pipeline, Report, Source, ValueType};
 use mlp_bundle::plan::{Plan, Port, Size};
 use std::collections::BTreeMap;
 
@@ -23,6 +24,8 @@ pub struct CompiledPipeline {
     pub compiled: Compiled,
     /// The code.
     pub code: Code,
+    /// The size and digests of the weights.
+    pub weights: FileEntry,
 }
 
 /// Gathers what goes into a bundle.
@@ -46,22 +49,22 @@ impl Packer {
         Packer { bundle: Bundle::new(manifest) }
     }
 
-    /// States that the bundle was made from a file.
-    pub fn source(&mut self, path: &str, bytes: &[u8], licence: Option<String>) {
-        self.bundle.manifest.provenance.push(Source { path: path.into(), sha256: digest(bytes), licence });
+    /// States that the bundle was made from a file of that digest.
+    pub fn source(&mut self, path: &str, sha256: String, licence: Option<String>) {
+        self.bundle.manifest.provenance.push(Source { path: path.into(), sha256, licence });
     }
 
     /// Adds a file that signatures refer to, such as labels, and gives its name in the bundle.
-    pub fn file(&mut self, stem: &str, extension: &str, bytes: Vec<u8>) -> String {
+    pub fn file(&mut self, stem: &str, extension: &str, bytes: impl Into<Bytes>) -> String {
         self.bundle.add(stem, extension, bytes)
     }
 
     /// Adds a pipeline.
     pub fn pipeline(&mut self, pipeline: CompiledPipeline) {
-        let CompiledPipeline { name, doc, inputs, outputs, record, compiled, code } = pipeline;
+        let CompiledPipeline { name, doc, inputs, outputs, record, compiled, code, weights } = pipeline;
         let stem = name.to_lowercase();
         let plan = self.bundle.add(&stem, "plan.json", json(&compiled.plan));
-        let weights = self.bundle.add(&stem, "weights.bin", compiled.weights);
+        let weights = self.bundle.add_known(&stem, "weights.bin", compiled.weights, weights);
         let mut wasm = code.wasm;
         wasm.simd128 = self.bundle.add(&stem, "wasm", code.simd128);
         wasm.relaxed = self.bundle.add(&format!("{stem}-relaxed"), "wasm", code.relaxed);
@@ -73,6 +76,7 @@ impl Packer {
         let port_names = |ports: &[Port]| ports.iter().map(|port| port.name.clone()).collect();
         let report = Report {
             arena_bytes: compiled.plan.arena_bytes,
+            arena_least: compiled.report.lower_bound,
             weights_bytes: compiled.plan.weights_bytes,
             macs: compiled.report.macs,
             kernels: compiled.plan.kernels.len() as u32,
@@ -124,11 +128,17 @@ pub fn tensor_fields(plan: &Plan, ports: &[Port]) -> Vec<Field> {
 
 /// A bundle of one bare model; the pipeline carries the model's name as an identifier.
 pub fn of_model(name: &str, source: &[u8], compiled: Compiled, code: Code) -> Bundle {
+    let weights = FileEntry::of(&compiled.weights);
+    of_digested(name, digest(source), compiled, code, weights)
+}
+
+/// [`of_model`] of a model and weights whose digests are known.
+pub fn of_digested(name: &str, source_sha256: String, compiled: Compiled, code: Code, weights: FileEntry) -> Bundle {
     let mut packer = Packer::new(name, 2026);
-    packer.source(&format!("{name}.onnx"), source, None);
+    packer.source(&format!("{name}.onnx"), source_sha256, None);
     let (inputs, outputs) = (tensor_fields(&compiled.plan, &compiled.plan.inputs), tensor_fields(&compiled.plan, &compiled.plan.outputs));
     let record = outputs.len() != 1;
-    packer.pipeline(CompiledPipeline { name: identifier(name), doc: String::new(), inputs, outputs, record, compiled, code });
+    packer.pipeline(CompiledPipeline { name: identifier(name), doc: String::new(), inputs, outputs, record, compiled, code, weights });
     packer.finish()
 }
 

@@ -1,12 +1,16 @@
 //! A graph to a plan, and a plan to the code of every target.
 
+use crate::host::{Host, timed};
+use crate::weights;
 use mlp_bundle::contents::Bytes;
 use mlp_bundle::gpu::GpuProgram;
-use mlp_bundle::manifest::{WasmModules, WasmThreads};
+use mlp_bundle::manifest::{FileEntry, WasmModules, WasmThreads};
 use mlp_bundle::plan::{Place, Plan};
 use mlp_codegen::wasm::{self, Sharing, Target, WasmModule};
 use mlp_codegen::{CodegenError, wgsl};
 use mlp_graph::Graph;
+use std::thread::ScopedJoinHandle;
+use std::time::{Duration, Instant};
 
 pub use mlp_plan::{KernelCost, costs};
 
@@ -52,8 +56,18 @@ pub struct Code {
 
 /// Optimizes and plans a graph.
 pub fn compile(mut graph: Graph) -> Result<Compiled, CompileError> {
-    mlp_graph::passes::optimize(&mut graph).map_err(|error| CompileError::Optimize(error.to_string()))?;
+    optimize(&mut graph)?;
     plan(&graph)
+}
+
+/// [`compile`], with a host that hears of the time it takes.
+pub fn compile_for(host: &dyn Host, mut graph: Graph) -> Result<Compiled, CompileError> {
+    timed(host, "optimize", || optimize(&mut graph))?;
+    timed(host, "plan", || plan(&graph))
+}
+
+fn optimize(graph: &mut Graph) -> Result<(), CompileError> {
+    mlp_graph::passes::optimize(graph).map_err(|error| CompileError::Optimize(error.to_string()))
 }
 
 /// Plans a graph that is optimized already.
@@ -62,27 +76,87 @@ pub fn plan(graph: &Graph) -> Result<Compiled, CompileError> {
     Ok(Compiled { plan: planned.plan, weights: planned.weights.into(), report: planned.report })
 }
 
-/// Emits one WebAssembly module that exports each kernel on its own too, for a profiler.
-pub fn emit_steps(plan: &Plan, relaxed: bool) -> Result<(Vec<u8>, WasmModules), CompileError> {
-    let module = wasm::emit_steps(plan, if relaxed { Target::Relaxed } else { Target::Simd128 })?;
+/// Emits one WebAssembly module.
+pub fn emit_wasm(plan: &Plan, relaxed: bool) -> Result<(Vec<u8>, WasmModules), CompileError> {
+    let module = wasm::emit(plan, target(relaxed))?;
     let modules = modules(plan, &module);
     Ok((module.bytes, modules))
 }
 
+/// Emits one WebAssembly module that exports each kernel on its own too, for a profiler.
+pub fn emit_steps(plan: &Plan, relaxed: bool) -> Result<(Vec<u8>, WasmModules), CompileError> {
+    let module = wasm::emit_steps(plan, target(relaxed))?;
+    let modules = modules(plan, &module);
+    Ok((module.bytes, modules))
+}
+
+fn target(relaxed: bool) -> Target {
+    if relaxed { Target::Relaxed } else { Target::Simd128 }
+}
+
+/// Emits the GPU program, or says why the plan cannot run on a GPU.
+pub fn emit_gpu(plan: &Plan) -> Result<GpuProgram, CodegenError> {
+    wgsl::emit(plan)
+}
+
 /// Emits the code of every target.
 pub fn emit(plan: &Plan) -> Result<Code, CompileError> {
-    let simd128 = wasm::emit(plan, Target::Simd128)?;
-    let relaxed = wasm::emit(plan, Target::Relaxed)?;
-    let mut wasm = modules(plan, &simd128);
-    let mut threads = None;
-    if let Some(simd128) = wasm::emit_threads(plan, Target::Simd128, Sharing::WherePays)?
-        && let Some(relaxed) = wasm::emit_threads(plan, Target::Relaxed, Sharing::WherePays)?
-    {
-        let (memory_pages, helper_pages) = (simd128.memory_pages, simd128.helper_pages);
-        wasm.threads = Some(WasmThreads { simd128: String::new(), relaxed: String::new(), memory_pages, helper_pages });
-        threads = Some([simd128.bytes, relaxed.bytes]);
+    Ok(WebAssembly::emit(plan)?.with(wgsl::emit(plan)))
+}
+
+/// [`emit`], and the weights' size and digests, side by side on threads; the host hears of the time each takes.
+pub fn emit_for(host: &dyn Host, compiled: &Compiled) -> Result<(Code, FileEntry), CompileError> {
+    let (plan, cache) = (&compiled.plan, host.cache());
+    let (wasm, gpu, weights) = std::thread::scope(|scope| {
+        let gpu = scope.spawn(|| clocked(|| wgsl::emit(plan)));
+        let weights = scope.spawn(|| clocked(|| weights::entry(cache, &compiled.weights)));
+        let wasm = clocked(|| WebAssembly::emit(plan));
+        (wasm, joined(gpu), joined(weights))
+    });
+    host.took("emit wasm", wasm.1);
+    host.took("emit webgpu", gpu.1);
+    host.took("digest weights", weights.1);
+    Ok((wasm.0?.with(gpu.0), weights.0))
+}
+
+/// The WebAssembly modules of a plan.
+struct WebAssembly {
+    simd128: Vec<u8>,
+    relaxed: Vec<u8>,
+    threads: Option<[Vec<u8>; 2]>,
+    modules: WasmModules,
+}
+
+impl WebAssembly {
+    fn emit(plan: &Plan) -> Result<WebAssembly, CodegenError> {
+        let simd128 = wasm::emit(plan, Target::Simd128)?;
+        let relaxed = wasm::emit(plan, Target::Relaxed)?.bytes;
+        let mut modules = modules(plan, &simd128);
+        let mut threads = None;
+        if let Some(simd128) = wasm::emit_threads(plan, Target::Simd128, Sharing::WherePays)?
+            && let Some(relaxed) = wasm::emit_threads(plan, Target::Relaxed, Sharing::WherePays)?
+        {
+            let (memory_pages, helper_pages) = (simd128.memory_pages, simd128.helper_pages);
+            modules.threads = Some(WasmThreads { simd128: String::new(), relaxed: String::new(), memory_pages, helper_pages });
+            threads = Some([simd128.bytes, relaxed.bytes]);
+        }
+        Ok(WebAssembly { simd128: simd128.bytes, relaxed, threads, modules })
     }
-    Ok(Code { simd128: simd128.bytes, relaxed: relaxed.bytes, threads, wasm, gpu: wgsl::emit(plan) })
+
+    fn with(self, gpu: Result<GpuProgram, CodegenError>) -> Code {
+        let WebAssembly { simd128, relaxed, threads, modules } = self;
+        Code { simd128, relaxed, threads, wasm: modules, gpu }
+    }
+}
+
+fn clocked<T>(work: impl FnOnce() -> T) -> (T, Duration) {
+    let start = Instant::now();
+    (work(), start.elapsed())
+}
+
+/// What a thread gives; its panics go on here.
+pub(crate) fn joined<T>(thread: ScopedJoinHandle<'_, T>) -> T {
+    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 /// How a module of the plan is used.

@@ -1,22 +1,95 @@
-//! The door to the outside world: whoever drives the compiler decides where files come from.
+//! The door to the outside world: whoever drives the compiler decides where files come from, what is kept between builds, and who hears how long phases took.
 
+use crate::cache::{Cache, DiskCache, Stamp};
+use mlp_bundle::contents::Bytes;
+use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io;
 use std::path::{Component, Path, PathBuf};
+use std::time::{Duration, Instant};
 
 /// Where the compiler gets files.
 pub trait Host {
     /// The contents of a file.
-    fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
+    fn read(&self, path: &Path) -> io::Result<Bytes>;
+
+    /// Whether there is such a file.
+    fn exists(&self, path: &Path) -> bool {
+        self.read(path).is_ok()
+    }
+
+    /// What tells this version of a file from its others, where the host knows without reading it.
+    fn stamp(&self, _path: &Path) -> Option<Stamp> {
+        None
+    }
+
+    /// What is kept between builds, if anything is.
+    fn cache(&self) -> Option<&dyn Cache> {
+        None
+    }
+
+    /// Hears that a phase took that long.
+    fn took(&self, _phase: &'static str, _time: Duration) {}
 }
 
-/// Files on disk.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Disk;
+/// Does what a phase does, and tells the host how long it took.
+pub(crate) fn timed<T>(host: &dyn Host, phase: &'static str, work: impl FnOnce() -> T) -> T {
+    let start = Instant::now();
+    let result = work();
+    host.took(phase, start.elapsed());
+    result
+}
+
+/// Files on disk. They are read, not mapped: who edits or exports a file may write to it at any time.
+#[derive(Debug, Default)]
+pub struct Disk {
+    cache: Option<DiskCache>,
+    times: RefCell<Vec<(&'static str, Duration)>>,
+}
+
+impl Disk {
+    /// Files on disk, with a cache that keeps things between builds.
+    pub fn cached(cache: DiskCache) -> Disk {
+        Disk { cache: Some(cache), ..Disk::default() }
+    }
+
+    /// The phases so far with their times, in the order in which each ended first; what one took in several places is added up.
+    pub fn times(&self) -> Vec<(&'static str, Duration)> {
+        self.times.borrow().clone()
+    }
+
+    /// The cache's folder, and why something could not be kept there, where something could not.
+    pub fn trouble(&self) -> Option<(&Path, io::Error)> {
+        let cache = self.cache.as_ref()?;
+        Some((cache.folder(), cache.trouble()?))
+    }
+}
 
 impl Host for Disk {
-    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
-        std::fs::read(path)
+    fn read(&self, path: &Path) -> io::Result<Bytes> {
+        std::fs::read(path).map(Bytes::from)
+    }
+
+    fn exists(&self, path: &Path) -> bool {
+        // One that cannot be opened is as good as none.
+        File::open(path).and_then(|file| file.metadata()).is_ok_and(|facts| facts.is_file())
+    }
+
+    fn stamp(&self, path: &Path) -> Option<Stamp> {
+        Stamp::of(path)
+    }
+
+    fn cache(&self) -> Option<&dyn Cache> {
+        self.cache.as_ref().map(|cache| cache as &dyn Cache)
+    }
+
+    fn took(&self, phase: &'static str, time: Duration) {
+        let mut times = self.times.borrow_mut();
+        match times.iter_mut().find(|(known, _)| *known == phase) {
+            Some((_, sum)) => *sum += time,
+            None => times.push((phase, time)),
+        }
     }
 }
 
@@ -25,8 +98,13 @@ impl Host for Disk {
 pub struct Memory(pub BTreeMap<PathBuf, Vec<u8>>);
 
 impl Host for Memory {
-    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
-        self.0.get(&normalize(path)).cloned().ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
+    fn read(&self, path: &Path) -> io::Result<Bytes> {
+        let file = self.0.get(&normalize(path)).ok_or(io::ErrorKind::NotFound)?;
+        Ok(Bytes::copy_from_slice(file))
+    }
+
+    fn exists(&self, path: &Path) -> bool {
+        self.0.contains_key(&normalize(path))
     }
 }
 

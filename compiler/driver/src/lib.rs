@@ -1,10 +1,13 @@
 //! The order of the compiler's phases, behind one door to the outside world.
 //!
-//! [`host`] is that door. [`compile`] turns a graph into a plan and a plan into code. [`onnx`] compiles a bare model; [`package`] checks, tests and builds
-//! `.mlp` files; [`bundle`] packs what was made.
+//! [`host`] is that door, [`cache`] what is kept between builds, and [`sources`] what is known of the files that come in. [`compile`] turns a graph into a plan and a
+//! plan into code. [`onnx`] compiles a bare model; [`package`] checks, tests and builds `.mlp` files; [`bundle`] packs what was made, with what [`weights`] knows of large files.
 
 pub mod bundle;
+pub mod cache;
 pub mod compile;
 pub mod host;
 pub mod onnx;
 pub mod package;
+pub mod sources;
+pub mod weights;

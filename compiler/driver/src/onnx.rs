@@ -1,9 +1,16 @@
 //! Bare ONNX models: signatures, dims, and a graph ready to be compiled.
 
-use mlp_graph::{Graph, Tensor};
+use crate::cache::{Cache, Key};
+use crate::compile::{CompileError, joined};
+use crate::host::{Host, timed};
+use mlp_bundle::bundle::digest;
+use mlp_graph::{Graph, Tensor, archive};
 use mlp_import::ImportError;
 use mlp_import::onnx::{DimSignature, ImportOptions, ModelSignature};
 use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+use std::time::Instant;
 
 /// Sizes of a model's symbolic dims, by name.
 pub type Dims = BTreeMap<String, u64>;
@@ -11,6 +18,59 @@ pub type Dims = BTreeMap<String, u64>;
 /// Reads a model with its dims bound.
 pub fn import(bytes: &[u8], dims: &Dims) -> Result<Graph, ImportError> {
     mlp_import::onnx::import(bytes, &ImportOptions { dims: dims.clone() })
+}
+
+/// Why a model could not be prepared.
+#[derive(Debug, thiserror::Error)]
+pub enum PrepareError {
+    /// Its file cannot be read.
+    #[error(transparent)]
+    Read(#[from] io::Error),
+    /// Its file is not the one of which the digest was taken.
+    #[error("the file changed while it was compiled; build again")]
+    Changed,
+    /// It cannot be imported.
+    #[error(transparent)]
+    Import(#[from] ImportError),
+    /// A pass failed.
+    #[error(transparent)]
+    Compile(#[from] CompileError),
+}
+
+/// Reads the model of that digest with its dims bound and runs the passes on it that need not know where it is used ([`mlp_graph::passes::prepare`]). The graph comes
+/// from the cache where a build made it before, of a file with this digest and with the same dims.
+pub fn prepared(host: &dyn Host, path: &Path, sha256: &str, dims: &Dims) -> Result<Graph, PrepareError> {
+    let dims_json = serde_json::to_vec(dims).expect("names and numbers are plain data");
+    let key = Key::new("prepared model", &[sha256.as_bytes(), &dims_json]);
+    let start = Instant::now();
+    if let Some(graph) = host.cache().and_then(|cache| archive::read(&cache.get(&key)?).ok()) {
+        host.took("import (cached)", start.elapsed());
+        return Ok(graph);
+    }
+    let bytes = host.read(path)?;
+    let (same, graph) = std::thread::scope(|scope| {
+        let same = scope.spawn(|| digest(&bytes) == sha256);
+        let graph = mlp_import::onnx::import_shared(bytes.clone(), &ImportOptions { dims: dims.clone() });
+        (joined(same), graph)
+    });
+    if !same {
+        return Err(PrepareError::Changed);
+    }
+    // The graph shares what it wants of them.
+    drop(bytes);
+    let mut graph = graph?;
+    host.took("import", start.elapsed());
+    let prepare = || mlp_graph::passes::prepare(&mut graph).map_err(|error| CompileError::Optimize(error.to_string()));
+    timed(host, "prepare", prepare)?;
+    if let Some(cache) = host.cache() {
+        timed(host, "keep", || keep(cache, &key, &graph));
+    }
+    Ok(graph)
+}
+
+fn keep(cache: &dyn Cache, key: &Key, graph: &Graph) {
+    let parts = archive::write(graph);
+    cache.put(key, &parts.iter().map(|part| &part[..]).collect::<Vec<_>>());
 }
 
 /// Reads a model for given inputs. An input whose value an operator wants to know while compiling (a shape, axes, padding) is compiled in; gives the graph and

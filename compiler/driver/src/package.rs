@@ -2,8 +2,10 @@
 
 use crate::bundle::{CompiledPipeline, Packer};
 use crate::compile::{self, CompileError, Compiled};
-use crate::host::{Host, normalize};
-use crate::onnx;
+use crate::host::{Host, normalize, timed};
+use crate::onnx::{self, PrepareError};
+use crate::sources::{self, ModelError};
+use crate::weights;
 use mlp_analysis::{Checked, ModelSignature, PipelineId, Program, SignatureDim, SignaturePort, World};
 use mlp_bundle::Bundle;
 use mlp_bundle::bundle::digest;
@@ -14,7 +16,7 @@ use mlp_import::onnx::DimSignature;
 use mlp_lower::{Lowered, ModelRequest, SignatureField, SignatureType};
 use mlp_syntax::Diagnostic;
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Why a checked package could not be compiled.
@@ -27,6 +29,14 @@ pub enum PackageError {
         path: PathBuf,
         /// What went wrong.
         source: std::io::Error,
+    },
+    /// A model is not the one that was checked.
+    #[error("model `{model}` ({path}): the file changed while it was compiled; build again")]
+    Changed {
+        /// The model's name.
+        model: String,
+        /// Its file.
+        path: String,
     },
     /// A model cannot be imported.
     #[error("model `{model}` ({path}): {source}")]
@@ -62,33 +72,46 @@ pub enum PackageError {
 /// The checker's view of the host.
 struct HostWorld<'h> {
     host: &'h dyn Host,
-    /// Every path that was read.
-    read: RefCell<BTreeSet<PathBuf>>,
+    /// Every path that was asked for, with the digests that are known already.
+    read: RefCell<BTreeMap<PathBuf, Option<String>>>,
 }
 
 impl HostWorld<'_> {
-    fn bytes(&self, path: &str) -> Result<Vec<u8>, String> {
+    /// The path's one name, which is noted.
+    fn note(&self, path: &str) -> PathBuf {
         let path = normalize(Path::new(path));
-        self.read.borrow_mut().insert(path.clone());
-        self.host.read(&path).map_err(|error| match error.kind() {
-            std::io::ErrorKind::NotFound => "there is no such file".to_string(),
-            _ => error.to_string(),
-        })
+        self.read.borrow_mut().entry(path.clone()).or_default();
+        path
+    }
+}
+
+/// In the words of a diagnostic.
+fn unreadable(error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => "there is no such file".to_string(),
+        _ => error.to_string(),
     }
 }
 
 impl World for HostWorld<'_> {
     fn read(&self, path: &str) -> Result<String, String> {
-        String::from_utf8(self.bytes(path)?).map_err(|_| "it is not UTF-8 text".to_string())
+        let path = self.note(path);
+        let bytes = self.host.read(&path).map_err(|error| unreadable(&error))?;
+        self.read.borrow_mut().insert(path, Some(digest(&bytes)));
+        String::from_utf8(bytes.into()).map_err(|_| "it is not UTF-8 text".to_string())
     }
 
     fn exists(&self, path: &str) -> bool {
-        self.bytes(path).is_ok()
+        self.host.exists(&self.note(path))
     }
 
     fn signature(&self, path: &str) -> Result<ModelSignature, String> {
-        let bytes = self.bytes(path)?;
-        let signature = mlp_import::onnx::signature(&bytes).map_err(|error| error.to_string())?;
+        let path = self.note(path);
+        let sources::Model { sha256, signature } = sources::model(self.host, &path).map_err(|error| match error {
+            ModelError::Read(error) => unreadable(&error),
+            ModelError::Import(error) => error.to_string(),
+        })?;
+        self.read.borrow_mut().insert(path, Some(sha256.clone()));
         let port = |port: &mlp_import::onnx::PortSignature| {
             let dims = port.dims.iter().flatten().map(|dim| match dim {
                 DimSignature::Const(n) => SignatureDim::Const(*n),
@@ -99,7 +122,7 @@ impl World for HostWorld<'_> {
             Ok(SignaturePort { name: port.name.clone(), dtype, dims: dims.collect() })
         };
         let ports = |ports: &[mlp_import::onnx::PortSignature]| ports.iter().map(port).collect::<Result<_, String>>();
-        Ok(ModelSignature { inputs: ports(&signature.inputs)?, outputs: ports(&signature.outputs)?, sha256: digest(&bytes) })
+        Ok(ModelSignature { inputs: ports(&signature.inputs)?, outputs: ports(&signature.outputs)?, sha256 })
     }
 }
 
@@ -108,7 +131,8 @@ pub struct Package {
     program: Program,
     checked: Option<Checked<Program>>,
     diagnostics: Vec<Diagnostic>,
-    dependencies: BTreeSet<PathBuf>,
+    /// Every file that the result depends on, with the digest of what was checked of it, where its contents were looked at.
+    dependencies: BTreeMap<PathBuf, Option<String>>,
 }
 
 /// A pipeline, planned, with its signature.
@@ -143,7 +167,7 @@ impl Package {
     /// Checks a file with all that it uses.
     pub fn check(host: &dyn Host, file: &Path) -> Package {
         let world = HostWorld { host, read: RefCell::default() };
-        let analysis = mlp_analysis::check(&world, &file.to_string_lossy().replace('\\', "/"));
+        let analysis = timed(host, "check", || mlp_analysis::check(&world, &file.to_string_lossy().replace('\\', "/")));
         let (program, diagnostics) = (analysis.program().clone(), analysis.diagnostics().to_vec());
         Package { program, checked: analysis.into_checked().ok(), diagnostics, dependencies: world.read.into_inner() }
     }
@@ -164,8 +188,8 @@ impl Package {
     }
 
     /// Every file that the result depends on.
-    pub fn dependencies(&self) -> &BTreeSet<PathBuf> {
-        &self.dependencies
+    pub fn dependencies(&self) -> impl Iterator<Item = &Path> {
+        self.dependencies.keys().map(PathBuf::as_path)
     }
 
     /// Compiles one pipeline of a package without errors to a plan.
@@ -176,8 +200,8 @@ impl Package {
         let checked = self.checked.as_ref().expect("only a package without errors is compiled");
         let source = &checked.pipelines[pipeline.0 as usize];
         let Lowered { graph, signature } = self.lower(host, checked, pipeline)?;
-        let compiled =
-            compile::compile(graph).map_err(|error| PackageError::Compile { pipeline: source.name.clone(), source: Box::new(error) })?;
+        let compiled = compile::compile_for(host, graph)
+            .map_err(|error| PackageError::Compile { pipeline: source.name.clone(), source: Box::new(error) })?;
         let mut labels = BTreeMap::new();
         let mut fields = |fields: Vec<SignatureField>| fields.into_iter().map(|field| self.field(field, &mut labels)).collect();
         let (inputs, outputs) = (fields(signature.inputs), fields(signature.outputs));
@@ -215,27 +239,32 @@ impl Package {
 
     fn lower(&self, host: &dyn Host, checked: &Checked<Program>, pipeline: PipelineId) -> Result<Lowered, PackageError> {
         let failure = RefCell::new(None);
+        let pipeline_name = || checked.pipeline(pipeline).map_or_else(String::new, |pipeline| pipeline.name.clone());
         let import = |request: &ModelRequest| -> Result<Graph, String> {
             let path = normalize(Path::new(&request.source));
-            let bytes = host.read(&path).map_err(|source| {
+            let graph = self.sha256(host, &path).map_err(PrepareError::Read);
+            graph.and_then(|sha256| onnx::prepared(host, &path, &sha256, &request.sizes)).map_err(|source| {
                 let text = source.to_string();
-                failure.replace(Some(PackageError::Read { path, source }));
-                text
-            })?;
-            onnx::import(&bytes, &request.sizes).map_err(|source| {
-                let text = source.to_string();
-                failure.replace(Some(PackageError::Import {
-                    model: request.name.clone(),
-                    path: request.source.clone(),
-                    source: Box::new(source),
+                let (model, file) = (request.name.clone(), request.source.clone());
+                failure.replace(Some(match source {
+                    PrepareError::Read(source) => PackageError::Read { path: path.clone(), source },
+                    PrepareError::Changed => PackageError::Changed { model, path: file },
+                    PrepareError::Import(source) => PackageError::Import { model, path: file, source: Box::new(source) },
+                    PrepareError::Compile(source) => PackageError::Compile { pipeline: pipeline_name(), source: Box::new(source) },
                 }));
                 text
             })
         };
-        mlp_lower::lower(checked, pipeline, &import).map_err(|source| {
-            let name = checked.pipeline(pipeline).map_or_else(String::new, |pipeline| pipeline.name.clone());
-            failure.take().unwrap_or(PackageError::Lower { pipeline: name, source: Box::new(source) })
-        })
+        mlp_lower::lower(checked, pipeline, &import)
+            .map_err(|source| failure.take().unwrap_or(PackageError::Lower { pipeline: pipeline_name(), source: Box::new(source) }))
+    }
+
+    /// The digest of a dependency as it was checked.
+    fn sha256(&self, host: &dyn Host, path: &Path) -> std::io::Result<String> {
+        match self.dependencies.get(path) {
+            Some(Some(sha256)) => Ok(sha256.clone()),
+            _ => sources::sha256(host, path),
+        }
     }
 
     /// Builds a bundle of all pipelines of a package without errors, with compressed weights for browsers where `compress` says so. `doing` hears what is being done.
@@ -246,12 +275,13 @@ impl Package {
         let mut packer = Packer::new(name, self.program.edition);
         let root = self.program.files.first().map_or(String::new(), |file| file.path.clone());
         let mut remarks = Vec::new();
-        for path in &self.dependencies {
-            let bytes = host.read(path).map_err(|source| PackageError::Read { path: path.clone(), source })?;
+        for path in self.dependencies.keys() {
+            let sha256 = timed(host, "digest sources", || self.sha256(host, path));
+            let sha256 = sha256.map_err(|source| PackageError::Read { path: path.clone(), source })?;
             let folder = Path::new(&root).parent().unwrap_or(Path::new(""));
             let shown = path.strip_prefix(normalize(folder)).unwrap_or(path).to_string_lossy().replace('\\', "/");
             let licence = self.program.models.iter().find(|model| normalize(Path::new(&model.source)) == *path);
-            packer.source(&shown, &bytes, licence.and_then(|model| model.licence.clone()));
+            packer.source(&shown, sha256, licence.and_then(|model| model.licence.clone()));
         }
         let mut label_texts = BTreeMap::new();
         for (id, pipeline) in self.program.entries() {
@@ -259,20 +289,21 @@ impl Package {
             let mut entry = self.compile(host, id)?;
             doing(&format!("emitting {}", pipeline.name));
             let failed = |source| PackageError::Compile { pipeline: pipeline.name.clone(), source: Box::new(source) };
-            let code = compile::emit(&entry.compiled.plan).map_err(failed)?;
+            let (code, weights) = compile::emit_for(host, &entry.compiled).map_err(failed)?;
             if let Err(error) = &code.gpu {
                 remarks.push(format!("`{}` gets no GPU program: {error}", pipeline.name));
             }
             entry.pack_labels(&mut packer, &mut label_texts);
             let CompiledEntry { name, doc, inputs, outputs, record, compiled, .. } = entry;
-            packer.pipeline(CompiledPipeline { name, doc, inputs, outputs, record, compiled, code });
+            let pipeline = CompiledPipeline { name, doc, inputs, outputs, record, compiled, code, weights };
+            timed(host, "pack", || packer.pipeline(pipeline));
         }
         let mut bundle = packer.finish();
         if compress {
             doing("compressing weights");
-            bundle.compress_weights()?;
+            weights::compress(host, &mut bundle)?;
         }
-        let typescript = typescript::emit(&bundle.manifest, &self.hooks(), &label_texts);
+        let typescript = timed(host, "emit typescript", || typescript::emit(&bundle.manifest, &self.hooks(), &label_texts));
         Ok(Built { bundle, typescript, remarks })
     }
 

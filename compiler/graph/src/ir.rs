@@ -34,7 +34,7 @@ pub struct Origin {
 }
 
 /// One operation.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Node {
     /// What it computes.
     pub op: Op,
@@ -54,7 +54,7 @@ pub struct Type {
 }
 
 /// What defines a value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Definition {
     /// The graph input with that index.
     Input(u32),
@@ -63,7 +63,7 @@ pub enum Definition {
 }
 
 /// A value.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Value {
     /// Its type.
     pub ty: Type,
@@ -72,7 +72,7 @@ pub struct Value {
 }
 
 /// A named input or output of a graph.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Port {
     /// Its name.
     pub name: String,
@@ -81,7 +81,7 @@ pub struct Port {
 }
 
 /// A tensor program.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Graph {
     /// Its name.
     pub name: String,
@@ -91,7 +91,8 @@ pub struct Graph {
     pub ops: PrimaryMap<OpId, Node>,
     /// Values.
     pub values: PrimaryMap<ValueId, Value>,
-    /// Data of `Op::Constant`.
+    /// Data of `Op::Constant`; [`crate::archive`] has it apart.
+    #[serde(skip)]
     pub tensors: PrimaryMap<TensorId, Tensor>,
     /// Live operations, in an order of execution.
     pub order: Vec<OpId>,

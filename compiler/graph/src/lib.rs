@@ -5,6 +5,7 @@
 //! [`text`] prints and parses, [`verify`] lists and checks the invariants, [`specialize`] binds symbolic sizes,
 //! [`passes`] make graphs better.
 
+pub mod archive;
 mod build;
 pub mod eval;
 pub mod infer;

@@ -7,9 +7,10 @@
 use crate::ir::TensorId;
 use mlp_bundle::DType;
 pub use mlp_bundle::loops::{BinaryOp, CompareOp, UnaryOp};
+use serde::{Deserialize, Serialize};
 
 /// How windows and taps of a convolution or pool lie over the spatial axes (all axes after N and C in NCHW, between N and C in NHWC).
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Spatial {
     /// Taps a spatial axis.
     pub kernel: Vec<u64>,
@@ -24,7 +25,7 @@ pub struct Spatial {
 }
 
 /// Where the channel axis lies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Layout {
     /// `[N, C, spatial...]`: what ONNX means.
     ChannelsFirst,
@@ -33,7 +34,7 @@ pub enum Layout {
 }
 
 /// What a reduction computes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum ReduceKind {
     /// Sum; 0 of nothing.
     Sum,
@@ -48,7 +49,7 @@ pub enum ReduceKind {
 }
 
 /// What a pool computes of its window.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum PoolKind {
     /// The greatest element, as `BinaryOp::Max` from the least value up: padding and NaN do not take part.
     Max,
@@ -60,7 +61,7 @@ pub enum PoolKind {
 }
 
 /// How an image is fitted to another aspect ratio.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Fit {
     /// The greatest centred part with the target's aspect ratio is taken: `min(rows, columns * height / width)` rows and
     /// `min(columns, rows * width / height)` columns (at least 1; integer divisions), from `(rows - those) / 2` and `(columns - those) / 2`.
@@ -70,7 +71,7 @@ pub enum Fit {
 }
 
 /// An operation.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Op {
     /// A constant tensor. No operands.
     Constant(TensorId),

@@ -1,15 +1,34 @@
 //! A dense constant or value: element type, sizes and little-endian bytes.
 
 use half::{bf16, f16};
+use mlp_bundle::contents::Bytes;
 use mlp_bundle::{DType, Scalar};
-use std::sync::Arc;
+use std::hash::{Hash, Hasher};
 
 /// A dense row-major tensor. Cloning shares the bytes.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tensor {
     dtype: DType,
     shape: Vec<u64>,
-    bytes: Arc<Vec<u8>>,
+    bytes: Bytes,
+}
+
+impl Hash for Tensor {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.dtype, &self.shape).hash(state);
+        hash_sample(&self.bytes, state);
+    }
+}
+
+/// Bytes at either end of a tensor that its hash is made of.
+const SAMPLE: usize = 1 << 10;
+
+/// Hashes the length, the start and the end of bytes. Weights are megabytes, and those that differ do so early, so that comparing them takes less time than hashing.
+pub fn hash_sample(bytes: &[u8], state: &mut impl Hasher) {
+    state.write_usize(bytes.len());
+    let start = bytes.len().min(SAMPLE);
+    state.write(&bytes[..start]);
+    state.write(&bytes[start.max(bytes.len().saturating_sub(SAMPLE))..]);
 }
 
 /// Why bytes are no tensor.
@@ -131,12 +150,17 @@ pub(crate) use for_element;
 impl Tensor {
     /// A tensor of these little-endian bytes.
     pub fn new(dtype: DType, shape: Vec<u64>, bytes: Vec<u8>) -> Result<Tensor, TensorSizeError> {
+        Tensor::of_shared(dtype, shape, bytes.into())
+    }
+
+    /// A tensor of little-endian bytes that it shares with others.
+    pub fn of_shared(dtype: DType, shape: Vec<u64>, bytes: Bytes) -> Result<Tensor, TensorSizeError> {
         let expected = shape.iter().try_fold(dtype.size() as u64, |product, &dim| product.checked_mul(dim));
         if expected != Some(bytes.len() as u64) {
             let actual = bytes.len() as u64;
             return Err(TensorSizeError { dtype, shape, expected, actual });
         }
-        Ok(Tensor { dtype, shape, bytes: Arc::new(bytes) })
+        Ok(Tensor { dtype, shape, bytes })
     }
 
     /// A tensor of these elements.
@@ -165,12 +189,12 @@ impl Tensor {
     pub fn scalar<T: Element>(value: T) -> Tensor {
         let mut bytes = Vec::with_capacity(size_of::<T>());
         value.write(&mut bytes);
-        Tensor { dtype: T::DTYPE, shape: Vec::new(), bytes: Arc::new(bytes) }
+        Tensor { dtype: T::DTYPE, shape: Vec::new(), bytes: bytes.into() }
     }
 
     /// A rank 0 tensor of `value` converted to `dtype` (rounded to the nearest; integers saturate).
     pub fn scalar_of(dtype: DType, value: f64) -> Tensor {
-        Tensor { dtype, shape: Vec::new(), bytes: Arc::new(element_bytes(dtype, value)) }
+        Tensor { dtype, shape: Vec::new(), bytes: element_bytes(dtype, value).into() }
     }
 
     /// A tensor whose elements are all `value`, converted as [`Tensor::scalar_of`] does.
@@ -227,6 +251,11 @@ impl Tensor {
     /// The little-endian bytes.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
+    }
+
+    /// The little-endian bytes, to be shared.
+    pub fn shared_bytes(&self) -> Bytes {
+        self.bytes.clone()
     }
 
     /// The same elements under another shape with as many.

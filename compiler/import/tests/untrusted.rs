@@ -114,7 +114,8 @@ fn stored_tensors_must_hold_what_they_declare() {
     let sound = floats_tensor("w", &[2, 3, 3, 3], &[0.5; 54]);
     assert!(with(floats_tensor("w", &[2, 3, 3, 3], &[0.5; 53])).contains("54 elements, but float_data has 53"));
     assert!(
-        with(TensorProto { raw_data: vec![0; 7], float_data: vec![], ..sound.clone() }).contains("takes 216 bytes, but raw_data has 7")
+        with(TensorProto { raw_data: vec![0; 7].into(), float_data: vec![], ..sound.clone() })
+            .contains("takes 216 bytes, but raw_data has 7")
     );
     assert!(with(TensorProto { dims: vec![-2, 3, 3, 3], ..sound.clone() }).contains("negative size -2"));
     assert!(with(TensorProto { dims: vec![i64::MAX, i64::MAX, 3, 3], ..sound.clone() }).contains("4 GiB"));

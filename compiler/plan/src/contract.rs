@@ -141,9 +141,8 @@ impl Planner<'_> {
     }
 
     fn emit_depthwise(&mut self, group: &Group, window: Window, input: BufferId, weights: &Tensor) {
-        let bytes = pack::depthwise(weights);
         let name = self.value_name(self.graph.ops[group.frame].operands[1]);
-        let weights = self.constant(&name, weights.dtype(), bytes);
+        let weights = self.constant(&name, weights.dtype(), |file| pack::depthwise(weights, file));
         let arithmetic = self.arithmetic(group);
         self.emit_contraction(group, "depthwise", 0, u64::from(window.out_c), |epilogue| {
             Body::Depthwise(Depthwise { window, arithmetic, input, weights, epilogue })
@@ -158,8 +157,7 @@ impl Planner<'_> {
         // All groups must fuse alike: the first one that cannot take the tail makes all others store the frame.
         for index in 0..groups {
             let matrix = pack::Weights { outputs, inputs, taps, first: index * outputs * inputs * taps, strides: [inputs * taps, taps, 1] };
-            let bytes = pack::panels(weights, &matrix);
-            let weights = self.constant(&name, weights.dtype(), bytes);
+            let weights = self.constant(&name, weights.dtype(), |file| pack::panels(weights, &matrix, file));
             let in_offset = window.in_offset + (index * inputs) as u32;
             let window = Window { in_c: inputs as u32, out_c: outputs as u32, in_offset, ..window };
             self.emit_contraction(group, "conv", index * outputs, outputs, |epilogue| {
@@ -303,7 +301,7 @@ impl Planner<'_> {
         let (inputs, outputs) = (weights.shape()[0], weights.shape().get(1).copied().unwrap_or(1));
         let matrix = pack::Weights { outputs, inputs, taps: 1, first: 0, strides: [1, outputs, 0] };
         let name = self.value_name(node.operands[1]);
-        let weights = self.constant(&name, weights.dtype(), pack::panels(weights, &matrix));
+        let weights = self.constant(&name, weights.dtype(), |file| pack::panels(weights, &matrix, file));
         let window = Window {
             batch: 1,
             in_h: 1,

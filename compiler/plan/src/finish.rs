@@ -86,16 +86,15 @@ impl Planner<'_> {
         let mut offset_of: SecondaryMap<BufferId, u64> = SecondaryMap::new();
         arena_ids.iter().zip(offsets).for_each(|(&id, offset)| offset_of[id] = offset);
 
-        let mut weights = Vec::new();
         let mut buffers = PrimaryMap::new();
         for (id, pending) in self.buffers {
             let place = match pending.constant {
-                Some(index) => Place::Weights { offset: self.constants.write(index, &mut weights) },
+                Some(offset) => Place::Weights { offset },
                 None => Place::Arena { offset: offset_of[id] },
             };
             buffers.push(Buffer { name: pending.name, dtype: pending.dtype, len: pending.len, place });
         }
-        weights.resize(weights.len() + SLACK as usize, 0);
+        let weights = self.constants.into_file();
         let arena_bytes = bytes + SLACK;
         for (what, bytes) in [("arena", arena_bytes), ("weights", weights.len() as u64)] {
             if bytes > MAX_BYTES {

@@ -119,9 +119,8 @@ impl Planner<'_> {
         if values.iter().all(|value| value.to_bits() == first.to_bits()) {
             return Some(Reciprocal::One(first));
         }
-        let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
         let name = format!("1/{}", self.value_name(scale));
-        let buffer = self.constant(&name, DType::F32, bytes);
+        let buffer = self.constant(&name, DType::F32, |file| file.extend(values.iter().flat_map(|value| value.to_le_bytes())));
         Some(Reciprocal::Many(crate::location::Location::dense(buffer, DType::F32, tensor.shape())))
     }
 

@@ -13,34 +13,54 @@ pub(crate) struct Weights {
     pub(crate) strides: [u64; 3],
 }
 
-/// `[ceil(outputs/16)][taps][inputs][16]` for floats, `[ceil(outputs/16)][taps][ceil(inputs/4)][16][4]` for bytes.
-pub(crate) fn panels(tensor: &Tensor, weights: &Weights) -> Vec<u8> {
-    let size = tensor.dtype().size();
-    let depth = if tensor.dtype() == DType::F32 { 1 } else { 4 };
-    let panel = u64::from(PANEL);
-    let quads = weights.inputs.div_ceil(depth);
-    let mut packed = vec![0u8; (weights.outputs.div_ceil(panel) * weights.taps * quads * panel * depth) as usize * size];
-    for output in 0..weights.outputs {
-        for input in 0..weights.inputs {
-            for tap in 0..weights.taps {
-                let [by_output, by_input, by_tap] = weights.strides;
-                let from = (weights.first + output * by_output + input * by_input + tap * by_tap) as usize * size;
-                let quad = (output / panel * weights.taps + tap) * quads + input / depth;
-                let to = ((quad * panel + output % panel) * depth + input % depth) as usize * size;
-                packed[to..to + size].copy_from_slice(&tensor.bytes()[from..from + size]);
+/// Appends `[ceil(outputs/16)][taps][inputs][16]` of floats, `[ceil(outputs/16)][taps][ceil(inputs/4)][16][4]` of bytes: contractions take no other elements.
+pub(crate) fn panels(tensor: &Tensor, weights: &Weights, file: &mut Vec<u8>) {
+    match tensor.dtype() {
+        DType::F32 => panels_of::<4, 1>(tensor.bytes(), weights, file),
+        dtype => {
+            debug_assert_eq!(dtype.size(), 1);
+            panels_of::<1, 4>(tensor.bytes(), weights, file);
+        }
+    }
+}
+
+/// Panels of elements of `SIZE` bytes, `DEPTH` inputs side by side. They are written in order, a block of 16 outputs at a time.
+fn panels_of<const SIZE: usize, const DEPTH: usize>(from: &[u8], weights: &Weights, file: &mut Vec<u8>) {
+    const LANES: usize = PANEL as usize;
+    let (outputs, inputs, taps) = (weights.outputs as usize, weights.inputs as usize, weights.taps as usize);
+    let [by_output, by_input, by_tap] = weights.strides.map(|stride| stride as usize);
+    let quads = inputs.div_ceil(DEPTH);
+    let packed = room(file, outputs.div_ceil(LANES) * taps * quads * LANES * DEPTH * SIZE);
+    let mut blocks = packed.chunks_exact_mut(LANES * DEPTH * SIZE);
+    for (panel, tap) in (0..outputs.div_ceil(LANES)).flat_map(|panel| (0..taps).map(move |tap| (panel, tap))) {
+        let lanes = LANES.min(outputs - panel * LANES);
+        let first = weights.first as usize + panel * LANES * by_output + tap * by_tap;
+        for (quad, block) in (0..quads).zip(&mut blocks) {
+            let deep = DEPTH.min(inputs - quad * DEPTH);
+            for (lane, elements) in block.chunks_exact_mut(DEPTH * SIZE).take(lanes).enumerate() {
+                for (input, to) in elements.chunks_exact_mut(SIZE).take(deep).enumerate() {
+                    let element = (first + lane * by_output + (quad * DEPTH + input) * by_input) * SIZE;
+                    to.copy_from_slice(&from[element..element + SIZE]);
+                }
             }
         }
     }
-    packed
 }
 
-/// `[taps][ceil(channels/16)*16]` from `[channels, 1, taps...]`.
-pub(crate) fn depthwise(tensor: &Tensor) -> Vec<u8> {
+/// So many more bytes of a file, all zero.
+fn room(file: &mut Vec<u8>, bytes: usize) -> &mut [u8] {
+    let start = file.len();
+    file.resize(start + bytes, 0);
+    &mut file[start..]
+}
+
+/// Appends `[taps][ceil(channels/16)*16]` of `[channels, 1, taps...]`.
+pub(crate) fn depthwise(tensor: &Tensor, file: &mut Vec<u8>) {
     let size = tensor.dtype().size();
     let channels = tensor.shape()[0] as usize;
     let taps = tensor.shape()[1..].iter().product::<u64>() as usize;
     let padded = channels.next_multiple_of(PANEL as usize);
-    let mut packed = vec![0u8; taps * padded * size];
+    let packed = room(file, taps * padded * size);
     for channel in 0..channels {
         for tap in 0..taps {
             let from = (channel * taps + tap) * size;
@@ -48,12 +68,19 @@ pub(crate) fn depthwise(tensor: &Tensor) -> Vec<u8> {
             packed[to..to + size].copy_from_slice(&tensor.bytes()[from..from + size]);
         }
     }
-    packed
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What a function appends to a file, which is not empty.
+    fn appended(pack: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+        let mut file = vec![9; 3];
+        pack(&mut file);
+        assert_eq!(file[..3], [9; 3]);
+        file.split_off(3)
+    }
 
     #[test]
     fn float_panels_put_sixteen_outputs_side_by_side() {
@@ -61,7 +88,7 @@ mod tests {
         let values: Vec<f32> = (0..18 * 2 * 3).map(|i| i as f32).collect();
         let tensor = Tensor::from_f32(&[18, 2, 3], &values).unwrap();
         let weights = Weights { outputs: 18, inputs: 2, taps: 3, first: 0, strides: [6, 3, 1] };
-        let packed = panels(&tensor, &weights);
+        let packed = appended(|file| panels(&tensor, &weights, file));
         let at = |panel: usize, tap: usize, input: usize, lane: usize| {
             let index = ((panel * 3 + tap) * 2 + input) * 16 + lane;
             f32::from_le_bytes(packed[index * 4..index * 4 + 4].try_into().unwrap())
@@ -77,7 +104,8 @@ mod tests {
         // A matrix [K = 5, N = 3].
         let values: Vec<i8> = (1..=15).collect();
         let tensor = Tensor::from_values(&[5, 3], &values).unwrap();
-        let packed = panels(&tensor, &Weights { outputs: 3, inputs: 5, taps: 1, first: 0, strides: [1, 3, 0] });
+        let matrix = Weights { outputs: 3, inputs: 5, taps: 1, first: 0, strides: [1, 3, 0] };
+        let packed = appended(|file| panels(&tensor, &matrix, file));
         assert_eq!(packed.len(), 2 * 16 * 4);
         // Input 4, output 2: the second quad, lane 2, first byte.
         assert_eq!(packed[(16 + 2) * 4], 15);
@@ -89,7 +117,7 @@ mod tests {
     fn depthwise_weights_put_channels_side_by_side() {
         let values: Vec<i8> = (0..17 * 2).collect();
         let tensor = Tensor::from_values(&[17, 1, 2], &values).unwrap();
-        let packed = depthwise(&tensor);
+        let packed = appended(|file| depthwise(&tensor, file));
         assert_eq!(packed.len(), 2 * 32);
         assert_eq!((packed[16], packed[32 + 16], packed[17]), (32, 33, 0));
     }

@@ -1,7 +1,7 @@
 //! The state of planning: where values lie, the constants, and the kernels so far.
 
 use crate::PlanOptions;
-use crate::constants::Constants;
+use crate::constants::{Constants, Kept};
 use crate::draft::Draft;
 use crate::group::{Groups, Role};
 use crate::location::Location;
@@ -18,8 +18,8 @@ pub(crate) struct Pending {
     pub(crate) name: String,
     pub(crate) dtype: DType,
     pub(crate) len: u64,
-    /// The constant it holds, as an index into [`Constants`]; none in the arena.
-    pub(crate) constant: Option<usize>,
+    /// Where the constant that it holds begins in the weights; none in the arena.
+    pub(crate) constant: Option<u64>,
 }
 
 /// The state of planning one graph.
@@ -42,13 +42,15 @@ pub(crate) struct Planner<'g> {
 
 impl<'g> Planner<'g> {
     pub(crate) fn new(graph: &'g Graph, shapes: Shapes, groups: Groups, options: PlanOptions) -> Planner<'g> {
+        // Packing pads some; more room is found where it is not enough.
+        let room = graph.tensors.values().map(|tensor| tensor.bytes().len()).sum();
         Planner {
             options,
             graph,
             shapes,
             groups,
             buffers: PrimaryMap::new(),
-            constants: Constants::default(),
+            constants: Constants::with_room(room),
             kernels: Vec::new(),
             symbols: PrimaryMap::new(),
             symbol_of: SecondaryMap::new(),
@@ -81,20 +83,20 @@ impl<'g> Planner<'g> {
         Location::dense(buffer, dtype, shape)
     }
 
-    /// The buffer of a constant, shared with equal ones.
-    pub(crate) fn constant(&mut self, name: &str, dtype: DType, bytes: Vec<u8>) -> BufferId {
-        let len = (bytes.len() / dtype.size()) as u64;
-        let (index, known) = self.constants.add(dtype, bytes);
-        known.unwrap_or_else(|| {
-            let buffer = self.buffers.push(Pending { name: name.to_owned(), dtype, len, constant: Some(index) });
-            self.constants.set_buffer(index, buffer);
-            buffer
-        })
+    /// The buffer of a constant, whose bytes `write` appends to the weights; shared with equal ones.
+    pub(crate) fn constant(&mut self, name: &str, dtype: DType, write: impl FnOnce(&mut Vec<u8>)) -> BufferId {
+        let next = self.buffers.next_key();
+        let Kept { buffer, offset, bytes } = self.constants.keep(dtype, next, write);
+        if buffer == next {
+            let len = bytes / dtype.size() as u64;
+            self.buffers.push(Pending { name: name.to_owned(), dtype, len, constant: Some(offset) });
+        }
+        buffer
     }
 
     /// The buffer of a constant tensor.
     pub(crate) fn constant_tensor(&mut self, name: &str, tensor: &Tensor) -> Location {
-        let buffer = self.constant(name, tensor.dtype(), tensor.bytes().to_vec());
+        let buffer = self.constant(name, tensor.dtype(), |file| file.extend_from_slice(tensor.bytes()));
         Location::dense(buffer, tensor.dtype(), tensor.shape())
     }
 

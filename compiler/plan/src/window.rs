@@ -68,8 +68,7 @@ impl Planner<'_> {
         if counts.windows(2).all(|pair| pair[0] == pair[1]) {
             return float(&mut draft.scope, dtype, counts.first().copied().unwrap_or(1.0).into());
         }
-        let bytes = counts.iter().flat_map(|count| count.to_le_bytes()).collect();
-        let buffer = self.constant("window sizes", DType::F32, bytes);
+        let buffer = self.constant("window sizes", DType::F32, |file| file.extend(counts.iter().flat_map(|count| count.to_le_bytes())));
         let table = crate::location::Location::dense(buffer, DType::F32, windows);
         let count = draft.scope.load(&table, at, Guard::Clamp);
         draft.scope.cast(dtype, count)

@@ -82,10 +82,16 @@ impl Bundle {
 
     /// Adds a file under a name that carries its digest, `stem-0123456789abcdef.extension`, and gives that name. Equal contents are kept once.
     pub fn add(&mut self, stem: &str, extension: &str, bytes: impl Into<Bytes>) -> String {
-        let (entry, contents) = Contents::made(bytes.into());
+        let bytes = bytes.into();
+        let entry = FileEntry::of(&bytes);
+        self.add_known(stem, extension, bytes, entry)
+    }
+
+    /// [`Bundle::add`] of bytes whose entry was computed before. Readers refuse the file if it is not that of these bytes.
+    pub fn add_known(&mut self, stem: &str, extension: &str, bytes: Bytes, entry: FileEntry) -> String {
         let name = format!("{stem}-{}.{extension}", &entry.sha256[..16]);
         self.manifest.files.insert(name.clone(), entry);
-        self.files.insert(name.clone(), Arc::new(contents));
+        self.files.insert(name.clone(), Arc::new(Contents::made(bytes)));
         name
     }
 
@@ -248,8 +254,12 @@ impl Bundle {
     }
 }
 
-/// Writes a file through a temporary one beside it, so that it appears whole or not at all.
+/// Writes a file through a temporary one beside it, so that it appears whole or not at all. A file that has these bytes already is left as it is, so that
+/// who watches it has nothing to do.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), BundleError> {
+    if is_there(path, bytes) {
+        return Ok(());
+    }
     let io = |source| BundleError::Io { path: path.into(), source };
     let temporary = path.with_extension(format!("{}.part", std::process::id()));
     let written = std::fs::write(&temporary, bytes).and_then(|()| std::fs::rename(&temporary, path));
@@ -258,6 +268,16 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), BundleError> {
         let _ = std::fs::remove_file(&temporary);
     }
     written.map_err(io)
+}
+
+/// Whether a file has these bytes.
+fn is_there(path: &Path, bytes: &[u8]) -> bool {
+    let Ok(mut file) = std::fs::File::open(path) else { return false };
+    if !file.metadata().is_ok_and(|facts| facts.is_file() && facts.len() == bytes.len() as u64) {
+        return false;
+    }
+    let mut chunk = [0; 1 << 16];
+    bytes.chunks(chunk.len()).all(|bytes| file.read_exact(&mut chunk[..bytes.len()]).is_ok() && chunk[..bytes.len()] == *bytes)
 }
 
 fn read_limited(reader: impl Read, name: &str, limit: u64) -> Result<Vec<u8>, BundleError> {

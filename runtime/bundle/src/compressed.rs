@@ -5,6 +5,7 @@
 //! lie together so; with one lane nothing moves. The digests that count are those of the file that comes out: nobody trusts a compressed file.
 
 use crate::bundle::{Bundle, BundleError};
+use crate::contents::Bytes;
 use flate2::Compression;
 use flate2::write::ZlibEncoder;
 use serde::{Deserialize, Serialize};
@@ -32,11 +33,11 @@ pub struct Compressed {
 }
 
 /// The compressed bytes and their lanes, or none where they would not save a tenth: a browser's decoder takes time too.
-pub fn compress(bytes: &[u8]) -> Option<(Vec<u8>, usize)> {
+pub fn compress(bytes: &[u8]) -> Option<(Bytes, usize)> {
     let sample: Vec<u8> = bytes.chunks(BLOCK).step_by(SAMPLE).flatten().copied().collect();
     let lanes = LANES.into_iter().min_by_key(|&lanes| deflate(&sample, lanes).len())?;
     let compressed = deflate(bytes, lanes);
-    (compressed.len() < bytes.len() / 10 * 9).then_some((compressed, lanes))
+    (compressed.len() < bytes.len() / 10 * 9).then_some((compressed.into(), lanes))
 }
 
 fn deflate(bytes: &[u8], lanes: usize) -> Vec<u8> {
@@ -56,8 +57,8 @@ fn deflate(bytes: &[u8], lanes: usize) -> Vec<u8> {
 
 impl Bundle {
     /// Adds compressed forms of the weights of all pipelines, where they are a tenth smaller, for browsers to download. The weights themselves stay: native runtimes
-    /// use them where they lie.
-    pub fn compress_weights(&mut self) -> Result<(), BundleError> {
+    /// use them where they lie. `compress` is [`compress`], or knows what that gave before.
+    pub fn compress_weights(&mut self, compress: impl Fn(&[u8]) -> Option<(Bytes, usize)>) -> Result<(), BundleError> {
         let weights: Vec<(String, String)> = self.manifest.pipelines.iter().map(|p| (p.name.to_lowercase(), p.weights.clone())).collect();
         for (stem, name) in weights {
             let Some((bytes, lanes)) = compress(self.file(&name)?.as_ref()) else { continue };

@@ -21,17 +21,18 @@ pub type Load = fn(&File, usize) -> io::Result<Bytes>;
 
 /// Reads the first `len` bytes of a file to memory that begins on a cache line.
 pub fn copied(mut file: &File, len: usize) -> io::Result<Bytes> {
-    aligned(len, |bytes| file.read_exact(bytes))
+    let bytes = aligned(len, |memory| file.by_ref().take(len as u64).read_to_end(memory).map(|_| ()))?;
+    if bytes.len() == len { Ok(bytes) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
 }
 
-/// Memory of that length which begins on a cache line, filled by `fill`.
-pub fn aligned(len: usize, fill: impl FnOnce(&mut [u8]) -> io::Result<()>) -> io::Result<Bytes> {
+/// Memory that begins on a cache line, with what `fill` appends to it: `len` bytes at most.
+fn aligned(len: usize, fill: impl FnOnce(&mut Vec<u8>) -> io::Result<()>) -> io::Result<Bytes> {
     let mut memory: Vec<u8> = Vec::new();
     let room = len.checked_add(CONTENT_ALIGN - 1).ok_or(io::ErrorKind::OutOfMemory)?;
     memory.try_reserve_exact(room).map_err(|_| io::ErrorKind::OutOfMemory)?;
     let start = memory.as_ptr().align_offset(CONTENT_ALIGN);
-    memory.resize(start + len, 0);
-    fill(&mut memory[start..])?;
+    memory.resize(start, 0);
+    fill(&mut memory)?;
     // As its owner, so that the vector is not moved to a box of its exact length.
     Ok(Bytes::from_owner(memory).slice(start..))
 }
@@ -80,12 +81,11 @@ impl Contents {
         Contents { source, loaded: Mutex::new(None), verified: OnceLock::new() }
     }
 
-    /// Contents that were just made, with their entry.
-    pub(crate) fn made(bytes: Bytes) -> (FileEntry, Contents) {
-        let entry = FileEntry::of(&bytes);
+    /// Contents that were just made, and are what their entry says.
+    pub(crate) fn made(bytes: Bytes) -> Contents {
         let contents = Contents::new(Source::Memory(bytes));
         contents.verified.get_or_init(|| ());
-        (entry, contents)
+        contents
     }
 
     /// Contents that were read from somewhere; their size is compared at once.
@@ -157,8 +157,8 @@ mod tests {
     #[test]
     fn memory_begins_on_a_cache_line() {
         for len in [0, 1, 64, 100_001] {
-            let bytes = aligned(len, |bytes| {
-                bytes.fill(7);
+            let bytes = aligned(len, |memory| {
+                memory.extend(std::iter::repeat_n(7, len));
                 Ok(())
             })
             .unwrap();

@@ -204,11 +204,21 @@ pub enum ValueType {
     },
 }
 
+impl Report {
+    /// How many times the least possible arena the arena is.
+    pub fn arena_ratio(&self) -> Option<f64> {
+        (self.arena_least > 0).then(|| self.arena_bytes as f64 / self.arena_least as f64)
+    }
+}
+
 /// Sizes for people and budgets.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
     /// Bytes of the arena.
     pub arena_bytes: u64,
+    /// The most bytes of values that are needed at one time: no arena can be smaller. 0 where the compiler did not say.
+    #[serde(default)]
+    pub arena_least: u64,
     /// Bytes of the weights.
     pub weights_bytes: u64,
     /// Multiply-accumulates of one run at the symbols' upper bounds.

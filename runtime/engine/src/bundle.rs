@@ -7,11 +7,13 @@ use mlp_bundle::plan::Plan;
 use mlp_bundle::{Bundle, BundleError, contents};
 use std::path::Path;
 
+pub use mlp_native::mapped;
+
 /// Where the contents of a bundle's files come to lie.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Storage {
     /// Large files are mapped: nothing is copied, and the system keeps their pages once for all processes. For files that no one writes to in place; see
-    /// [`mlp_native::mapped`] for what happens where someone does.
+    /// [`mapped`] for what happens where someone does.
     #[default]
     Mapped,
     /// All files are read to memory of the process's own: for storage that others may write to, truncate or take away. What they do later changes nothing.

@@ -12,6 +12,11 @@ export class BundleCache {
 
   constructor(readonly directory: string) {}
 
+  /** The folder where the compiler keeps prepared models, beside the bundles. */
+  get models(): string {
+    return resolve(this.directory, '.models');
+  }
+
   /** The path of an empty folder to build into. */
   async scratch(): Promise<string> {
     const folder = join(this.directory, `.building-${process.pid}-${this.#count++}`);

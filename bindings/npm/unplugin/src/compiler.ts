@@ -32,9 +32,9 @@ export class CompileError extends Error {
   }
 }
 
-/** Builds `file` into the folder `out`; `flags` are more of the compiler's. */
-export async function compile(mlpc: string, file: string, out: string, flags: readonly string[] = []): Promise<Built> {
-  const { status, stdout, stderr } = await run(mlpc, ['build', file, '-o', out, '--json', ...flags]);
+/** Builds `file` into the folder `out`, and keeps prepared models in the folder `models` unless the environment names another; `flags` are more of the compiler's. */
+export async function compile(mlpc: string, file: string, out: string, models: string, flags: readonly string[] = []): Promise<Built> {
+  const { status, stdout, stderr } = await run(mlpc, ['build', file, '-o', out, '--json', ...flags], { MLP_CACHE_DIR: models, ...process.env });
   const report = parse(stdout);
   const errors = report?.diagnostics?.filter(({ severity }) => severity === 'error') ?? [];
   if (status === 0 && report?.bundle && !errors.length) {
@@ -65,9 +65,9 @@ function parse(stdout: string): Partial<Built> | undefined {
   }
 }
 
-function run(command: string, args: readonly string[]): Promise<{ status: number | string; stdout: string; stderr: string }> {
+function run(command: string, args: readonly string[], env: NodeJS.ProcessEnv): Promise<{ status: number | string; stdout: string; stderr: string }> {
   return new Promise((done, reject) => {
-    const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], env });
     const text = { stdout: '', stderr: '' };
     child.stdout.setEncoding('utf8').on('data', (part: string) => (text.stdout += part));
     child.stderr.setEncoding('utf8').on('data', (part: string) => (text.stderr += part));

@@ -29,7 +29,7 @@ const factory: UnpluginFactory<Options | undefined> = (options = {}) => {
 
   const build = async (file: string): Promise<Compiled> => {
     cache ??= new BundleCache(options.cacheDir ?? defaultCache(root));
-    const built = await compile(mlpc, file, await cache.scratch(), options.compressWeights ? ['--compress-weights'] : []);
+    const built = await compile(mlpc, file, await cache.scratch(), cache.models, options.compressWeights ? ['--compress-weights'] : []);
     const bundle = await cache.keep(built.bundle);
     if (options.types !== false) await writeTypes(file, bundle);
     return { ...built, bundle, index: join(bundle, 'index.js') };

@@ -2,7 +2,7 @@
 export interface Options {
   /** The compiler; the environment variable `MLPC`, then `mlpc` on the path, where it is left out. */
   readonly mlpc?: string;
-  /** Where bundles are kept; `node_modules/.cache/mlp` of the package that the bundler runs in, where it is left out. */
+  /** Where bundles and prepared models are kept; `node_modules/.cache/mlp` of the package that the bundler runs in, where it is left out. */
   readonly cacheDir?: string;
   /** True ships a compressed form of weights that it makes a tenth smaller, which pays on connections of less than about 100 Mbit/s. */
   readonly compressWeights?: boolean;

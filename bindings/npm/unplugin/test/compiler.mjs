@@ -18,6 +18,8 @@ if (text === 'crash') {
   process.exit(101);
 }
 const weights = readFileSync(dependencies[1]);
+mkdirSync(process.env.MLP_CACHE_DIR, { recursive: true });
+writeFileSync(join(process.env.MLP_CACHE_DIR, 'prepared'), text);
 mkdirSync(out, { recursive: true });
 writeFileSync(join(out, 'weights-1f.bin'), weights);
 writeFileSync(join(out, 'manifest.json'), JSON.stringify({ text, bytes: weights.length }));

@@ -66,6 +66,22 @@ test('webpack ships them too', async () => {
   assert.ok(!existsSync(join(root, 'src/words.d.mlp.ts')), 'types were declined');
 });
 
+test('prepared models are kept beside the bundles, or where the environment says', async () => {
+  const root = project('hello');
+  await build(vite(root));
+  assert.equal(readFileSync(join(root, 'node_modules/.cache/mlp/.models/prepared'), 'utf8'), 'hello');
+  const shared = join(root, 'shared');
+  process.env['MLP_CACHE_DIR'] = shared;
+  try {
+    writeFileSync(join(root, 'src/words.mlp'), 'goodbye');
+    await build(vite(root));
+  } finally {
+    delete process.env['MLP_CACHE_DIR'];
+  }
+  assert.equal(readFileSync(join(shared, 'prepared'), 'utf8'), 'goodbye');
+  assert.equal(readFileSync(join(root, 'node_modules/.cache/mlp/.models/prepared'), 'utf8'), 'hello');
+});
+
 test('a refused source is an error at its place', async () => {
   await assert.rejects(build(vite(project('broken'))), (error: Error) => {
     assert.match(error.message, /E0203: unknown name `Objetcs`\s+3:9 no such model\s+help: did you mean `Objects`\?/);

@@ -5,7 +5,7 @@ mod html;
 use crate::args::Profile;
 use crate::bench::Rates;
 use crate::render::{self, BOLD, PLAIN};
-use crate::subject::{self, Choice, Inputs, Loaded};
+use crate::subject::{self, Inputs, Loaded, Options};
 use crate::{Failure, Outcome};
 use mlp_bundle::bundle::write_whole;
 use mlp_driver::compile::{self, KernelCost};
@@ -70,16 +70,11 @@ pub(crate) fn profile(arguments: &Profile) -> Outcome {
 }
 
 fn measure(kind: BackendKind, arguments: &Profile) -> Result<Report, Failure> {
-    let threads = if kind == BackendKind::Native { arguments.threads } else { 1 };
-    let choice =
-        Choice { path: &arguments.path, pipeline: arguments.pipeline.as_deref(), dims: &arguments.dims, data: arguments.data.as_deref() };
-    let mut subject = subject::open(&choice, kind)?;
-    subject.export_steps(kind)?;
-    if let Some(variant) = &arguments.gpu_variant {
-        subject.force(kind, variant)?;
-    }
-    let Loaded { name, plan, mut backend } = subject.load(kind, threads.into())?;
-    let inputs = Inputs::of(&plan, arguments.data.as_deref())?;
+    let threads = if kind == BackendKind::Native { arguments.choice.threads } else { 1 };
+    let subject = subject::open(&arguments.choice)?;
+    let target = subject.target(kind, Options { steps: true, gpu_variant: arguments.gpu_variant.as_deref() })?;
+    let Loaded { name, plan, mut backend } = target.load(kind, threads.into())?;
+    let inputs = Inputs::of(&plan, arguments.choice.data.as_deref())?;
     let ports = inputs.ports();
     // The first runs find cold caches.
     for _ in 0..arguments.runs.div_ceil(5) {

@@ -96,7 +96,9 @@ fn modules(emitted: &[(&Kernel, Vec<Emitted>)]) -> Result<(Vec<ShaderModule>, Ch
     let mut chosen: Chosen = vec![(0, Vec::new()); all.len()];
     for shared in share::share(&kernels, &|wgsl| validate(wgsl).is_ok()) {
         let (kernel, made) = all[shared.kernels[0].0];
-        validate(&shared.wgsl).map_err(|error| CodegenError::Internal(format!("kernel `{}`: {error}", kernel.name)))?;
+        if !shared.valid {
+            validate(&shared.wgsl).map_err(|error| CodegenError::Internal(format!("kernel `{}`: {error}", kernel.name)))?;
+        }
         for (n, params) in shared.kernels {
             chosen[n] = (modules.len() as u32, params);
         }

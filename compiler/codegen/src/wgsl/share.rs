@@ -14,6 +14,8 @@ const MAX_PARAMS: usize = 32;
 /// A module's text, and for each kernel that shares it the values of its parameters.
 pub(super) struct Shared {
     pub(super) wgsl: String,
+    /// True where the module was found to be valid.
+    pub(super) valid: bool,
     /// The kernel's position, and its parameters.
     pub(super) kernels: Vec<(usize, Vec<i32>)>,
 }
@@ -35,7 +37,7 @@ pub(super) fn share(kernels: &[&Emitted], valid: &dyn Fn(&str) -> bool) -> Vec<S
     let mut shared: Vec<Shared> = Vec::new();
     for ((_, head, _, bound), group) in groups {
         match merge(&head, bound, &group).filter(|merged| valid(&merged.wgsl)) {
-            Some(merged) => shared.push(merged),
+            Some(merged) => shared.push(Shared { valid: true, ..merged }),
             None => shared.extend(apart(kernels, &group)),
         }
     }
@@ -50,7 +52,7 @@ fn apart(kernels: &[&Emitted], group: &[(usize, Vec<Token<'_>>)]) -> Vec<Shared>
         let wgsl = format!("{}{}", kernels[n].head, kernels[n].body);
         match modules.iter_mut().find(|module| module.wgsl == wgsl) {
             Some(module) => module.kernels.push((n, Vec::new())),
-            None => modules.push(Shared { wgsl, kernels: vec![(n, Vec::new())] }),
+            None => modules.push(Shared { wgsl, valid: false, kernels: vec![(n, Vec::new())] }),
         }
     }
     modules
@@ -97,7 +99,7 @@ fn merge(head: &str, bound: usize, group: &[(usize, Vec<Token<'_>>)]) -> Option<
     let members: Vec<String> = (0..columns.len()).map(|n| format!("n{n}:i32")).collect();
     let wgsl = format!("struct K{{{}}}\n@group(0) @binding({bound}) var<uniform> U:K;\n{head}{body}", members.join(","));
     let kernels = group.iter().enumerate().map(|(row, &(n, _))| (n, columns.iter().map(|column| column[row]).collect())).collect();
-    Some(Shared { wgsl, kernels })
+    Some(Shared { wgsl, valid: false, kernels })
 }
 
 /// How far the entry point's first brace is.

@@ -86,6 +86,20 @@ pub fn optimize(graph: &mut Graph) -> Result<(), PassError> {
     PASSES.iter().try_for_each(|pass| run(pass, graph))
 }
 
+/// The last pass of those that are run on a model alone, the first of its name: those after it move and merge what may reach across its edges. It is in here because
+/// constants that a pass made again of others are told from them no more once these are gone.
+const LAST_PREPARING: &str = "cse";
+
+/// Runs the passes that take longest, those up to the folding of weights and the merging of duplicates, on a model by itself. [`optimize`] makes of a graph with a prepared model what it makes of one
+/// with the model as it was imported; what is prepared once serves every pipeline that the model is in.
+pub fn prepare(graph: &mut Graph) -> Result<(), PassError> {
+    verify(graph).map_err(|error| PassError::Verify { pass: "import", error })?;
+    let end = PASSES.iter().position(|(name, _)| *name == LAST_PREPARING).map_or(0, |last| last + 1);
+    PASSES[..end].iter().chain(by_name("dead_code")).try_for_each(|pass| run(pass, graph))?;
+    graph.compact();
+    Ok(())
+}
+
 /// Runs one pass and the verifier after it.
 pub fn run(&(pass, transform): &Pass, graph: &mut Graph) -> Result<(), PassError> {
     transform(graph).map_err(|error| PassError::Infer { pass, error })?;

@@ -8,6 +8,7 @@ use super::proto::{GraphProto, ModelProto, NodeProto};
 use super::signature::{DimSignature, PortSignature, inputs};
 use super::{ops, tensor};
 use crate::error::{ImportError, Place};
+use mlp_bundle::contents::Bytes;
 use mlp_graph::ir::Type;
 use mlp_graph::{Graph, Origin, Shape, Tensor, ValueId};
 use prost::Message;
@@ -34,8 +35,16 @@ pub fn import(bytes: &[u8], options: &ImportOptions) -> Result<Graph, ImportErro
 ///
 /// Models that take a shape or a list of axes as an input can only be compiled so.
 pub fn import_with_values(bytes: &[u8], options: &ImportOptions, fixed: &BTreeMap<String, Tensor>) -> Result<Graph, ImportError> {
-    let model = decode(bytes)?;
-    let opsets = opsets(&model)?;
+    of_message(&decode(bytes)?, options, fixed)
+}
+
+/// [`import`] of bytes that the graph's constants go on sharing.
+pub fn import_shared(bytes: Bytes, options: &ImportOptions) -> Result<Graph, ImportError> {
+    of_message(&decode(bytes)?, options, &BTreeMap::new())
+}
+
+fn of_message(model: &ModelProto, options: &ImportOptions, fixed: &BTreeMap<String, Tensor>) -> Result<Graph, ImportError> {
+    let opsets = opsets(model)?;
     let graph = model.graph.as_ref().ok_or_else(|| ImportError::Malformed { detail: "it holds no graph".into() })?;
     if let Some(sparse) = graph.sparse_initializer.first() {
         let name = sparse.values.as_ref().map(|values| values.name.clone()).unwrap_or_default();
@@ -61,7 +70,7 @@ pub fn import_with_values(bytes: &[u8], options: &ImportOptions, fixed: &BTreeMa
 }
 
 /// The message in the bytes.
-pub(super) fn decode(bytes: &[u8]) -> Result<ModelProto, ImportError> {
+pub(super) fn decode(bytes: impl prost::bytes::Buf) -> Result<ModelProto, ImportError> {
     ModelProto::decode(bytes).map_err(|error| ImportError::Malformed {
         detail: format!("{error}; the file is damaged, cut short, or not ONNX: download or export it again"),
     })

@@ -15,6 +15,6 @@ mod signature;
 pub(crate) mod tensor;
 mod window;
 
-pub use graph::{ImportOptions, import, import_with_values};
+pub use graph::{ImportOptions, import, import_shared, import_with_values};
 pub use ops::supported_operators;
-pub use signature::{DimSignature, ModelSignature, PortSignature, signature};
+pub use signature::{DimSignature, ModelSignature, PortSignature, signature, signature_shared};

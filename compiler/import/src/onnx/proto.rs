@@ -4,6 +4,7 @@
 //! from a runtime for ONNX, so that the compiler need not contain one.
 #![allow(missing_docs)]
 
+use mlp_bundle::contents::Bytes;
 use prost::Message;
 
 #[derive(Clone, PartialEq, Message)]
@@ -110,8 +111,8 @@ pub struct TensorProto {
     pub int64_data: Vec<i64>,
     #[prost(string, tag = "8")]
     pub name: String,
-    #[prost(bytes = "vec", tag = "9")]
-    pub raw_data: Vec<u8>,
+    #[prost(bytes = "bytes", tag = "9")]
+    pub raw_data: Bytes,
     #[prost(double, repeated, tag = "10")]
     pub double_data: Vec<f64>,
     #[prost(uint64, repeated, tag = "11")]

@@ -1,14 +1,16 @@
 //! What a model takes and returns, read without importing it.
 
 use super::graph::decode;
-use super::proto::{Dimension, DimensionValue, GraphProto, TensorTypeProto, ValueInfoProto};
+use super::proto::{Dimension, DimensionValue, GraphProto, ModelProto, TensorTypeProto, ValueInfoProto};
 use super::tensor::dtype_of;
 use crate::error::ImportError;
 use mlp_bundle::DType;
+use mlp_bundle::contents::Bytes;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
 /// The size of one dimension, as a model declares it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum DimSignature {
     /// A constant.
     Const(u64),
@@ -19,7 +21,7 @@ pub enum DimSignature {
 }
 
 /// One input or output.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PortSignature {
     /// Its name.
     pub name: String,
@@ -30,7 +32,7 @@ pub struct PortSignature {
 }
 
 /// What a model takes and returns.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ModelSignature {
     /// Its inputs, in order; stored tensors that old files list among them are left out.
     pub inputs: Vec<PortSignature>,
@@ -40,7 +42,15 @@ pub struct ModelSignature {
 
 /// Reads what a model takes and returns.
 pub fn signature(bytes: &[u8]) -> Result<ModelSignature, ImportError> {
-    let model = decode(bytes)?;
+    of_message(decode(bytes)?)
+}
+
+/// [`signature`] without a copy of the model's constants.
+pub fn signature_shared(bytes: Bytes) -> Result<ModelSignature, ImportError> {
+    of_message(decode(bytes)?)
+}
+
+fn of_message(model: ModelProto) -> Result<ModelSignature, ImportError> {
     let graph = model.graph.ok_or_else(|| ImportError::Malformed { detail: "it holds no graph".into() })?;
     let inputs = inputs(&graph)?;
     let outputs = graph.output.iter().map(output).collect::<Result<_, _>>()?;

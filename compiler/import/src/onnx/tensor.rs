@@ -70,11 +70,11 @@ pub(crate) fn read(proto: &TensorProto) -> Result<Tensor, String> {
     if !proto.raw_data.is_empty() && proto.raw_data.len() as u64 != size {
         return Err(format!("its shape {shape:?} of {dtype} takes {size} bytes, but raw_data has {}", proto.raw_data.len()));
     }
-    let mut bytes = if proto.raw_data.is_empty() { typed_bytes(proto, dtype, count)? } else { proto.raw_data.clone() };
+    let mut bytes = if proto.raw_data.is_empty() { typed_bytes(proto, dtype, count)?.into() } else { proto.raw_data.clone() };
     if dtype == DType::Bool {
-        bytes.iter_mut().for_each(|byte| *byte = u8::from(*byte != 0));
+        bytes = bytes.iter().map(|&byte| u8::from(byte != 0)).collect();
     }
-    Tensor::new(dtype, shape, bytes).map_err(|error| error.to_string())
+    Tensor::of_shared(dtype, shape, bytes).map_err(|error| error.to_string())
 }
 
 /// The bytes of a tensor stored in one of the typed fields.

@@ -1,0 +1,6 @@
+//! `cargo fuzz run entry`, from `tests/`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    mlp_tests::hostile::entry(data);
+});
