@@ -18,7 +18,7 @@ import { turn } from './web/turn.mjs';
 
 const USAGE = `Usage: node tests/bench/browser.mjs [MODEL.onnx ...] [options]
 
-  --group NAME       wasm or webgpu; both where it is left out
+  --group NAME       wasm (one thread), threads (two) or webgpu; all where it is left out
   --contender NAME   one of: ${[...new Set(CONTENDERS.map(({ name }) => name))].join(', ')}; repeat it; all where it is left out
   --dim NAME=SIZE    a symbolic size; repeat it; recorded inputs and outputs are then not used
   --rounds N         turns of each, 3; every turn is a fresh browser
@@ -30,7 +30,7 @@ const USAGE = `Usage: node tests/bench/browser.mjs [MODEL.onnx ...] [options]
 
 Peers that are not installed are named as absent: npm ci --prefix tests/bench/web`;
 
-const SETTINGS = { wasm: 'WebAssembly', webgpu: 'WebGPU' };
+const SETTINGS = { wasm: 'WebAssembly', threads: 'WebAssembly, 2 threads', webgpu: 'WebGPU' };
 const MODELS = resolve(ROOT, '../shared/models');
 const DEFAULTS = ['efficientnet_lite0', 'efficientnet_lite0_qdq', 'minilm_l6_int8w', 'blazeface_front128', 'light_squeezenet', 'light_shufflenet'];
 /** How answers are judged: what `mlpc verify` allows. */

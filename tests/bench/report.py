@@ -109,11 +109,11 @@ def times(result: dict, group: str) -> str:
     for contender in contenders:
         ratios = [row["ratio"] for (_, name), row in rows.items() if name == contender and not row["ours"] and row.get("ratio")]
         mean.append(f"{math.exp(sum(map(math.log, ratios)) / len(ratios)):.2f}x" if ratios else "")
-    return table(["model"] + [name + (" (of the peak)" if ours(rows, name) else "") for name in contenders], [*body, mean])
+    return table(["model"] + [name + (" (of the peak)" if has_peak(rows, name) else "") for name in contenders], [*body, mean])
 
 
-def ours(rows: dict, contender: str) -> bool:
-    return any(row["ours"] for (_, name), row in rows.items() if name == contender)
+def has_peak(rows: dict, contender: str) -> bool:
+    return any(row["ours"] and row.get("roofline") for (_, name), row in rows.items() if name == contender)
 
 
 def costs(result: dict, group: str) -> str:

@@ -10,18 +10,23 @@ const HERE = fileURLToPath(new URL('.', import.meta.url));
 const require = createRequire(import.meta.url);
 
 /**
- * `group` is the setting in which a contender is compared, `page` the script of its page, `package` the peer that must be installed, `model` the ending of
+ * `group` is the setting in which a contender is compared, `threads` how many it may use, `page` the script of its page, `package` the peer that must be installed, `model` the ending of
  * the file that it loads, `options` what the script is told.
  */
 export const CONTENDERS = [
-  { name: 'mlp', group: 'WebAssembly', ours: true, page: 'mlp.js', options: { prefer: ['wasm'] } },
-  { name: 'mlp without relaxed SIMD', group: 'WebAssembly', ours: true, page: 'mlp.js', options: { prefer: ['wasm'], relaxedSimd: false } },
-  { name: 'onnxruntime-web', group: 'WebAssembly', page: 'onnxruntime-wasm.js', package: 'onnxruntime-web', model: '.onnx' },
-  { name: 'LiteRT.js', group: 'WebAssembly', page: 'litert.js', package: '@litertjs/core', model: '.tflite', options: { accelerator: 'wasm' } },
-  { name: 'TensorFlow.js', group: 'WebAssembly', page: 'tfjs.js', package: '@tensorflow/tfjs-backend-wasm', model: '.onnx', converted: true },
-  { name: 'mlp', group: 'WebGPU', ours: true, page: 'mlp.js', options: { prefer: ['webgpu'] } },
-  { name: 'onnxruntime-web', group: 'WebGPU', page: 'onnxruntime-webgpu.js', package: 'onnxruntime-web', model: '.onnx' },
-  { name: 'LiteRT.js', group: 'WebGPU', page: 'litert.js', package: '@litertjs/core', model: '.tflite', options: { accelerator: 'webgpu' } },
+  ...[1, 2].flatMap((threads) => [
+    { name: 'mlp', ours: true, page: 'mlp.js', options: { prefer: ['wasm'], threads } },
+    { name: 'mlp without relaxed SIMD', ours: true, page: 'mlp.js', options: { prefer: ['wasm'], relaxedSimd: false, threads } },
+    { name: 'onnxruntime-web', page: 'onnxruntime-wasm.js', package: 'onnxruntime-web', model: '.onnx', options: { threads } },
+    { name: 'LiteRT.js', page: 'litert.js', package: '@litertjs/core', model: '.tflite', options: { accelerator: 'wasm', threads } },
+    // Its build for threads makes workers of its own source text, which is not whole any more once a bundler has been at it: it waits for them without end.
+    ...(threads > 1 ? [] : [{ name: 'TensorFlow.js', page: 'tfjs.js', package: '@tensorflow/tfjs-backend-wasm', model: '.onnx', converted: true }]),
+  ].map((contender) => ({ ...contender, threads, group: threads > 1 ? `WebAssembly, ${threads} threads` : 'WebAssembly' }))),
+  ...[
+    { name: 'mlp', ours: true, page: 'mlp.js', options: { prefer: ['webgpu'] } },
+    { name: 'onnxruntime-web', page: 'onnxruntime-webgpu.js', package: 'onnxruntime-web', model: '.onnx' },
+    { name: 'LiteRT.js', page: 'litert.js', package: '@litertjs/core', model: '.tflite', options: { accelerator: 'webgpu' } },
+  ].map((contender) => ({ ...contender, threads: 1, group: 'WebGPU' })),
 ];
 
 /** Folders of packages that pages fetch from as they run, by the place where they are served. */

@@ -1,9 +1,9 @@
 import { loadAndCompile, loadLiteRt, Tensor } from '@litertjs/core';
 import { start } from './page.js';
 
-start(async ({ model, options: { accelerator }, outputs }) => {
-  await loadLiteRt('/litert/', { threads: false });
-  const compiled = await loadAndCompile(model, { accelerator, gpuOptions: { precision: 'fp32' } });
+start(async ({ model, options: { accelerator, threads = 1 }, outputs }) => {
+  await loadLiteRt('/litert/', { threads: threads > 1 });
+  const compiled = await loadAndCompile(model, { accelerator, gpuOptions: { precision: 'fp32' }, cpuOptions: { numThreads: threads } });
   const details = compiled.getInputDetails();
   return (inputs) => {
     const arrays = inputs.map((input, i) => ({ data: layout(input, details[i].shape), shape: [...details[i].shape] }));

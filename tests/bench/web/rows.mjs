@@ -12,8 +12,8 @@ function quantile(list, part) {
   return [...list].sort((a, b) => a - b)[Math.floor(part * (list.length - 1))];
 }
 
-function head(entry, { name, ours = false, group }) {
-  return { model: entry.name, contender: name, ours, group, threads: 1 };
+function head(entry, { name, ours = false, group, threads }) {
+  return { model: entry.name, contender: name, ours, group, threads };
 }
 
 export function failed(entry, contender, reason) {

@@ -13,6 +13,7 @@ interface NodeProcess {
 
 interface NodeWorker {
   on(event: 'error', listener: () => void): void;
+  postMessage(message: unknown): void;
   unref(): void;
   terminate(): unknown;
 }
@@ -49,48 +50,87 @@ export function sharedMemory({ memory_pages, helper_pages }: WasmThreads, thread
 /** What a worker does with its first message. It is text, so that no bundler has to know of it, and comes without a request. */
 const WORK = 'onmessage=({data:[module,memory,index]})=>new WebAssembly.Instance(module,{env:{memory}}).exports.work(index)';
 const NODE_WORK =
-  'const [module,memory,index]=require("node:worker_threads").workerData;new WebAssembly.Instance(module,{env:{memory}}).exports.work(index)';
+  'require("node:worker_threads").parentPort.on("message",([module,memory,index])=>new WebAssembly.Instance(module,{env:{memory}}).exports.work(index))';
 
 let address: string | undefined;
 
-/**
- * Starts helpers numbered from 1, and returns what ends them. They come when they come: a module computes without those that are not there, so that nobody
- * waits, and a page whose policy allows no worker is as fast as with one thread.
- */
-export function startHelpers(module: WebAssembly.Module, memory: WebAssembly.Memory, count: number): () => void {
-  const helpers = new Map<number, { terminate(): unknown }>();
-  for (let index = 1; index <= count; index++) {
-    const message = [module, memory, index];
-    try {
-      const workers = node()?.('node:worker_threads');
-      helpers.set(index, workers ? nodeHelper(workers.Worker, message) : blobHelper(message, (worker) => helpers.set(index, worker)));
-    } catch {
-      // One helper less.
-    }
-  }
-  return () => helpers.forEach((worker) => worker.terminate());
+/** Helpers that have been started, and may not have come yet. */
+export interface Helpers {
+  /** Tells them what to help with. */
+  begin(module: WebAssembly.Module, memory: WebAssembly.Memory): void;
+  end(): void;
 }
 
-function nodeHelper(Worker: new (code: string, options: object) => NodeWorker, workerData: unknown): NodeWorker {
-  const worker = new Worker(NODE_WORK, { eval: true, workerData });
-  worker.on('error', () => {});
-  // A process ends while helpers sleep.
-  worker.unref();
-  return worker;
+/**
+ * Starts helpers, numbered from 1, as early as can be: they need no module to get ready. They come when they come: a module computes without those
+ * that are not there, so that nobody waits, and a page whose policy allows no worker is as fast as with one thread.
+ */
+export function startHelpers(count: number): Helpers {
+  const workers = node()?.('node:worker_threads');
+  const helpers = Array.from({ length: count }, () => (workers ? new NodeHelper(workers.Worker) : new PageHelper()));
+  return {
+    begin: (module, memory) => helpers.forEach((helper, i) => helper.begin([module, memory, i + 1])),
+    end: () => helpers.forEach((helper) => helper.end()),
+  };
+}
+
+class NodeHelper {
+  readonly #worker: NodeWorker | undefined;
+
+  constructor(Worker: new (code: string, options: object) => NodeWorker) {
+    try {
+      this.#worker = new Worker(NODE_WORK, { eval: true });
+    } catch {
+      // One helper less.
+      return;
+    }
+    this.#worker.on('error', () => {});
+    // A process ends while helpers sleep.
+    this.#worker.unref();
+  }
+
+  begin(message: unknown): void {
+    this.#worker?.postMessage(message);
+  }
+
+  end(): void {
+    void this.#worker?.terminate();
+  }
 }
 
 /** A worker from text; where the page's policy refuses that, from this package's file. */
-function blobHelper(message: unknown, replace: (worker: Worker) => void): Worker {
-  const again = (event: Event) => {
-    event.preventDefault();
-    const worker = new Worker(new URL('./worker.js', import.meta.url), { type: 'module' });
-    worker.onerror = (event) => event.preventDefault();
-    worker.postMessage(message);
-    replace(worker);
-  };
-  address ??= URL.createObjectURL(new Blob([WORK], { type: 'text/javascript' }));
-  const worker = new Worker(address);
-  worker.onerror = again;
-  worker.postMessage(message);
-  return worker;
+class PageHelper {
+  #worker: Worker | undefined;
+  #message: unknown;
+
+  constructor() {
+    address ??= URL.createObjectURL(new Blob([WORK], { type: 'text/javascript' }));
+    const text = () => new Worker(address!);
+    const file = () => new Worker(new URL('./worker.js', import.meta.url), { type: 'module' });
+    this.#start(text, () => this.#start(file, () => {}));
+  }
+
+  #start(make: () => Worker, otherwise: () => void): void {
+    try {
+      const worker = (this.#worker = make());
+      worker.onerror = (event) => {
+        event.preventDefault();
+        // A helper that was ended needs no other.
+        if (this.#worker === worker) otherwise();
+      };
+      if (this.#message) worker.postMessage(this.#message);
+    } catch {
+      otherwise();
+    }
+  }
+
+  begin(message: unknown): void {
+    this.#message = message;
+    this.#worker?.postMessage(message);
+  }
+
+  end(): void {
+    this.#worker?.terminate();
+    this.#worker = undefined;
+  }
 }

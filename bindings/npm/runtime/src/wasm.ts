@@ -2,7 +2,7 @@ import type { Downloads } from './download.js';
 import { MlpError, typed } from './errors.js';
 import type { Engine } from './engine.js';
 import { entryOf, type PipelineManifest } from './manifest.js';
-import { sharedMemory, startHelpers, threadCount } from './threads.js';
+import { sharedMemory, startHelpers, threadCount, type Helpers } from './threads.js';
 
 const PAGE = 65536;
 
@@ -32,8 +32,18 @@ export function chooseWasm({ wasm }: PipelineManifest, relaxedSimd: boolean, thr
   return memory ? { file: wasm.threads![variant], variant, memory, helpers: count - 1 } : { file: wasm[variant], variant, helpers: 0 };
 }
 
-/** Compiles the pipeline's own module as it arrives, and streams its weights to where the module expects them. */
+/** Compiles the pipeline's own module as it arrives, and streams its weights to where the module expects them; helpers get ready meanwhile. */
 export async function openWasm(downloads: Downloads, choice: WasmChoice): Promise<Engine> {
+  const team = choice.memory && startHelpers(choice.helpers);
+  try {
+    return await open(downloads, choice, team);
+  } catch (error) {
+    team?.end();
+    throw error;
+  }
+}
+
+async function open(downloads: Downloads, choice: WasmChoice, team: Helpers | undefined): Promise<Engine> {
   const { pipeline } = downloads.source;
   const { wasm } = pipeline;
   let instance: WebAssembly.Instance;
@@ -50,6 +60,8 @@ export async function openWasm(downloads: Downloads, choice: WasmChoice): Promis
   if (!isFunction(run) || !fits) {
     throw new MlpError('FORMAT', 'the WebAssembly module does not export the memory and the function that the manifest promises');
   }
+  // Helpers wait in the module from now on, and nothing runs before the weights are there.
+  team?.begin(module, memory);
   await downloads.into(pipeline.weights, view(memory, wasm.weights_offset, entryOf(downloads.source, pipeline.weights).bytes));
   downloads.compiling();
   const place = (port: string) => {
@@ -59,18 +71,14 @@ export async function openWasm(downloads: Downloads, choice: WasmChoice): Promis
   };
   const inputs = pipeline.input_ports.map(place);
   const outputs = pipeline.output_ports.map(place);
-  let end = () => {};
-  if (choice.memory) {
-    const terminate = startHelpers(module, memory, choice.helpers);
-    end = () => {
-      stop!();
-      terminate();
-    };
-  }
+  const end = () => {
+    if (team) stop!();
+    team?.end();
+  };
   const engine: Engine = {
     backend: 'wasm',
     variant: choice.variant,
-    threads: () => 1 + (choice.memory ? helpers!()! : 0),
+    threads: () => 1 + (team ? helpers!()! : 0),
     input: (port, bytes) => view(memory, inputs[port]!, bytes),
     run: async (args, sizes, kind) => {
       // What was written to the view of an input is there; a view of something else would be overwritten by the inputs before it.
@@ -90,7 +98,7 @@ export async function openWasm(downloads: Downloads, choice: WasmChoice): Promis
     // Memory goes when nothing holds the instance any more, and helpers hold it.
     dispose: end,
   };
-  if (choice.memory) (forgotten ??= new FinalizationRegistry((end) => end())).register(engine, end);
+  if (team) (forgotten ??= new FinalizationRegistry((end) => end())).register(engine, end);
   return engine;
 }
 
