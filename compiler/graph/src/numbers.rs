@@ -24,8 +24,8 @@ fn read<T: Element, U>(tensor: &Tensor, convert: impl Fn(T) -> U) -> Vec<U> {
 }
 
 fn write<T: Copy, U: Element>(shape: &[u64], values: &[T], convert: impl Fn(T) -> U) -> Tensor {
-    let mut bytes = Vec::with_capacity(values.len() * size_of::<U>());
-    values.iter().for_each(|&value| convert(value).write(&mut bytes));
+    let mut bytes = vec![0; values.len() * size_of::<U>()];
+    bytes.chunks_exact_mut(size_of::<U>()).zip(values).for_each(|(bytes, &value)| convert(value).put(bytes));
     Tensor::new(U::DTYPE, shape.to_vec(), bytes).expect("a result has as many elements as its shape")
 }
 

@@ -51,8 +51,8 @@ pub trait Element: Copy {
     const DTYPE: DType;
     /// From little-endian bytes, exactly as many as the element has.
     fn read(bytes: &[u8]) -> Self;
-    /// Appends the little-endian bytes.
-    fn write(self, bytes: &mut Vec<u8>);
+    /// Puts the little-endian bytes where there is room for exactly one element.
+    fn put(self, bytes: &mut [u8]);
 }
 
 macro_rules! element {
@@ -64,8 +64,8 @@ macro_rules! element {
                 buffer.copy_from_slice(bytes);
                 <$rust>::from_le_bytes(buffer)
             }
-            fn write(self, bytes: &mut Vec<u8>) {
-                bytes.extend_from_slice(&self.to_le_bytes());
+            fn put(self, bytes: &mut [u8]) {
+                bytes.copy_from_slice(&self.to_le_bytes());
             }
         }
     )*};
@@ -78,8 +78,8 @@ impl Element for bool {
     fn read(bytes: &[u8]) -> bool {
         bytes[0] != 0
     }
-    fn write(self, bytes: &mut Vec<u8>) {
-        bytes.push(self as u8);
+    fn put(self, bytes: &mut [u8]) {
+        bytes[0] = self as u8;
     }
 }
 
@@ -165,8 +165,8 @@ impl Tensor {
 
     /// A tensor of these elements.
     pub fn from_values<T: Element>(shape: &[u64], values: &[T]) -> Result<Tensor, TensorSizeError> {
-        let mut bytes = Vec::with_capacity(std::mem::size_of_val(values));
-        values.iter().for_each(|value| value.write(&mut bytes));
+        let mut bytes = vec![0; std::mem::size_of_val(values)];
+        bytes.chunks_exact_mut(size_of::<T>()).zip(values).for_each(|(bytes, value)| value.put(bytes));
         Tensor::new(T::DTYPE, shape.to_vec(), bytes)
     }
 
@@ -187,8 +187,8 @@ impl Tensor {
 
     /// A rank 0 tensor of one Rust value.
     pub fn scalar<T: Element>(value: T) -> Tensor {
-        let mut bytes = Vec::with_capacity(size_of::<T>());
-        value.write(&mut bytes);
+        let mut bytes = vec![0; size_of::<T>()];
+        value.put(&mut bytes);
         Tensor { dtype: T::DTYPE, shape: Vec::new(), bytes: bytes.into() }
     }
 
@@ -339,8 +339,8 @@ impl Tensor {
 
 /// `value` as one element, rounded to the nearest and saturated.
 fn element_bytes(dtype: DType, value: f64) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(dtype.size());
-    for_element!(dtype, T => T::from_f64_nearest(value).write(&mut bytes));
+    let mut bytes = vec![0; dtype.size()];
+    for_element!(dtype, T => T::from_f64_nearest(value).put(&mut bytes));
     bytes
 }
 

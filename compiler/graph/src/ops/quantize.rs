@@ -58,9 +58,13 @@ fn scale_numbers(axis: u32, x: &[u64], scale: &[u64]) -> Vec<usize> {
         blocks => blocks.to_vec(),
     };
     let mut numbers = Vec::with_capacity(x.iter().product::<u64>() as usize);
-    for_each_position(x, |position| {
+    // Trailing axes of one block share their numbers.
+    let split = blocks.iter().rposition(|&count| count > 1).map_or(0, |axis| axis + 1);
+    let inner = x[split..].iter().product::<u64>() as usize;
+    for_each_position(&x[..split], |position| {
         let block = |axis: usize| position[axis] / x[axis].div_ceil(blocks[axis]);
-        numbers.push((0..x.len()).fold(0, |number, axis| number * blocks[axis] + block(axis)) as usize);
+        let number = (0..split).fold(0, |number, axis| number * blocks[axis] + block(axis)) as usize;
+        numbers.extend(std::iter::repeat_n(number, inner));
     });
     numbers
 }

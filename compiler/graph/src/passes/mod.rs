@@ -38,7 +38,8 @@ pub const PASSES: &[Pass] = &[
     // Operations that do nothing go, and what can be said in several ways is said in one.
     ("cleanup", cleanup::run),
     ("activations", activations::run),
-    // Weights that no quantized operation took over are what they stand for.
+    // Weights that no quantized operation took over are what they stand for; those that one did are not worth folding.
+    ("dead_code", dead_code::run),
     ("weights_fold", constant_fold::run_all),
     // What exporters write out in many operations becomes the one that a kernel computes: duplicates go first, since patterns compare values.
     ("cse", cse::run),

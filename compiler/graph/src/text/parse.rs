@@ -205,8 +205,8 @@ impl Source {
 /// The bytes of one element.
 fn element_bytes(dtype: DType, text: &str) -> Result<Vec<u8>, String> {
     let wrong = || format!("`{text}` is no {dtype}");
-    let mut bytes = Vec::new();
-    for_element!(dtype, T => crate::tensor::Element::write(text.parse::<T>().map_err(|_| wrong())?, &mut bytes));
+    let mut bytes = vec![0; dtype.size()];
+    for_element!(dtype, T => crate::tensor::Element::put(text.parse::<T>().map_err(|_| wrong())?, &mut bytes));
     Ok(bytes)
 }
 

@@ -4,7 +4,7 @@ use super::Target;
 use super::params::{Bounds, PerTensor, activation, fixed_point, scalar};
 use crate::eval::evaluate;
 use crate::infer::InferError;
-use crate::ir::{Graph, OpId, Type, ValueId};
+use crate::ir::{Graph, OpId, Origin, Type, ValueId};
 use crate::numbers::requantize;
 use crate::op::{BinaryOp, Op};
 use crate::shape::{Dim, Shape};
@@ -51,6 +51,9 @@ impl Weights {
             return None;
         }
         let zeros = zero.to_i64()?;
+        if data.dtype() == DType::I8 && zeros.iter().all(|&zero| zero == 0) {
+            return Some(Weights { tensor: data.clone(), scales, axis });
+        }
         let inner: u64 = data.shape()[axis + 1..].iter().product();
         let along = data.shape()[axis];
         let centred = data.to_i64()?.into_iter().enumerate().map(|(index, value)| {
@@ -72,16 +75,18 @@ impl Weights {
 
     /// What the weights of each channel along `axis` can sum up to.
     fn reaches_along(&self, axis: usize, count: usize, input: &PerTensor) -> Vec<Reach> {
-        let (least, most) = input.range();
+        let (least, most) = (i64::from(input.range().0), i64::from(input.range().1));
         let mut reaches = vec![Reach::default(); count];
         let inner: usize = self.tensor.shape()[axis + 1..].iter().product::<u64>() as usize;
-        for (index, &byte) in self.tensor.bytes().iter().enumerate() {
-            let weight = i64::from(byte as i8);
-            let reach = &mut reaches[index / inner % count];
-            reach.weights += weight;
-            let (one, other) = (weight * i64::from(least), weight * i64::from(most));
-            reach.least += one.min(other);
-            reach.most += one.max(other);
+        for (index, weights) in self.tensor.bytes().chunks(inner.max(1)).enumerate() {
+            let weights = || weights.iter().map(|&byte| i64::from(byte as i8));
+            let sum: i64 = weights().sum();
+            let above: i64 = weights().map(|weight| weight.max(0)).sum();
+            let below = sum - above;
+            let reach = &mut reaches[index % count];
+            reach.weights += sum;
+            reach.least += above * least + below * most;
+            reach.most += above * most + below * least;
         }
         reaches
     }
@@ -189,10 +194,21 @@ struct Around {
     bias: Option<ValueId>,
 }
 
-fn channel_constant(graph: &mut Graph, values: &[i32], near: OpId) -> ValueId {
+fn channel_constant(graph: &mut Graph, values: &[i32], origin: Origin) -> ValueId {
     let tensor = Tensor::from_i32(&[values.len() as u64], values).expect("one number a channel");
-    let origin = graph.origins[near].clone();
     graph.constant(tensor, origin)
+}
+
+/// Where a constant comes from that was stored quantized; `near` where there is none, or it does not say.
+fn origin_of(graph: &Graph, mut value: ValueId, near: OpId) -> Origin {
+    while let Some((id, _)) = graph.definition(value) {
+        match &graph.ops[id].op {
+            Op::Constant(_) if graph.origins[id] != Origin::default() => return graph.origins[id].clone(),
+            Op::Dequantize { .. } | Op::Transpose { .. } => value = graph.ops[id].operands[0],
+            _ => break,
+        }
+    }
+    graph.origins[near].clone()
 }
 
 /// A convolution of a quantized tensor.
@@ -205,9 +221,10 @@ pub(super) fn conv(graph: &mut Graph, value: ValueId, target: &Target) -> Result
     let around = Around { alpha: 1.0, bias: node.operands.get(2).copied() };
     let Some(constants) = Constants::new(graph, &weights, 0, &input, &around, target) else { return Ok(None) };
     let origin = graph.origins[id].clone();
-    let weights = graph.constant(weights.tensor, origin.clone());
-    let bias = channel_constant(graph, &constants.bias, id);
-    let multiplier = channel_constant(graph, &constants.multipliers, id);
+    let weights = graph.constant(weights.tensor, origin_of(graph, node.operands[1], id));
+    let bias_origin = around.bias.map_or_else(|| origin.clone(), |bias| origin_of(graph, bias, id));
+    let bias = channel_constant(graph, &constants.bias, bias_origin);
+    let multiplier = channel_constant(graph, &constants.multipliers, origin.clone());
     let op = Op::QuantizedConv {
         spatial,
         groups,
@@ -287,9 +304,10 @@ pub(super) fn matmul(
     let Some(constants) = Constants::new(graph, &weights, 1, &input, &product.around, target) else { return Ok(None) };
     let Some(matrix) = as_matrix(graph, x, product.id)? else { return Ok(None) };
     let origin = graph.origins[product.id].clone();
-    let weights = graph.constant(weights.tensor, origin.clone());
-    let bias = channel_constant(graph, &constants.bias, product.id);
-    let multiplier = channel_constant(graph, &constants.multipliers, product.id);
+    let weights = graph.constant(weights.tensor, origin_of(graph, operands[1], product.id));
+    let bias_origin = product.around.bias.map_or_else(|| origin.clone(), |bias| origin_of(graph, bias, product.id));
+    let bias = channel_constant(graph, &constants.bias, bias_origin);
+    let multiplier = channel_constant(graph, &constants.multipliers, origin.clone());
     let op = Op::QuantizedMatMul {
         out_zero: target.out.zero,
         shift: constants.shift,
@@ -313,12 +331,12 @@ pub(super) fn dequantized_matmul(graph: &mut Graph, id: OpId) -> Result<Option<V
     let scales: Vec<f32> = scales.iter().map(|scale| (scale * f64::from(input.scale)) as f32).collect();
     let Some(matrix) = as_matrix(graph, x, id)? else { return Ok(None) };
     let origin = graph.origins[id].clone();
-    let weights = graph.constant(weights.tensor, origin.clone());
-    let bias = channel_constant(graph, &bias, id);
+    let weights = graph.constant(weights.tensor, origin_of(graph, operands[1], id));
+    let bias = channel_constant(graph, &bias, origin.clone());
     let op = Op::QuantizedMatMul { out_zero: 0, shift: 1, dtype: DType::I32, lo: i32::MIN, hi: i32::MAX };
     let sums = graph.append_one(op, &[matrix, weights, bias], origin.clone())?;
     let scales = graph.constant(Tensor::from_f32(&[columns as u64], &scales).expect("one number a column"), origin.clone());
-    let zeros = channel_constant(graph, &vec![0; columns], id);
+    let zeros = channel_constant(graph, &vec![0; columns], origin.clone());
     let floats = graph.append_one(Op::Dequantize { axis: 1 }, &[sums, scales, zeros], origin.clone())?;
     let shape = graph.ty(graph.ops[id].results[0]).shape.clone();
     graph.reshape(floats, shape, origin).map(Some)
@@ -343,7 +361,8 @@ pub(super) fn add_integer_bias(graph: &mut Graph, uses: &SecondaryMap<ValueId, u
         let (Some(units), Some(before)) = (graph.constant_of(node.operands[1]), graph.constant_of(product.operands[2])) else { continue };
         let (Some(before), Some(added)) = (before.as_i32(), integer_bias(graph, Some(bias), &units.to_f64())) else { continue };
         let Some(both) = summed_bias(graph, &product.operands, &before, &added) else { continue };
-        let bias = channel_constant(graph, &both, id);
+        let bias_origin = origin_of(graph, bias, id);
+        let bias = channel_constant(graph, &both, bias_origin);
         let sums = graph.append_one(product.op, &[product.operands[0], product.operands[1], bias], origin.clone())?;
         return graph.append_one(node.op, &[sums, node.operands[1], node.operands[2]], origin).map(Some);
     }
