@@ -1,6 +1,6 @@
 //! What is done with a tile's sums before they leave the registers.
 
-use crate::simd::Simd;
+use crate::simd::{Simd, WHOLE_BITS};
 
 /// Bias (folded into the tile's first value already), residual and clamp of `f32` sums. Pointers are to pixel 0, channel 0.
 #[derive(Clone, Copy, Debug)]
@@ -83,6 +83,8 @@ pub struct Requantization {
     hi: i32,
     /// What an `f32` estimate rounded off: up to this it decides.
     decided: f32,
+    /// Whether [`Simd::rounded`] alone decides.
+    fused: bool,
 }
 
 /// How far a result may be from zero (its zero point apart) for the `f32` estimate to be told from a tie.
@@ -94,6 +96,14 @@ fn decided(span: i32) -> f32 {
     0.5 - 3.01 * (-24.0_f32).exp2() * (span as f32 + 1.5)
 }
 
+/// Whether one fused multiplication and addition of binary32 rounds every quotient as integers do: the factor is an `f32`; sums of more than 24 bits, which
+/// binary32 rounds, have quotients beyond `span`; and no quotient leaves the 22 bits beside the constant of the addition.
+fn fuses(factor: f64, bound: f64, span: i32) -> bool {
+    let exact = f64::from(factor as f32) == factor;
+    let far = factor.abs() * 2.0_f64.powi(24) >= f64::from(span + 1);
+    exact && (bound <= 2.0_f64.powi(24) || far) && factor.abs() * bound < f64::from((1 << 22) - 2048)
+}
+
 impl Requantization {
     /// Per channel multipliers with one shift, for sums of at most `bound(channel)` in magnitude. `None` where the exact fast form does not hold: a quotient may leave 32 bits, or
     /// results be further from the zero point than 512; the caller then computes the general form.
@@ -102,7 +112,8 @@ impl Requantization {
         let near = |x: i32| (-MAX_SPAN..=MAX_SPAN).contains(&x);
         let limits = [lo, hi].into_iter().all(|limit| near(limit) && near(limit.saturating_sub(zero)));
         let sound = (1..=62).contains(&shift) && lo <= hi && near(zero) && limits;
-        let greatest = |(c, &m): (usize, &i32)| scale(m).abs() * bound(c).min(1 << 31) as f64;
+        let bound = |c: usize| bound(c).min(1 << 31) as f64;
+        let greatest = |(c, &m): (usize, &i32)| scale(m).abs() * bound(c);
         if !sound || multiplier.iter().enumerate().map(greatest).any(|most| most > f64::from(i32::MAX - 4096)) {
             return None;
         }
@@ -117,6 +128,8 @@ impl Requantization {
         let mut quad_multiplier: Vec<i32> = order.iter().map(|&c| multipliers[c]).collect();
         quad_multiplier.resize(padded, 0);
         let span = (lo - zero).abs().max((hi - zero).abs());
+        let byte = (lo >= -128 && hi <= 127) || (lo >= 0 && hi <= 255);
+        let fused = byte && multiplier.iter().enumerate().all(|(c, &m)| fuses(scale(m), bound(c), span));
         Some(Requantization {
             scale: scales,
             quad_scale,
@@ -127,6 +140,7 @@ impl Requantization {
             lo,
             hi,
             decided: decided(span),
+            fused,
         })
     }
 
@@ -134,6 +148,11 @@ impl Requantization {
     #[cfg(target_arch = "x86_64")]
     pub(crate) fn quad_factors(&self) -> (*const f32, *const i32) {
         (self.quad_scale.as_ptr(), self.quad_multiplier.as_ptr())
+    }
+
+    /// Whether [`Simd::rounded`] alone decides every quotient, and limits are those of a byte.
+    pub(crate) fn fused(&self) -> bool {
+        self.fused
     }
 
     /// The shift, the zero point and the limits, and up to what an estimate decides.
@@ -219,6 +238,8 @@ pub(crate) struct BytesOf<'a, S: Simd> {
     /// The zero point and the clamp of the requantization, and of the result.
     inner: [i32; 3],
     clamp: S::Clamp,
+    /// What [`finish_fused`] adds to the bits of a product and clamps to.
+    rows: (S::I, S::RowClamp),
 }
 
 impl<'a, S: Simd> BytesOf<'a, S> {
@@ -229,9 +250,15 @@ impl<'a, S: Simd> BytesOf<'a, S> {
         let (q, a) = (finish.requantization, &finish.add);
         let [zero, lo, hi] = if finish.residual.is_null() { [q.zero, q.lo, q.hi] } else { [a.zero, a.lo, a.hi] };
         // SAFETY: the caller's promise.
-        let clamp = unsafe { S::clamp(zero, lo, hi) };
+        let (clamp, rows) = unsafe { (S::clamp(zero, lo, hi), S::row_clamp(zero, lo, hi)) };
         let (scale, multiplier) = (q.scale.as_ptr(), q.multiplier.as_ptr());
-        BytesOf { finish: *finish, scale, multiplier, shift: q.shift, decided: q.decided, inner: [q.zero, q.lo, q.hi], clamp }
+        BytesOf { finish: *finish, scale, multiplier, shift: q.shift, decided: q.decided, inner: [q.zero, q.lo, q.hi], clamp, rows }
+    }
+
+    /// Whether a product's bits are its quotient.
+    #[inline(always)]
+    pub(crate) fn is_fused(&self) -> bool {
+        S::FUSED && self.finish.requantization.fused
     }
 
     /// Whether rows of `cols` channels in `NV` vectors take the short way.
@@ -241,12 +268,32 @@ impl<'a, S: Simd> BytesOf<'a, S> {
     }
 }
 
-/// As [`finish_f32`], for bytes; `PLAIN` where [`BytesOf::is_plain`].
+/// Two rows of whole vectors, where [`BytesOf::is_plain`] and [`BytesOf::is_fused`].
+///
+/// # Safety
+/// As for [`finish_i8`].
+#[inline(always)]
+pub(crate) unsafe fn finish_fused<S: Simd, const NV: usize>(b: &BytesOf<'_, S>, sums: [[S::I; NV]; 2], pixel: usize, channel: usize) {
+    // SAFETY: as the caller vouches.
+    unsafe {
+        let (first, out_pixel) = (b.finish.out.wrapping_add(pixel * b.finish.out_pixel + channel), b.finish.out_pixel);
+        let (less, clamp) = b.rows;
+        let mut v = sums;
+        for j in 0..NV {
+            let scale = S::load(b.scale.add(channel + j * S::LANES));
+            v[0][j] = S::rounded(sums[0][j], scale, less);
+            v[1][j] = S::rounded(sums[1][j], scale, less);
+        }
+        S::store_rows([first, first.wrapping_add(out_pixel)], v, clamp);
+    }
+}
+
+/// As [`finish_f32`], for bytes; `PLAIN` where [`BytesOf::is_plain`], `FUSED` where [`BytesOf::is_fused`].
 ///
 /// # Safety
 /// `b` covers the pixel and the channels; a residual has `LANES` readable bytes at every vector.
 #[inline(always)]
-pub(crate) unsafe fn finish_i8<S: Simd, const NV: usize, const PLAIN: bool>(
+pub(crate) unsafe fn finish_i8<S: Simd, const NV: usize, const PLAIN: bool, const FUSED: bool>(
     b: &BytesOf<'_, S>,
     sums: [S::I; NV],
     pixel: usize,
@@ -257,17 +304,24 @@ pub(crate) unsafe fn finish_i8<S: Simd, const NV: usize, const PLAIN: bool>(
     unsafe {
         let f = &b.finish;
         let out = f.out.wrapping_add(pixel * f.out_pixel + channel);
-        // An `f32` estimate decides, but where some lane is too near to a tie: then all take the integers' way.
         let mut v = sums;
-        let mut worst = S::splat(0.0);
-        for j in 0..NV {
-            let estimate = S::mul(S::to_float(sums[j]), S::load(b.scale.add(channel + j * S::LANES)));
-            v[j] = S::to_int(estimate);
-            worst = S::max_abs(worst, S::rounded_off(estimate, v[j]));
-        }
-        if S::any_above(worst, b.decided) {
+        if FUSED {
+            let less = S::isplat(-WHOLE_BITS);
             for j in 0..NV {
-                v[j] = S::requantized(sums[j], b.multiplier.add(channel + j * S::LANES), b.shift);
+                v[j] = S::rounded(sums[j], S::load(b.scale.add(channel + j * S::LANES)), less);
+            }
+        } else {
+            // An `f32` estimate decides, but where some lane is too near to a tie: then all take the integers' way.
+            let mut worst = S::splat(0.0);
+            for j in 0..NV {
+                let estimate = S::mul(S::to_float(sums[j]), S::load(b.scale.add(channel + j * S::LANES)));
+                v[j] = S::to_int(estimate);
+                worst = S::max_abs(worst, S::rounded_off(estimate, v[j]));
+            }
+            if S::any_above(worst, b.decided) {
+                for j in 0..NV {
+                    v[j] = S::requantized(sums[j], b.multiplier.add(channel + j * S::LANES), b.shift);
+                }
             }
         }
         if PLAIN {

@@ -136,6 +136,8 @@ struct Bytes {
     signed: bool,
     requantization: Requantization,
     multiplier: Vec<i32>,
+    zero: i32,
+    limits: [i32; 2],
     add: Option<ResidualAdd>,
     residual: Vec<u8>,
 }
@@ -143,13 +145,26 @@ struct Bytes {
 const SHIFT: u32 = 38;
 
 impl Bytes {
+    /// Results are signed or not, factors have 24 bits or more.
     fn new(noise: &mut Noise, w: &Window, signed: bool, adds: bool) -> Bytes {
-        let multiplier: Vec<i32> = (0..w.out_c).map(|_| (1 << 24) + (noise.next() % (1 << 28)) as i32).collect();
-        let requantization = Requantization::new(&multiplier, SHIFT, 3, -100, 110, |_| u64::MAX).expect("factors below 1");
+        let (fused, unsigned) = (noise.next().is_multiple_of(2), !adds && noise.next().is_multiple_of(2));
+        let factor = |bits: i32| if fused { bits as f32 as i32 } else { bits | 1 };
+        let multiplier: Vec<i32> = (0..w.out_c).map(|_| factor((1 << 25) + (noise.next() % (1 << 28)) as i32)).collect();
+        let (zero, limits) = if unsigned { (117, [5, 255]) } else { (3, [-100, 110]) };
+        let requantization = Requantization::new(&multiplier, SHIFT, zero, limits[0], limits[1], |_| u64::MAX).expect("factors below 1");
+        assert_eq!(requantization.fused(), fused);
         let add =
             ResidualAdd { signed, x_mult: 7_000_001, r_mult: -8_000_003, offset: 1_612_345_678, shift: 23, zero: 2, lo: -128, hi: 127 };
         assert!(add.is_valid());
-        Bytes { signed, requantization, multiplier, add: adds.then_some(add), residual: noise.bytes(w.pixels() * w.out_c + SLACK) }
+        Bytes {
+            signed,
+            requantization,
+            multiplier,
+            zero,
+            limits,
+            add: adds.then_some(add),
+            residual: noise.bytes(w.pixels() * w.out_c + SLACK),
+        }
     }
 
     fn finish<'a>(&'a self, w: &Window, out: &mut [u8]) -> FinishI8<'a> {
@@ -164,7 +179,7 @@ impl Bytes {
     }
 
     fn expect(&self, w: &Window, sum: i32, m: usize, c: usize) -> u8 {
-        let x = (requantize(sum, self.multiplier[c], SHIFT) + 3).clamp(-100, 110);
+        let x = (requantize(sum, self.multiplier[c], SHIFT) + self.zero).clamp(self.limits[0], self.limits[1]);
         let Some(a) = &self.add else { return x as u8 };
         let r = byte(&self.residual, m * w.out_c + c, self.signed);
         let t = (x * a.x_mult).wrapping_add(r * a.r_mult).wrapping_add(a.offset);
@@ -429,10 +444,17 @@ fn ties_are_exact() {
     };
     let input: Vec<u8> = (0..64 * 4 + SLACK).map(|i| (i * 37 % 256) as u8).collect();
     let dense: Vec<i8> = (0..4 * out_c).map(|i| (i * 91 % 255) as i8).collect();
-    let packed = pack_i8(&w, &dense);
-    // A half, and a hair to either side of it: every odd sum is a tie or beside one.
-    let multiplier: Vec<i32> = (0..out_c as i32).map(|c| (1 << 24) + c % 3 - 1).collect();
-    let requantization = Requantization::new(&multiplier, 31, 0, -128, 127, |_| u64::MAX).expect("small factors");
+    // A half, and a hair to either side of it: every odd sum is a tie or beside one. A hair of two is beyond binary32 below, and in it above.
+    for (hair, fused) in [(1, false), (2, true)] {
+        let multiplier: Vec<i32> = (0..out_c as i32).map(|c| (1 << 24) + (c % 3 - 1) * hair).collect();
+        let requantization = Requantization::new(&multiplier, 31, 0, -128, 127, |_| 1 << 20).expect("small factors");
+        assert_eq!(requantization.fused(), fused);
+        check_ties(&w, &input, &dense, &multiplier, &requantization);
+    }
+}
+
+fn check_ties(w: &Window, input: &[u8], dense: &[i8], multiplier: &[i32], requantization: &Requantization) {
+    let (w, out_c, packed) = (*w, w.out_c, pack_i8(w, dense));
     for kernels in tiers() {
         let conv = Contraction::int8(kernels, w, false, 0, &packed, &[], 1).expect("a small window");
         let mut area = scratch(conv.scratch_bytes());
@@ -441,7 +463,7 @@ fn ties_are_exact() {
         let finish = FinishI8 {
             out: out.as_mut_ptr(),
             out_pixel: out_c,
-            requantization: &requantization,
+            requantization,
             residual: std::ptr::null(),
             residual_pixel: 0,
             add: ResidualAdd::default(),
@@ -465,7 +487,15 @@ fn requantization_refuses_what_the_estimate_cannot_hold() {
     assert!(Requantization::new(&[1 << 30], 24, 0, -128, 127, |_| 1 << 25).is_none(), "a factor of 64");
     assert!(Requantization::new(&[1 << 20], 31, 0, -4096, 127, |_| 1).is_none(), "a wide range");
     assert!(Requantization::new(&[1 << 20], 63, 0, -128, 127, |_| 1).is_none(), "a shift too far");
-    assert!(Requantization::new(&[1 << 20], 31, 0, -128, 127, |_| u64::MAX).is_some());
+    let fused = |factor, shift, zero, [lo, hi]: [i32; 2], bound: u64| {
+        Requantization::new(&[factor], shift, zero, lo, hi, |_| bound).expect("within the estimate").fused()
+    };
+    assert!(fused(1 << 20, 31, 0, [-128, 127], u64::MAX));
+    assert!(!fused(1 << 20, 31, 0, [-128, 255], u64::MAX), "limits of no byte");
+    assert!(!fused((1 << 24) + 1, 34, 0, [-128, 127], 1 << 24), "a factor of 25 bits");
+    assert!(!fused(1 << 20, 40, 0, [-128, 127], 1 << 25), "sums that binary32 rounds, with quotients inside the limits");
+    assert!(fused(1 << 20, 40, 0, [-128, 127], 1 << 24));
+    assert!(!fused(1 << 30, 32, 0, [-128, 127], 1 << 24), "quotients of 22 bits");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! AVX2 with FMA.
 
-use super::{DotFormat, Simd};
+use super::{DotFormat, Simd, WHOLE, WHOLE_BITS, unsigned_offset};
 use core::arch::x86_64::*;
 
 #[derive(Clone, Copy)]
@@ -21,6 +21,9 @@ impl Simd for Avx2 {
     type F = __m256;
     type I = __m256i;
     type Clamp = [__m256i; 3];
+    type RowClamp = [__m256i; 3];
+    const FUSED: bool = true;
+    const PAIRS: bool = true;
 
     #[inline(always)]
     unsafe fn splat(x: f32) -> __m256 {
@@ -141,6 +144,52 @@ impl Simd for Avx2 {
     unsafe fn to_int(v: __m256) -> __m256i {
         // SAFETY: the trait's contract. Rounding is the default mode's.
         unsafe { _mm256_cvtps_epi32(v) }
+    }
+    #[inline(always)]
+    unsafe fn rounded(v: __m256i, scale: __m256, plus: __m256i) -> __m256i {
+        // SAFETY: the trait's contract.
+        unsafe {
+            let sum = _mm256_fmadd_ps(_mm256_cvtepi32_ps(v), scale, _mm256_set1_ps(WHOLE));
+            _mm256_add_epi32(_mm256_castps_si256(sum), plus)
+        }
+    }
+    #[inline(always)]
+    unsafe fn row_clamp(zero: i32, lo: i32, hi: i32) -> (__m256i, [__m256i; 3]) {
+        let off = unsigned_offset(hi);
+        // SAFETY: the trait's contract.
+        unsafe {
+            let limit = |x: i32| _mm256_set1_epi8((x - off) as i8);
+            (_mm256_set1_epi32(zero - off - WHOLE_BITS), [limit(lo), limit(hi), _mm256_set1_epi8(off as i8)])
+        }
+    }
+    #[inline(always)]
+    unsafe fn store_rows<const NV: usize>(p: [*mut u8; 2], v: [[__m256i; NV]; 2], [lo, hi, flip]: [__m256i; 3]) {
+        // Saturation on the way changes nothing that the clamp lets through. Vectors are packed inside 128-bit lanes, then put in order.
+        let mut j = 0;
+        while j < NV {
+            let at = p.map(|p| p.wrapping_add(j * 8));
+            // SAFETY: the trait's contract.
+            unsafe {
+                let pair = j + 1 < NV;
+                let (first, second) = if pair {
+                    (_mm256_packs_epi32(v[0][j], v[0][j + 1]), _mm256_packs_epi32(v[1][j], v[1][j + 1]))
+                } else {
+                    let words = _mm256_packs_epi32(v[0][j], v[1][j]);
+                    (words, words)
+                };
+                let bytes = _mm256_min_epi8(_mm256_max_epi8(_mm256_packs_epi16(first, second), lo), hi);
+                let bytes = _mm256_permutevar8x32_epi32(_mm256_xor_si256(bytes, flip), _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+                let (low, high) = (_mm256_castsi256_si128(bytes), _mm256_extracti128_si256::<1>(bytes));
+                if pair {
+                    _mm_storeu_si128(at[0].cast(), low);
+                    _mm_storeu_si128(at[1].cast(), high);
+                } else {
+                    _mm_storel_epi64(at[0].cast(), low);
+                    _mm_storel_epi64(at[1].cast(), _mm_unpackhi_epi64(low, low));
+                }
+            }
+            j += 2;
+        }
     }
     #[inline(always)]
     unsafe fn load_bytes(p: *const u8, signed: bool, _n: usize) -> __m256i {

@@ -1,6 +1,6 @@
 //! AVX-512 (F, BW, DQ, VL), with and without VNNI.
 
-use super::{DotFormat, Simd};
+use super::{DotFormat, Simd, WHOLE, WHOLE_BITS, unsigned_offset};
 use core::arch::x86_64::*;
 
 #[derive(Clone, Copy)]
@@ -58,6 +58,9 @@ macro_rules! avx512 {
             type F = __m512;
             type I = __m512i;
             type Clamp = [__m512i; 3];
+            type RowClamp = [__m512i; 3];
+            const FUSED: bool = true;
+            const PAIRS: bool = true;
             #[inline(always)]
             unsafe fn splat(x: f32) -> __m512 {
                 // SAFETY: the trait's contract.
@@ -187,6 +190,52 @@ macro_rules! avx512 {
             unsafe fn requantized(v: __m512i, multipliers: *const i32, shift: u32) -> __m512i {
                 // SAFETY: the trait's contract.
                 unsafe { requantized(v, multipliers, shift) }
+            }
+            #[inline(always)]
+            unsafe fn rounded(v: __m512i, scale: __m512, plus: __m512i) -> __m512i {
+                // SAFETY: the trait's contract.
+                unsafe {
+                    let sum = _mm512_fmadd_ps(_mm512_cvtepi32_ps(v), scale, _mm512_set1_ps(WHOLE));
+                    _mm512_add_epi32(_mm512_castps_si512(sum), plus)
+                }
+            }
+            #[inline(always)]
+            unsafe fn row_clamp(zero: i32, lo: i32, hi: i32) -> (__m512i, [__m512i; 3]) {
+                let off = unsigned_offset(hi);
+                // SAFETY: the trait's contract.
+                unsafe {
+                    let limit = |x: i32| _mm512_set1_epi8((x - off) as i8);
+                    (_mm512_set1_epi32(zero - off - WHOLE_BITS), [limit(lo), limit(hi), _mm512_set1_epi8(off as i8)])
+                }
+            }
+            #[inline(always)]
+            unsafe fn store_rows<const NV: usize>(p: [*mut u8; 2], v: [[__m512i; NV]; 2], [lo, hi, flip]: [__m512i; 3]) {
+                // Saturation on the way changes nothing that the clamp lets through. Vectors are packed inside 128-bit lanes, then put in order.
+                let mut j = 0;
+                while j < NV {
+                    let at = p.map(|p| p.wrapping_add(j * 16));
+                    // SAFETY: the trait's contract.
+                    unsafe {
+                        let pair = j + 1 < NV;
+                        let (first, second) = if pair {
+                            (_mm512_packs_epi32(v[0][j], v[0][j + 1]), _mm512_packs_epi32(v[1][j], v[1][j + 1]))
+                        } else {
+                            let words = _mm512_packs_epi32(v[0][j], v[1][j]);
+                            (words, words)
+                        };
+                        let bytes = _mm512_min_epi8(_mm512_max_epi8(_mm512_packs_epi16(first, second), lo), hi);
+                        let order = _mm512_set_epi32(15, 11, 7, 3, 14, 10, 6, 2, 13, 9, 5, 1, 12, 8, 4, 0);
+                        let bytes = _mm512_permutexvar_epi32(order, _mm512_xor_si512(bytes, flip));
+                        if pair {
+                            _mm256_storeu_si256(at[0].cast(), _mm512_castsi512_si256(bytes));
+                            _mm256_storeu_si256(at[1].cast(), _mm512_extracti64x4_epi64::<1>(bytes));
+                        } else {
+                            _mm_storeu_si128(at[0].cast(), _mm512_castsi512_si128(bytes));
+                            _mm_storeu_si128(at[1].cast(), _mm512_extracti32x4_epi32::<1>(bytes));
+                        }
+                    }
+                    j += 2;
+                }
             }
             #[inline(always)]
             unsafe fn load_bytes(p: *const u8, signed: bool, n: usize) -> __m512i {

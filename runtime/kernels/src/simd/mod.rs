@@ -34,6 +34,17 @@ impl DotFormat {
     }
 }
 
+/// `1.5 * 2^23`: a sum of it and a number of at most 22 bits rounds to a whole number, whose two's complement is in the low bits.
+pub(crate) const WHOLE: f32 = 12_582_912.0;
+
+/// The bits of [`WHOLE`].
+pub(crate) const WHOLE_BITS: i32 = 0x4b40_0000;
+
+/// What is taken off results of `lo..=hi` to make signed bytes of them.
+pub(crate) const fn unsigned_offset(hi: i32) -> i32 {
+    if hi > 127 { 128 } else { 0 }
+}
+
 /// A vector of [`Simd::LANES`] 32-bit lanes.
 ///
 /// # Safety
@@ -49,6 +60,12 @@ pub(crate) trait Simd: Copy {
     type I: Copy;
     /// A zero point and two limits, as [`Simd::store_clamped`] takes them.
     type Clamp: Copy;
+    /// Two limits, as [`Simd::store_rows`] takes them.
+    type RowClamp: Copy;
+    /// Whether [`Simd::fma`] rounds once, so that [`Simd::rounded`] is exact.
+    const FUSED: bool;
+    /// Whether [`Simd::store_rows`] is better than storing two rows.
+    const PAIRS: bool = false;
 
     unsafe fn splat(x: f32) -> Self::F;
     unsafe fn load(p: *const f32) -> Self::F;
@@ -96,6 +113,9 @@ pub(crate) trait Simd: Copy {
         // SAFETY: the trait's contract.
         unsafe { Self::sub(v, Self::to_float(whole)) }
     }
+    /// The bits of `v * scale + WHOLE`, rounded once, and `plus`: for `plus = -WHOLE_BITS`, the nearest integer to the product (ties to even), where `v` has at most 24 bits and
+    /// the product 22.
+    unsafe fn rounded(v: Self::I, scale: Self::F, plus: Self::I) -> Self::I;
     /// [`crate::requantize`] of each lane with its own multiplier, where no quotient leaves 32 bits.
     #[inline(always)]
     unsafe fn requantized(v: Self::I, multipliers: *const i32, shift: u32) -> Self::I {
@@ -123,6 +143,10 @@ pub(crate) trait Simd: Copy {
             core::ptr::copy_nonoverlapping(bytes.as_ptr(), p, n);
         }
     }
+    /// For [`Simd::store_rows`]: what to give [`Simd::rounded`], so that results lie about the zero point, and the limits.
+    unsafe fn row_clamp(zero: i32, lo: i32, hi: i32) -> (Self::I, Self::RowClamp);
+    /// Stores all lanes of two rows as bytes, clamped.
+    unsafe fn store_rows<const NV: usize>(p: [*mut u8; 2], v: [[Self::I; NV]; 2], clamp: Self::RowClamp);
     /// Adds to each lane the products of its four bytes of `a` and of `w`, as [`Simd::DOT`] says.
     unsafe fn dot(acc: Self::I, a: Self::I, w: Self::I) -> Self::I;
 }

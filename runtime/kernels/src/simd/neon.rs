@@ -1,6 +1,6 @@
 //! NEON with the dot product extension.
 
-use super::{DotFormat, Simd};
+use super::{DotFormat, Simd, WHOLE, WHOLE_BITS};
 use core::arch::aarch64::*;
 
 #[derive(Clone, Copy)]
@@ -12,6 +12,8 @@ impl Simd for Neon {
     type F = float32x4_t;
     type I = int32x4_t;
     type Clamp = [int32x4_t; 3];
+    type RowClamp = [int32x4_t; 3];
+    const FUSED: bool = true;
 
     #[inline(always)]
     unsafe fn splat(x: f32) -> float32x4_t {
@@ -140,6 +142,24 @@ impl Simd for Neon {
     unsafe fn to_int(v: float32x4_t) -> int32x4_t {
         // SAFETY: the trait's contract.
         unsafe { vcvtnq_s32_f32(v) }
+    }
+    #[inline(always)]
+    unsafe fn rounded(v: int32x4_t, scale: float32x4_t, plus: int32x4_t) -> int32x4_t {
+        // SAFETY: the trait's contract.
+        unsafe { vaddq_s32(vreinterpretq_s32_f32(vfmaq_f32(vdupq_n_f32(WHOLE), vcvtq_f32_s32(v), scale)), plus) }
+    }
+    #[inline(always)]
+    unsafe fn row_clamp(zero: i32, lo: i32, hi: i32) -> (int32x4_t, [int32x4_t; 3]) {
+        // SAFETY: the trait's contract.
+        unsafe { (Self::isplat(-WHOLE_BITS), Self::clamp(zero, lo, hi)) }
+    }
+    #[inline(always)]
+    unsafe fn store_rows<const NV: usize>(p: [*mut u8; 2], v: [[int32x4_t; NV]; 2], clamp: [int32x4_t; 3]) {
+        // SAFETY: the trait's contract.
+        unsafe {
+            Self::store_clamped(p[0], v[0], clamp);
+            Self::store_clamped(p[1], v[1], clamp);
+        }
     }
     #[inline(always)]
     unsafe fn load_bytes(p: *const u8, signed: bool, _n: usize) -> int32x4_t {

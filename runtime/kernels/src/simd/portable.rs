@@ -1,6 +1,6 @@
 //! Plain Rust: what every machine runs, and (with sixteen lanes) the model that AVX-512's tiles are tested by.
 
-use super::{DotFormat, Simd};
+use super::{DotFormat, Simd, WHOLE_BITS};
 
 #[derive(Clone, Copy)]
 pub(crate) struct Portable<const N: usize>;
@@ -16,6 +16,9 @@ impl<const N: usize> Simd for Portable<N> {
     type F = [f32; N];
     type I = [i32; N];
     type Clamp = [i32; 3];
+    type RowClamp = [i32; 3];
+    // Rounding once takes a call without the instruction.
+    const FUSED: bool = false;
 
     #[inline(always)]
     unsafe fn splat(x: f32) -> [f32; N] {
@@ -126,6 +129,24 @@ impl<const N: usize> Simd for Portable<N> {
     unsafe fn to_int(v: [f32; N]) -> [i32; N] {
         // Adding 1.5 * 2^23 leaves the rounded integer in the low bits of the sum.
         lanes(|i| (v[i].clamp(-4_000_000.0, 4_000_000.0) + 12_582_912.0).to_bits() as i32 - 0x4b40_0000)
+    }
+    #[inline(always)]
+    unsafe fn rounded(v: [i32; N], scale: [f32; N], plus: [i32; N]) -> [i32; N] {
+        // A product of two `f32` is exact in `f64`.
+        lanes(|i| ((f64::from(v[i] as f32) * f64::from(scale[i])).round_ties_even() as i32 + WHOLE_BITS).wrapping_add(plus[i]))
+    }
+    #[inline(always)]
+    unsafe fn row_clamp(zero: i32, lo: i32, hi: i32) -> ([i32; N], [i32; 3]) {
+        // SAFETY: the trait's contract.
+        unsafe { (Self::isplat(-WHOLE_BITS), Self::clamp(zero, lo, hi)) }
+    }
+    #[inline(always)]
+    unsafe fn store_rows<const NV: usize>(p: [*mut u8; 2], v: [[[i32; N]; NV]; 2], clamp: [i32; 3]) {
+        // SAFETY: the trait's contract.
+        unsafe {
+            Self::store_clamped(p[0], v[0], clamp);
+            Self::store_clamped(p[1], v[1], clamp);
+        }
     }
     #[inline(always)]
     unsafe fn load_bytes(p: *const u8, signed: bool, n: usize) -> [i32; N] {

@@ -128,7 +128,7 @@ pub(crate) unsafe fn store_i8<S: Simd>(t: &RowTile, f: &FinishInt<'_>, sums: &[i
                     let at = j * S::LANES;
                     if c + at < t.channels {
                         let v = S::iload(sums.as_ptr().add(at));
-                        finish_i8::<S, 1, false>(&BytesOf::new(f), [v], t.pixel + i, c + at, t.channels - c - at);
+                        finish_i8::<S, 1, false, false>(&BytesOf::new(f), [v], t.pixel + i, c + at, t.channels - c - at);
                     }
                 }
             }

@@ -49,7 +49,7 @@ unsafe fn row<const P: usize, const SIGNED: bool>(t: &RowTile, f: &FinishInt<'_>
             }
             for (i, row) in acc.into_iter().enumerate() {
                 match f {
-                    FinishInt::Bytes(f) => finish_i8::<Avx2, 2, false>(&BytesOf::new(f), row, t.pixel + i, c, t.channels - c),
+                    FinishInt::Bytes(f) => finish_i8::<Avx2, 2, false, false>(&BytesOf::new(f), row, t.pixel + i, c, t.channels - c),
                     FinishInt::Sums(base, stride) => {
                         let at = base.wrapping_add((t.pixel + i) * stride + c);
                         Avx2::istore(at, row[0]);

@@ -1,6 +1,6 @@
 //! The tile of a contraction: `MR` pixels by `NV` vectors of channels, its sums in registers from the first tap to the last.
 
-use crate::finish::{BytesOf, FinishF32, FinishI8, finish_f32, finish_i8};
+use crate::finish::{BytesOf, FinishF32, FinishI8, finish_f32, finish_fused, finish_i8};
 use crate::simd::Simd;
 use core::marker::PhantomData;
 
@@ -156,10 +156,11 @@ pub(crate) unsafe fn tile_i8<S: Simd, const MR: usize, const NV: usize>(t: &Tile
         match f {
             FinishInt::Bytes(f) => {
                 let b = BytesOf::<S>::new(f);
-                if b.is_plain::<NV>(t.cols) {
-                    byte_tiles::<S, MR, NV, true>(&t, &b);
-                } else {
-                    byte_tiles::<S, MR, NV, false>(&t, &b);
+                match (b.is_plain::<NV>(t.cols), b.is_fused()) {
+                    (true, true) => byte_tiles::<S, MR, NV, true, true>(&t, &b),
+                    (false, true) => byte_tiles::<S, MR, NV, false, true>(&t, &b),
+                    (true, false) if !S::FUSED => byte_tiles::<S, MR, NV, true, false>(&t, &b),
+                    _ => byte_tiles::<S, MR, NV, false, false>(&t, &b),
                 }
             }
             FinishInt::Sums(base, stride) => {
@@ -178,12 +179,20 @@ pub(crate) unsafe fn tile_i8<S: Simd, const MR: usize, const NV: usize>(t: &Tile
 }
 
 #[inline(always)]
-unsafe fn byte_tiles<S: Simd, const MR: usize, const NV: usize, const PLAIN: bool>(t: &Tile, b: &BytesOf<'_, S>) {
+unsafe fn byte_tiles<S: Simd, const MR: usize, const NV: usize, const PLAIN: bool, const FUSED: bool>(t: &Tile, b: &BytesOf<'_, S>) {
     for tile in 0..t.count {
         // SAFETY: the caller's promise.
         unsafe {
             let acc = sums::<IntMac<S>, MR, NV>(t, tile);
-            written_out!(i in 0..MR, finish_i8::<S, NV, PLAIN>(b, acc[i], t.pixel + tile * MR + i, t.channel, t.cols));
+            let pixel = t.pixel + tile * MR;
+            if PLAIN && FUSED && S::PAIRS {
+                written_out!(i in 0..MR / 2, finish_fused::<S, NV>(b, [acc[2 * i], acc[2 * i + 1]], pixel + 2 * i, t.channel));
+                if MR % 2 == 1 {
+                    finish_i8::<S, NV, PLAIN, FUSED>(b, acc[MR - 1], pixel + MR - 1, t.channel, t.cols);
+                }
+            } else {
+                written_out!(i in 0..MR, finish_i8::<S, NV, PLAIN, FUSED>(b, acc[i], pixel + i, t.channel, t.cols));
+            }
         }
     }
 }

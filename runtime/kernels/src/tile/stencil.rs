@@ -120,14 +120,11 @@ unsafe fn sixteen<S: Simd, const KW: usize, const STEP: usize, const P: usize, c
                 FinishInt::Bytes(f) => {
                     let b = BytesOf::<S>::new(f);
                     let cols = t.channels - c;
-                    if b.is_plain::<NV>(cols) {
-                        for i in 0..P {
-                            finish_i8::<S, NV, true>(&b, rows[i], t.pixel + i, c, cols);
-                        }
-                    } else {
-                        for i in 0..P {
-                            finish_i8::<S, NV, false>(&b, rows[i], t.pixel + i, c, cols);
-                        }
+                    match (b.is_plain::<NV>(cols), b.is_fused()) {
+                        (true, true) => finish_rows::<S, NV, P, true, true>(&b, &rows, t.pixel, c, cols),
+                        (false, true) => finish_rows::<S, NV, P, false, true>(&b, &rows, t.pixel, c, cols),
+                        (true, false) if !S::FUSED => finish_rows::<S, NV, P, true, false>(&b, &rows, t.pixel, c, cols),
+                        _ => finish_rows::<S, NV, P, false, false>(&b, &rows, t.pixel, c, cols),
                     }
                 }
                 FinishInt::Sums(base, stride) => {
@@ -141,5 +138,20 @@ unsafe fn sixteen<S: Simd, const KW: usize, const STEP: usize, const P: usize, c
             }
             c += 16;
         }
+    }
+}
+
+/// [`finish_i8`] of the pixels of a tile.
+#[inline(always)]
+unsafe fn finish_rows<S: Simd, const NV: usize, const P: usize, const PLAIN: bool, const FUSED: bool>(
+    b: &BytesOf<'_, S>,
+    rows: &[[S::I; NV]; P],
+    pixel: usize,
+    channel: usize,
+    cols: usize,
+) {
+    for i in 0..P {
+        // SAFETY: the caller's promise.
+        unsafe { finish_i8::<S, NV, PLAIN, FUSED>(b, rows[i], pixel + i, channel, cols) };
     }
 }

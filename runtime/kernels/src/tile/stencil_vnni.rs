@@ -9,6 +9,7 @@ use super::matrix::FinishInt;
 use super::quads::{channel_quads, group, places, quad_columns, row_quads};
 use crate::finish::FinishI8;
 use crate::simd::avx512::{Avx512Vnni, requantized};
+use crate::simd::{WHOLE, WHOLE_BITS, unsigned_offset};
 use core::arch::x86_64::*;
 
 /// A vector of whole 128-bit lanes.
@@ -25,16 +26,22 @@ trait Lanes: Copy {
     unsafe fn scaled(v: Self, scale: Self, worst: Self) -> (Self, Self);
     /// As [`requantized`].
     unsafe fn requantized(v: Self, multipliers: *const i32, shift: u32) -> Self;
+    /// As [`crate::simd::Simd::rounded`], with the scale's bits.
+    unsafe fn rounded(v: Self, scale: Self, plus: Self) -> Self;
+    unsafe fn splat(x: i32) -> Self;
     unsafe fn zero() -> Self;
     unsafe fn any_above(worst: Self, limit: f32) -> bool;
     /// Four vectors to bytes, `clamp(v + zero, lo, hi)`; the first `n` channels are stored.
     unsafe fn pack(p: *mut u8, v: [Self; 4], clamp: [i32; 3], n: usize);
+    /// Four vectors of signed bytes to bytes, `clamp(v, lo, hi) ^ flip`, with four times the byte in each of the constants.
+    unsafe fn pack_signed(p: *mut u8, v: [Self; 4], clamp: [Self; 3], n: usize);
 }
 
 macro_rules! lanes {
     ($ty:ty, $channels:literal, $load:ident, $store:ident, $set8:ident, $set16:ident, $xor:ident, $up:expr, $down:expr, $lo8:ident $hi8:ident, $lo16:ident $hi16:ident,
      $dot:ident, $float:ident, $cast:ident, $back:ident, $mul:ident, $int:ident, $reduce:ident, $range:ident, $zero:ident, $cmp:ident, $set:ident,
-     $pack:ident, $adds:ident, $max:ident, $min:ident, $and:ident, $packus:ident, $mask:ty, $masked:ident) => {
+     $pack:ident, $adds:ident, $max:ident, $min:ident, $and:ident, $packus:ident, $mask:ty, $masked:ident,
+     $iadd:ident, $fma:ident, $set32:ident, $pack16:ident, $min8:ident, $max8:ident) => {
         impl Lanes for $ty {
             const CHANNELS: usize = $channels;
             #[inline(always)]
@@ -86,6 +93,16 @@ macro_rules! lanes {
                 unsafe { $down(requantized($up(v), multipliers, shift)) }
             }
             #[inline(always)]
+            unsafe fn rounded(v: $ty, scale: $ty, plus: $ty) -> $ty {
+                // SAFETY: arithmetic only.
+                unsafe { $iadd($back($fma($float(v), $cast(scale), $set(WHOLE))), plus) }
+            }
+            #[inline(always)]
+            unsafe fn splat(x: i32) -> $ty {
+                // SAFETY: arithmetic only.
+                unsafe { $set32(x) }
+            }
+            #[inline(always)]
             unsafe fn zero() -> $ty {
                 // SAFETY: arithmetic only.
                 unsafe { $zero() }
@@ -109,6 +126,19 @@ macro_rules! lanes {
                     }
                 }
             }
+            #[inline(always)]
+            unsafe fn pack_signed(p: *mut u8, v: [$ty; 4], [lo, hi, flip]: [$ty; 3], n: usize) {
+                // SAFETY: the caller's promise; masked bytes are not written. Saturation changes nothing that the clamp lets through.
+                unsafe {
+                    let bytes = $pack16($pack(v[0], v[1]), $pack(v[2], v[3]));
+                    let bytes = $xor($min8($max8(bytes, lo), hi), flip);
+                    if n >= $channels {
+                        $store(p.cast(), bytes);
+                    } else {
+                        $masked(p.cast(), ((1_u64 << n) - 1) as $mask, bytes);
+                    }
+                }
+            }
         }
     };
 }
@@ -117,16 +147,19 @@ lanes!(__m512i, 64, _mm512_loadu_si512, _mm512_storeu_si512, _mm512_set1_epi8, _
     |v| v, |v| v,
     _mm512_unpacklo_epi8 _mm512_unpackhi_epi8, _mm512_unpacklo_epi16 _mm512_unpackhi_epi16, _mm512_dpbusd_epi32, _mm512_cvtepi32_ps,
     _mm512_castsi512_ps, _mm512_castps_si512, _mm512_mul_ps, _mm512_cvtps_epi32, _mm512_reduce_ps, _mm512_range_ps, _mm512_setzero_si512, _mm512_cmp_ps_mask, _mm512_set1_ps,
-    _mm512_packs_epi32, _mm512_adds_epi16, _mm512_max_epi16, _mm512_min_epi16, _mm512_and_si512, _mm512_packus_epi16, __mmask64, _mm512_mask_storeu_epi8);
+    _mm512_packs_epi32, _mm512_adds_epi16, _mm512_max_epi16, _mm512_min_epi16, _mm512_and_si512, _mm512_packus_epi16, __mmask64, _mm512_mask_storeu_epi8,
+    _mm512_add_epi32, _mm512_fmadd_ps, _mm512_set1_epi32, _mm512_packs_epi16, _mm512_min_epi8, _mm512_max_epi8);
 lanes!(__m256i, 32, _mm256_loadu_si256, _mm256_storeu_si256, _mm256_set1_epi8, _mm256_set1_epi16, _mm256_xor_si256,
     _mm512_castsi256_si512, _mm512_castsi512_si256,
     _mm256_unpacklo_epi8 _mm256_unpackhi_epi8, _mm256_unpacklo_epi16 _mm256_unpackhi_epi16, _mm256_dpbusd_epi32, _mm256_cvtepi32_ps,
     _mm256_castsi256_ps, _mm256_castps_si256, _mm256_mul_ps, _mm256_cvtps_epi32, _mm256_reduce_ps, _mm256_range_ps, _mm256_setzero_si256, _mm256_cmp_ps_mask, _mm256_set1_ps,
-    _mm256_packs_epi32, _mm256_adds_epi16, _mm256_max_epi16, _mm256_min_epi16, _mm256_and_si256, _mm256_packus_epi16, __mmask32, _mm256_mask_storeu_epi8);
+    _mm256_packs_epi32, _mm256_adds_epi16, _mm256_max_epi16, _mm256_min_epi16, _mm256_and_si256, _mm256_packus_epi16, __mmask32, _mm256_mask_storeu_epi8,
+    _mm256_add_epi32, _mm256_fmadd_ps, _mm256_set1_epi32, _mm256_packs_epi16, _mm256_min_epi8, _mm256_max_epi8);
 lanes!(__m128i, 16, _mm_loadu_si128, _mm_storeu_si128, _mm_set1_epi8, _mm_set1_epi16, _mm_xor_si128, _mm512_castsi128_si512, _mm512_castsi512_si128,
     _mm_unpacklo_epi8 _mm_unpackhi_epi8, _mm_unpacklo_epi16 _mm_unpackhi_epi16, _mm_dpbusd_epi32, _mm_cvtepi32_ps,
     _mm_castsi128_ps, _mm_castps_si128, _mm_mul_ps, _mm_cvtps_epi32, _mm_reduce_ps, _mm_range_ps, _mm_setzero_si128, _mm_cmp_ps_mask, _mm_set1_ps,
-    _mm_packs_epi32, _mm_adds_epi16, _mm_max_epi16, _mm_min_epi16, _mm_and_si128, _mm_packus_epi16, __mmask16, _mm_mask_storeu_epi8);
+    _mm_packs_epi32, _mm_adds_epi16, _mm_max_epi16, _mm_min_epi16, _mm_and_si128, _mm_packus_epi16, __mmask16, _mm_mask_storeu_epi8,
+    _mm_add_epi32, _mm_fmadd_ps, _mm_set1_epi32, _mm_packs_epi16, _mm_min_epi8, _mm_max_epi8);
 
 /// Weights are as [`super::quads::pack`] lays them; sources are [`quad_columns`] pointers a row of taps, [`RowTile::taps`] counts rows of taps, and first values are in
 /// their order, less what the moving of signed bytes adds.
@@ -175,7 +208,10 @@ unsafe fn channels<V: Lanes, const KW: usize, const STEP: usize, const P: usize,
         if let FinishInt::Bytes(finish) = f
             && finish.residual.is_null()
         {
-            finish_plain::<V, P>(t, finish, acc, c);
+            match finish.requantization.fused() {
+                true => finish_fused::<V, P>(t, finish, acc, c),
+                false => finish_plain::<V, P>(t, finish, acc, c),
+            }
             return;
         }
         for i in 0..P {
@@ -260,6 +296,27 @@ unsafe fn zipped<V: Lanes, const SIGNED: bool>([p0, p1, p2, p3]: [*const u8; 4],
 unsafe fn four<V: Lanes>(p: *const u8) -> [V; 4] {
     // SAFETY: the caller's promise; a vector has as many bytes as a group has channels.
     unsafe { [V::load(p), V::load(p.add(V::CHANNELS)), V::load(p.add(2 * V::CHANNELS)), V::load(p.add(3 * V::CHANNELS))] }
+}
+
+/// Where a product's bits are its quotient.
+#[inline(always)]
+unsafe fn finish_fused<V: Lanes, const P: usize>(t: &RowTile, f: &FinishI8<'_>, acc: [[V; 4]; P], c: usize) {
+    // SAFETY: the caller's promise; scales are there for whole groups.
+    unsafe {
+        let (scales, (_, [zero, lo, hi], _)) = (f.requantization.quad_factors().0, f.requantization.constants());
+        let scale: [V; 4] = four(scales.add(c).cast());
+        let off = unsigned_offset(hi);
+        let bytes = |x: i32| V::splat(i32::from_ne_bytes([x as u8; 4]));
+        let (plus, clamp) = (V::splat(zero - off - WHOLE_BITS), [bytes(lo - off), bytes(hi - off), bytes(off)]);
+        written_out!(i in 0..P, {
+            let mut v = acc[i];
+            for q in 0..4 {
+                v[q] = V::rounded(acc[i][q], scale[q], plus);
+            }
+            let at = f.out.wrapping_add((t.pixel + i) * f.out_pixel + c);
+            V::pack_signed(at, v, clamp, t.channels - c);
+        });
+    }
 }
 
 #[inline(always)]

@@ -99,7 +99,11 @@ impl Bounds {
 }
 
 /// Positive factors as integers over one power of two, the greatest in `2^30 .. 2^31`: multipliers and the power. None where a factor is no such number.
+///
+/// Factors are rounded to binary32 first, whose 24 bits are what the scales that they come from have: one fused multiplication and addition of binary32 then
+/// rounds an exact product.
 pub(super) fn fixed_point(factors: &[f64]) -> Option<(Vec<i32>, u8)> {
+    let factors: Vec<f64> = factors.iter().map(|&factor| f64::from(factor as f32)).collect();
     let greatest = factors.iter().copied().fold(0.0, f64::max);
     if !factors.iter().all(|factor| factor.is_finite() && *factor > 0.0) {
         return None;
@@ -129,6 +133,8 @@ mod tests {
         let close = 1.0 - 2f64.powi(-40);
         assert_eq!(fixed_point(&[close]), Some((vec![1 << 30], 30)));
         assert_eq!(fixed_point(&[2f64.powi(-40)]), Some((vec![1 << 22], 62)));
+        let Some((thirds, _)) = fixed_point(&[2.0 / 3.0, 1.0 / 3000.0]) else { panic!("small factors") };
+        assert!(thirds.iter().all(|&multiplier| f64::from(multiplier as f32) == f64::from(multiplier)), "binary32 holds {thirds:?}");
         assert_eq!(fixed_point(&[2f64.powi(30)]), None);
         assert_eq!(fixed_point(&[0.5, 0.0]), None);
         assert_eq!(fixed_point(&[f64::NAN]), None);
