@@ -99,7 +99,7 @@ fn main() {
             lo: 0.0,
             hi: 6.0,
         };
-        let requantization = Requantization::new(&vec![1 << 20; w.out_c], 31, 0, 0, 255, |_| u64::MAX).expect("small factors");
+        let requantization = Requantization::new(&vec![1 << 20; w.out_c], 31, 0, 0, 255, |_| [i64::MIN, i64::MAX]).expect("small factors");
         let finish_int = FinishI8 {
             out,
             out_pixel: w.out_c,

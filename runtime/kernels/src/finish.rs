@@ -96,24 +96,34 @@ fn decided(span: i32) -> f32 {
     0.5 - 3.01 * (-24.0_f32).exp2() * (span as f32 + 1.5)
 }
 
-/// Whether one fused multiplication and addition of binary32 rounds every quotient as integers do: the factor is an `f32`; sums of more than 24 bits, which
-/// binary32 rounds, have quotients beyond `span`; and no quotient leaves the 22 bits beside the constant of the addition.
-fn fuses(factor: f64, bound: f64, span: i32) -> bool {
+/// Whether one fused multiplication and addition of binary32 rounds the quotients of all `sums` as integers do, as far as `limits` let them pass: the factor is an `f32`;
+/// no quotient leaves the 22 bits beside the constant of the addition; and sums of more than 24 bits, which binary32 rounds, have quotients beyond the
+/// limits or all one result.
+fn fuses(factor: f64, sums: [i64; 2], limits: [i32; 2]) -> bool {
     let exact = f64::from(factor as f32) == factor;
+    let most = sums[0].unsigned_abs().max(sums[1].unsigned_abs()) as f64;
+    let span = limits[0].unsigned_abs().max(limits[1].unsigned_abs());
     let far = factor.abs() * 2.0_f64.powi(24) >= f64::from(span + 1);
-    exact && (bound <= 2.0_f64.powi(24) || far) && factor.abs() * bound < f64::from((1 << 22) - 2048)
+    let [first, last] = sums.map(|sum| sum as f64 * factor);
+    // What rounding the sum and the product makes of a quotient, and more.
+    let off = 1e-6 * (1.0 + first.abs().max(last.abs()));
+    let result = |quotient: f64| quotient.round_ties_even().clamp(limits[0].into(), limits[1].into());
+    let one = result(first.min(last) - off) == result(first.max(last) + off);
+    exact && factor.abs() * most < f64::from((1 << 22) - 2048) && (most <= 2.0_f64.powi(24) || far || one)
 }
 
 impl Requantization {
-    /// Per channel multipliers with one shift, for sums of at most `bound(channel)` in magnitude. `None` where the exact fast form does not hold: a quotient may leave 32 bits, or
+    /// Per channel multipliers with one shift, for sums in `sums(channel)`, as far as those are 32-bit integers. `None` where the exact fast form does not hold: a quotient may leave 32 bits, or
     /// results be further from the zero point than 512; the caller then computes the general form.
-    pub fn new(multiplier: &[i32], shift: u32, zero: i32, lo: i32, hi: i32, bound: impl Fn(usize) -> u64) -> Option<Requantization> {
+    pub fn new(multiplier: &[i32], shift: u32, zero: i32, lo: i32, hi: i32, sums: impl Fn(usize) -> [i64; 2]) -> Option<Requantization> {
         let scale = |m: i32| f64::from(m) / (2.0_f64).powi(shift as i32);
         let near = |x: i32| (-MAX_SPAN..=MAX_SPAN).contains(&x);
         let limits = [lo, hi].into_iter().all(|limit| near(limit) && near(limit.saturating_sub(zero)));
         let sound = (1..=62).contains(&shift) && lo <= hi && near(zero) && limits;
-        let bound = |c: usize| bound(c).min(1 << 31) as f64;
-        let greatest = |(c, &m): (usize, &i32)| scale(m).abs() * bound(c);
+        // Sums beyond 32 bits wrap, to any.
+        let (least, most) = (i64::from(i32::MIN), i64::from(i32::MAX));
+        let sums = |c: usize| Some(sums(c)).filter(|[first, last]| *first >= least && *last <= most).unwrap_or([least, most]);
+        let greatest = |(c, &m): (usize, &i32)| scale(m).abs() * sums(c).map(i64::unsigned_abs).into_iter().max().unwrap_or(0) as f64;
         if !sound || multiplier.iter().enumerate().map(greatest).any(|most| most > f64::from(i32::MAX - 4096)) {
             return None;
         }
@@ -129,7 +139,7 @@ impl Requantization {
         quad_multiplier.resize(padded, 0);
         let span = (lo - zero).abs().max((hi - zero).abs());
         let byte = (lo >= -128 && hi <= 127) || (lo >= 0 && hi <= 255);
-        let fused = byte && multiplier.iter().enumerate().all(|(c, &m)| fuses(scale(m), bound(c), span));
+        let fused = byte && multiplier.iter().enumerate().all(|(c, &m)| fuses(scale(m), sums(c), [lo - zero, hi - zero]));
         Some(Requantization {
             scale: scales,
             quad_scale,

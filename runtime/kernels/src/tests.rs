@@ -144,6 +144,13 @@ struct Bytes {
 
 const SHIFT: u32 = 38;
 
+/// Any sums.
+const ANY: [i64; 2] = [i64::MIN, i64::MAX];
+
+fn within(bound: i64) -> [i64; 2] {
+    [-bound.min(1 << 40), bound.min(1 << 40)]
+}
+
 impl Bytes {
     /// Results are signed or not, factors have 24 bits or more.
     fn new(noise: &mut Noise, w: &Window, signed: bool, adds: bool) -> Bytes {
@@ -151,7 +158,7 @@ impl Bytes {
         let factor = |bits: i32| if fused { bits as f32 as i32 } else { bits | 1 };
         let multiplier: Vec<i32> = (0..w.out_c).map(|_| factor((1 << 25) + (noise.next() % (1 << 28)) as i32)).collect();
         let (zero, limits) = if unsigned { (117, [5, 255]) } else { (3, [-100, 110]) };
-        let requantization = Requantization::new(&multiplier, SHIFT, zero, limits[0], limits[1], |_| u64::MAX).expect("factors below 1");
+        let requantization = Requantization::new(&multiplier, SHIFT, zero, limits[0], limits[1], |_| ANY).expect("factors below 1");
         assert_eq!(requantization.fused(), fused);
         let add =
             ResidualAdd { signed, x_mult: 7_000_001, r_mult: -8_000_003, offset: 1_612_345_678, shift: 23, zero: 2, lo: -128, hi: 127 };
@@ -447,7 +454,7 @@ fn ties_are_exact() {
     // A half, and a hair to either side of it: every odd sum is a tie or beside one. A hair of two is beyond binary32 below, and in it above.
     for (hair, fused) in [(1, false), (2, true)] {
         let multiplier: Vec<i32> = (0..out_c as i32).map(|c| (1 << 24) + (c % 3 - 1) * hair).collect();
-        let requantization = Requantization::new(&multiplier, 31, 0, -128, 127, |_| 1 << 20).expect("small factors");
+        let requantization = Requantization::new(&multiplier, 31, 0, -128, 127, |_| within(1 << 20)).expect("small factors");
         assert_eq!(requantization.fused(), fused);
         check_ties(&w, &input, &dense, &multiplier, &requantization);
     }
@@ -482,20 +489,24 @@ fn check_ties(w: &Window, input: &[u8], dense: &[i8], multiplier: &[i32], requan
 
 #[test]
 fn requantization_refuses_what_the_estimate_cannot_hold() {
-    assert!(Requantization::new(&[i32::MAX], 31, 0, -128, 127, |_| u64::MAX).is_none(), "a factor of about 1");
-    assert!(Requantization::new(&[i32::MAX], 31, 0, -128, 127, |_| 1 << 30).is_some(), "a factor of about 1, of lesser sums");
-    assert!(Requantization::new(&[1 << 30], 24, 0, -128, 127, |_| 1 << 25).is_none(), "a factor of 64");
-    assert!(Requantization::new(&[1 << 20], 31, 0, -4096, 127, |_| 1).is_none(), "a wide range");
-    assert!(Requantization::new(&[1 << 20], 63, 0, -128, 127, |_| 1).is_none(), "a shift too far");
-    let fused = |factor, shift, zero, [lo, hi]: [i32; 2], bound: u64| {
-        Requantization::new(&[factor], shift, zero, lo, hi, |_| bound).expect("within the estimate").fused()
+    assert!(Requantization::new(&[i32::MAX], 31, 0, -128, 127, |_| ANY).is_none(), "a factor of about 1");
+    assert!(Requantization::new(&[i32::MAX], 31, 0, -128, 127, |_| within(1 << 30)).is_some(), "a factor of about 1, of lesser sums");
+    assert!(Requantization::new(&[1 << 30], 24, 0, -128, 127, |_| within(1 << 25)).is_none(), "a factor of 64");
+    assert!(Requantization::new(&[1 << 20], 31, 0, -4096, 127, |_| within(1)).is_none(), "a wide range");
+    assert!(Requantization::new(&[1 << 20], 63, 0, -128, 127, |_| within(1)).is_none(), "a shift too far");
+    let fused = |factor, shift, zero, [lo, hi]: [i32; 2], bound: i64| {
+        Requantization::new(&[factor], shift, zero, lo, hi, |_| within(bound)).expect("within the estimate").fused()
     };
-    assert!(fused(1 << 20, 31, 0, [-128, 127], u64::MAX));
-    assert!(!fused(1 << 20, 31, 0, [-128, 255], u64::MAX), "limits of no byte");
+    assert!(fused(1 << 20, 31, 0, [-128, 127], i64::MAX));
+    assert!(!fused(1 << 20, 31, 0, [-128, 255], i64::MAX), "limits of no byte");
     assert!(!fused((1 << 24) + 1, 34, 0, [-128, 127], 1 << 24), "a factor of 25 bits");
     assert!(!fused(1 << 20, 40, 0, [-128, 127], 1 << 25), "sums that binary32 rounds, with quotients inside the limits");
     assert!(fused(1 << 20, 40, 0, [-128, 127], 1 << 24));
     assert!(!fused(1 << 30, 32, 0, [-128, 127], 1 << 24), "quotients of 22 bits");
+    let channel = |sums| Requantization::new(&[1 << 10], 34, 0, -128, 127, |_| sums).expect("within the estimate").fused();
+    assert!(channel([(50 << 24) - 1000, (50 << 24) + 1000]), "all results are 50");
+    assert!(channel([-(1 << 31), -(255 << 23) - 10_000]), "all results are the least");
+    assert!(!channel([(50 << 24) - (1 << 23), (50 << 24) + 1000]), "a tie");
 }
 
 #[test]

@@ -137,9 +137,9 @@ impl Reader<'_> {
             }
             _ => (*value, Vec::new()),
         };
-        let products = self.depth.saturating_mul(255 * 128);
-        let bound = |c: usize| products.saturating_add(bias.get(c).map_or(0, |b| u64::from(b.unsigned_abs())));
-        let requantization = Requantization::new(&multiplier, u32::from(*shift), zero, lo, hi, bound)?;
+        let products = self.depth.saturating_mul(255 * 128).min(1 << 40) as i64;
+        let sums = |c: usize| bias.get(c).map_or([-products, products], |&b| [i64::from(b) - products, i64::from(b) + products]);
+        let requantization = Requantization::new(&multiplier, u32::from(*shift), zero, lo, hi, sums)?;
         (*self.expr(value) == Expr::Total(0)).then_some((bias, requantization))
     }
 

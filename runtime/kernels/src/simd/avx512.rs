@@ -276,6 +276,16 @@ macro_rules! avx512 {
                 }
             }
             #[inline(always)]
+            unsafe fn store_clamped_first(p: *mut u8, v: __m512i, [zero, lo, hi]: [__m512i; 3], n: usize) {
+                // SAFETY: the trait's contract; masked bytes are not written.
+                unsafe {
+                    let words = _mm512_adds_epi16(_mm512_packs_epi32(v, v), zero);
+                    let clamped = _mm512_min_epi16(_mm512_max_epi16(words, lo), hi);
+                    let ordered = _mm512_permutexvar_epi64(_mm512_set_epi64(7, 5, 3, 1, 6, 4, 2, 0), clamped);
+                    _mm_mask_storeu_epi8(p.cast(), mask(n), _mm256_cvtepi16_epi8(_mm512_castsi512_si256(ordered)));
+                }
+            }
+            #[inline(always)]
             unsafe fn dot(acc: __m512i, a: __m512i, w: __m512i) -> __m512i {
                 // SAFETY: the trait's contract.
                 unsafe { $dot(acc, a, w) }

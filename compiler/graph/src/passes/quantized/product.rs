@@ -125,6 +125,39 @@ impl Reach {
         let off = if below { result <= bounds.lo } else { result >= bounds.hi };
         if off { i32::try_from(moved).ok() } else { None }
     }
+
+    /// The bias and the multiplier of a channel, or others with the same results where all of those are one number and its sums take more than binary32's 24 bits for it.
+    /// Quantizers give channels that are off such factors; with others, binary32 rounds all channels as integers do.
+    fn settled(&self, bias: i32, multiplier: i32, shift: u8, out: &PerTensor, bounds: Bounds) -> (i32, i32) {
+        let ends = |bias: i64| [bias + self.least, bias + self.most];
+        let result = |sum: i64, multiplier: i32| {
+            let sum = i32::try_from(sum).ok()?;
+            Some(requantize(sum, multiplier, shift).saturating_add(out.zero).clamp(bounds.lo, bounds.hi))
+        };
+        let both = |bias: i64, multiplier: i32| {
+            let [least, most] = ends(bias).map(|sum| result(sum, multiplier));
+            least.filter(|_| least == most)
+        };
+        let small = f64::from(multiplier) * 2f64.powi(24 - i32::from(shift)) < f64::from(bounds.hi - bounds.lo + 1);
+        if !small || ends(bias.into()).iter().all(|sum| sum.abs() <= 1 << 24) {
+            return (bias, multiplier);
+        }
+        let Some(one) = both(bias.into(), multiplier) else { return (bias, multiplier) };
+        let quotient = i64::from(one - out.zero);
+        // Sums move the quotient of a number between the bounds by less than 1 in 64; one at a bound may move beyond it.
+        let still = 70 - u32::from(((self.most - self.least) as u64 | 1).leading_zeros() as u8);
+        let places = if one == bounds.lo || one == bounds.hi { 12 } else { still }.max(u32::from(shift).saturating_sub(30));
+        let moved = match one {
+            _ if one == bounds.lo => ((quotient - 1) << places) - self.most,
+            _ if one == bounds.hi => ((quotient + 1) << places) - self.least,
+            _ => (quotient << places) - (self.least + self.most) / 2,
+        };
+        let other = u32::from(shift).checked_sub(places).map_or(0, |left| 1 << left);
+        match i32::try_from(moved) {
+            Ok(moved) if both(moved.into(), other) == Some(one) => (moved, other),
+            _ => (bias, multiplier),
+        }
+    }
 }
 
 /// A bias in units of the sums, rounded: `real / unit`, a channel. None where it is no constant of one number a channel.
@@ -178,12 +211,14 @@ impl Constants {
         let bias = integer_bias(graph, around.bias, &units)?;
         let factors: Vec<f64> = units.iter().map(|unit| unit / f64::from(target.out.scale)).collect();
         let (multipliers, shift) = fixed_point(&factors)?;
+        let (out, bounds) = (&target.out, target.bounds);
         let fit = |((&bias, reach), &multiplier): ((&i64, &Reach), &i32)| {
             let folded = bias - i64::from(input.zero) * reach.weights;
-            reach.fitting(folded, multiplier, shift, &target.out, target.bounds)
+            let fitting = reach.fitting(folded, multiplier, shift, out, bounds)?;
+            Some(reach.settled(fitting, multiplier, shift, out, bounds))
         };
         let reaches = weights.reaches_along(axis, count, input);
-        let bias = bias.iter().zip(&reaches).zip(&multipliers).map(fit).collect::<Option<Vec<i32>>>()?;
+        let (bias, multipliers) = bias.iter().zip(&reaches).zip(&multipliers).map(fit).collect::<Option<Vec<_>>>()?.into_iter().unzip();
         Some(Constants { bias, multipliers, shift })
     }
 }
@@ -395,5 +430,28 @@ mod tests {
         assert_eq!(reach.fitting(i64::from(i32::MAX) + 7, multiplier, shift, &out, bounds), None, "results of 128 are no bound");
         let tight = Bounds { lo: 0, hi: 100 };
         assert_eq!(reach.fitting(i64::from(i32::MAX) + 7, multiplier, shift, &out, tight), Some(i32::MAX - 1000), "results stay 100");
+    }
+
+    #[test]
+    fn a_channel_of_one_result_has_factors_that_binary32_rounds() {
+        let out = PerTensor { scale: 1.0, zero: 3, dtype: DType::U8 };
+        let bounds = Bounds { lo: 0, hi: 255 };
+        let reach = Reach { weights: 0, least: -1000, most: 2000 };
+        let shift = 37;
+        let result = |sum: i64, multiplier| (requantize(sum as i32, multiplier, shift) + 3).clamp(0, 255);
+        for (bias, one) in [(-2_147_000_000, 0), (2_000_000_000, 102), (600_000_000, 33)] {
+            let before = 6800;
+            let (moved, multiplier) = reach.settled(bias, before, shift, &out, bounds);
+            assert_ne!((moved, multiplier), (bias, before));
+            for x in [-1000, 0, 2000] {
+                assert_eq!(result(i64::from(bias) + x, before), one);
+                assert_eq!(result(i64::from(moved) + x, multiplier), one);
+            }
+        }
+        // A tie among the sums, sums that binary32 holds, and a factor that takes longer sums past the bounds stay.
+        let tie = ((1_i64 << 37) * 99 / 2 / 6800) as i32;
+        for (bias, multiplier) in [(tie, 6800), (1 << 20, 6800), (2_000_000_000, 1 << 22)] {
+            assert_eq!(reach.settled(bias, multiplier, shift, &out, bounds), (bias, multiplier));
+        }
     }
 }
