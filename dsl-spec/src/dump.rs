@@ -24,6 +24,12 @@ fn write_item(out: &mut String, item: &Item) -> std::fmt::Result {
             let names: Vec<&str> = node.names.iter().map(|name| name.text.as_str()).collect();
             writeln!(out, "use {source} {{{}}}", names.join(", "))
         }
+        Item::Const(node) => {
+            let ty = node.ty.as_ref().map(|node| format!(": {}", ty(node))).unwrap_or_default();
+            writeln!(out, "{}const {}{ty} = {}", doc(&node.doc), node.name.text, expr(&node.value))
+        }
+        Item::Type(node) => writeln!(out, "{}type {} = {}", doc(&node.doc), node.name.text, ty(&node.ty)),
+        Item::Labels(node) => writeln!(out, "{}labels {} = {}", doc(&node.doc), node.name.text, expr(&node.value)),
         Item::Model(node) => write_model(out, node),
         Item::Pipeline(node) => write_pipeline(out, node),
         Item::Test(node) => {
@@ -34,7 +40,11 @@ fn write_item(out: &mut String, item: &Item) -> std::fmt::Result {
             writeln!(out, "{}hook {} for {}", doc(&node.doc), node.name.text, node.pipeline.text)?;
             node.entries.iter().try_for_each(|entry| writeln!(out, "  {} = {}", entry.key.text, expr(&entry.value)))
         }
-        Item::Unsupported(node) => writeln!(out, "unsupported {}", header(node)),
+        Item::Declaration(node) => {
+            let target = node.target.as_ref().zip(node.kind.link()).map(|(path, link)| format!(" {link} {}", path.text()));
+            writeln!(out, "{}{} {}{}", doc(&node.doc), node.kind.keyword(), node.name.text, target.unwrap_or_default())?;
+            node.members.iter().try_for_each(|node| write_member(out, node, 1))
+        }
         Item::Broken(node) => writeln!(out, "broken {}", header(node)),
     }
 }
@@ -47,7 +57,48 @@ fn write_model(out: &mut String, node: &Model) -> std::fmt::Result {
     for (kind, port) in node.inputs.iter().map(|port| ("input", port)).chain(node.outputs.iter().map(|port| ("output", port))) {
         writeln!(out, "  {}{kind} {}: {}", doc(&port.doc), port.name.text, ty(&port.ty))?;
     }
-    node.unsupported.iter().try_for_each(|block| writeln!(out, "  unsupported {}", header(block)))
+    node.blocks.iter().try_for_each(|block| write_block(out, block, 1))?;
+    let Some(layers) = &node.layers else { return Ok(()) };
+    writeln!(out, "  layers")?;
+    layers.statements.iter().try_for_each(|node| writeln!(out, "    {}", statement(node)))
+}
+
+fn write_member(out: &mut String, node: &Member, depth: usize) -> std::fmt::Result {
+    let indent = "  ".repeat(depth);
+    match node {
+        Member::Entry(node) => writeln!(out, "{indent}{} = {}", node.key.text, expr(&node.value)),
+        Member::Limit(node) => {
+            let statistic = node.statistic.as_ref().map(|name| format!(" {}", name.text)).unwrap_or_default();
+            writeln!(out, "{indent}{}{statistic} {} {}", node.subject.text, node.op.symbol(), expr(&node.bound))
+        }
+        Member::Apply(node) => {
+            let list = node.arguments.as_ref().map(|list| format!("({})", arguments(list))).unwrap_or_default();
+            writeln!(out, "{indent}{} {}{list}", node.keyword.text, node.callee.text())
+        }
+        Member::Block(node) => write_block(out, node, depth),
+    }
+}
+
+fn write_block(out: &mut String, node: &Block, depth: usize) -> std::fmt::Result {
+    let subject = node.subject.as_ref().map(|path| format!(" {}", path.text())).unwrap_or_default();
+    writeln!(out, "{}{}{}{subject}", "  ".repeat(depth), doc(&node.doc), node.keyword.text)?;
+    node.members.iter().try_for_each(|member| write_member(out, member, depth + 1))
+}
+
+fn statement(node: &Statement) -> String {
+    let head = node.binds.as_ref().map_or("return".to_owned(), |name| format!("{} =", name.text));
+    format!("{head} {}{}", expr(&node.value), attributes(&node.attributes))
+}
+
+fn statements(list: &[Statement]) -> String {
+    list.iter().map(statement).collect::<Vec<_>>().join("; ")
+}
+
+fn arm(node: &Arm) -> String {
+    if node.statements.is_empty() {
+        return format!("{{ {} }}", expr(&node.value));
+    }
+    format!("{{ {}; {} }}", statements(&node.statements), expr(&node.value))
 }
 
 fn write_pipeline(out: &mut String, node: &Pipeline) -> std::fmt::Result {
@@ -56,16 +107,17 @@ fn write_pipeline(out: &mut String, node: &Pipeline) -> std::fmt::Result {
         .iter()
         .map(|param| {
             let default = param.default.as_ref().map(|value| format!(" = {}", expr(value))).unwrap_or_default();
-            format!("{}: {}{default}", param.name.text, ty(&param.ty))
+            let public = if param.public { "public " } else { "" };
+            format!("{public}{}: {}{default}", param.name.text, ty(&param.ty))
         })
         .collect();
-    let kind = if node.body.is_some() { "pipeline" } else { "intrinsic pipeline" };
-    writeln!(out, "{}{kind} {}({}) -> {}", doc(&node.doc), node.name.text, params.join(", "), ty(&node.result))?;
-    for statement in node.body.iter().flatten() {
-        let head = statement.binds.as_ref().map_or("return".to_owned(), |name| format!("{} =", name.text));
-        writeln!(out, "  {head} {}{}", expr(&statement.value), attributes(&statement.attributes))?;
-    }
-    Ok(())
+    let intrinsic = if node.body.is_some() { "" } else { "intrinsic " };
+    let kind = match node.kind {
+        PipelineKind::Pipeline => "pipeline",
+        PipelineKind::Layer => "layer",
+    };
+    writeln!(out, "{}{intrinsic}{kind} {}({}) -> {}", doc(&node.doc), node.name.text, params.join(", "), ty(&node.result))?;
+    node.body.iter().flatten().try_for_each(|node| writeln!(out, "  {}", statement(node)))
 }
 
 fn doc(text: &str) -> String {
@@ -103,7 +155,7 @@ fn ty(node: &Type) -> String {
         TypeKind::Named { name, args } if args.is_empty() => name.text.clone(),
         TypeKind::Named { name, args } => format!("{}<{}>", name.text, args.iter().map(type_arg).collect::<Vec<_>>().join(", ")),
     };
-    core + &attributes(&node.attributes)
+    format!("{core}{}{}", if node.optional { "?" } else { "" }, attributes(&node.attributes))
 }
 
 fn dim(node: &Dim) -> String {
@@ -112,6 +164,8 @@ fn dim(node: &Dim) -> String {
         Dim::Symbol(name) => name.text.clone(),
         Dim::Rest(name) => format!("..{}", name.text),
         Dim::Field(path) => path.text(),
+        Dim::Binary(binary) => format!("({} {} {})", dim(&binary.left), binary.op.symbol(), dim(&binary.right)),
+        Dim::AtMost(name, bound) => format!("{} <= {}", name.text, dim(bound)),
     }
 }
 
@@ -119,7 +173,7 @@ fn type_arg(node: &TypeArg) -> String {
     match node {
         TypeArg::Number(value, _) => number(value),
         TypeArg::Path(path) => path.text(),
-        TypeArg::Label(name, path) => format!("{}<{}>", name.text, path.text()),
+        TypeArg::Type(node) => ty(node),
     }
 }
 
@@ -149,6 +203,19 @@ fn expr(node: &Expr) -> String {
         }
         ExprKind::Negate(value) => format!("(-{})", expr(value)),
         ExprKind::Binary(binary) => format!("({} {} {})", expr(&binary.left), binary.op.symbol(), expr(&binary.right)),
+        ExprKind::Over(over) => format!("({} over {})", expr(&over.value), expr(&over.window)),
+        ExprKind::When(when) => {
+            let arms: Vec<String> = when.arms.iter().map(|(condition, body)| format!("when {} {}", expr(condition), arm(body))).collect();
+            format!("({} else {})", arms.join(" else "), arm(&when.otherwise))
+        }
+        ExprKind::ForEach(each) => format!("(for each {} in {} {})", each.name.text, expr(&each.list), arm(&each.body)),
+        ExprKind::Parallel(list) => format!("(parallel {{ {} }})", statements(list)),
+        ExprKind::Loop(node) => {
+            let counting = node.counting.as_ref().map(|name| format!(" counting {}", name.text)).unwrap_or_default();
+            let until = node.until.as_ref().map(|condition| format!(" until {}", expr(condition))).unwrap_or_default();
+            let (name, start, at_most) = (&node.name.text, expr(&node.start), expr(&node.at_most));
+            format!("(loop {name} = {start} at_most {at_most}{counting}{until} {})", arm(&node.body))
+        }
         ExprKind::Broken => "<broken>".to_owned(),
     }
 }

@@ -25,7 +25,7 @@ fn mark(rule: Rule) -> Option<&'static str> {
         Rule::close_paren => "`)`",
         Rule::open_bracket | Rule::index => "`[`",
         Rule::close_bracket => "`]`",
-        Rule::open_brace | Rule::block_text => "`{`",
+        Rule::open_brace | Rule::members | Rule::arm => "`{`",
         Rule::close_brace => "`}`",
         Rule::open_angle => "`<`",
         Rule::close_angle => "`>`",
@@ -40,6 +40,9 @@ fn mark(rule: Rule) -> Option<&'static str> {
         Rule::bar => "`|`",
         Rule::rest_mark | Rule::rest_dim => "`..`",
         Rule::minus => "`-`",
+        Rule::optional_mark => "`?`",
+        Rule::at_most_mark => "`<=`",
+        Rule::order_op => "`<`",
         Rule::compare_op | Rule::sum_op | Rule::product_op => "an operator",
         Rule::end | Rule::EOI => "a new line",
         _ => return None,
@@ -50,17 +53,39 @@ fn keyword(rule: Rule) -> Option<&'static str> {
     Some(match rule {
         Rule::kw_edition => "`edition`",
         Rule::kw_use => "`use`",
+        Rule::kw_const => "`const`",
+        Rule::kw_type => "`type`",
+        Rule::kw_labels => "`labels`",
         Rule::kw_model => "`model`",
+        Rule::kw_layer => "`layer`",
         Rule::kw_intrinsic => "`intrinsic`",
         Rule::kw_pipeline => "`pipeline`",
         Rule::kw_test => "`test`",
         Rule::kw_hook => "`hook`",
+        Rule::kw_budget => "`budget`",
+        Rule::kw_outlet => "`outlet`",
+        Rule::kw_monitor => "`monitor`",
+        Rule::kw_explain => "`explain`",
+        Rule::kw_experiment => "`experiment`",
+        Rule::kw_device => "`device`",
         Rule::kw_for => "`for`",
+        Rule::kw_from => "`from`",
+        Rule::kw_in => "`in`",
+        Rule::kw_over => "`over`",
+        Rule::kw_public => "`public`",
+        Rule::kw_when => "`when`",
+        Rule::kw_else => "`else`",
+        Rule::kw_each => "`each`",
+        Rule::kw_parallel => "`parallel`",
+        Rule::kw_loop => "`loop`",
+        Rule::kw_at_most => "`at_most`",
+        Rule::kw_until => "`until`",
+        Rule::kw_counting => "`counting`",
+        Rule::kw_layers | Rule::layers_block => "`layers`",
         Rule::kw_input | Rule::input_port => "`input`",
         Rule::kw_output | Rule::output_port => "`output`",
         Rule::kw_return | Rule::return_stmt => "`return`",
         Rule::kw_expect | Rule::expect_stmt => "`expect`",
-        Rule::kw_in => "`in`",
         _ => return None,
     })
 }
@@ -69,20 +94,23 @@ fn part(rule: Rule) -> Option<&'static str> {
     Some(match rule {
         Rule::module => "a module such as `std.vision`",
         Rule::entry => "an entry such as `key = value`",
-        Rule::sub_block => "a block",
+        Rule::block => "a block such as `name { ... }`",
+        Rule::limit => "a limit such as `latency p95 < 16ms`",
+        Rule::apply => "an entry such as `explain grad_cam`",
         Rule::signature | Rule::path => "a name",
         Rule::parameter => "a parameter such as `photo: image<rgb>`",
         Rule::binding => "a statement such as `name = value`",
         Rule::ty | Rule::record_type | Rule::choice_type | Rule::tensor_type | Rule::named_type => "a type",
         Rule::field_type => "a field such as `name: type`",
-        Rule::dim => "a dimension",
-        Rule::type_arg | Rule::label_arg => "a name or number",
+        Rule::dim | Rule::dim_sum | Rule::dim_product | Rule::dim_atom | Rule::dim_group => "a dimension",
+        Rule::type_arg | Rule::dotted => "a name or number",
         Rule::stage => "the name of a pipeline or model",
         Rule::argument => "an argument",
         Rule::record_entry => "a field such as `name = value`",
         Rule::expr | Rule::pipe | Rule::sum | Rule::product | Rule::unary | Rule::postfix | Rule::list | Rule::record | Rule::group => {
             "a value"
         }
+        Rule::bound | Rule::when_expr | Rule::each_expr | Rule::parallel_expr | Rule::loop_expr => "a value",
         _ => return None,
     })
 }
@@ -97,6 +125,13 @@ pub(crate) fn list(rules: &[Rule]) -> String {
     phrases.dedup();
     if phrases.contains(&"a value") {
         phrases.retain(|phrase| !matches!(*phrase, "a name" | "a string" | "a number" | "a size such as `224x224`" | "`-`"));
+    }
+    // Where a construct has begun, what completes it is worth more than what else could stand here.
+    if let Some(keyword) = phrases.iter().copied().find(|phrase| matches!(*phrase, "`at_most`" | "`else`")) {
+        return keyword.to_owned();
+    }
+    if phrases.contains(&"`=`") && phrases.contains(&"`<`") {
+        phrases.retain(|phrase| !matches!(*phrase, "`<`" | "`{`" | "a name"));
     }
     match phrases.split_last() {
         None => "something else".to_owned(),
@@ -117,9 +152,14 @@ fn is_continuation(rule: Rule) -> bool {
             | Rule::arguments
             | Rule::index
             | Rule::attribute
+            | Rule::at
+            | Rule::open_paren
+            | Rule::open_bracket
             | Rule::dot
             | Rule::unit
             | Rule::bar
+            | Rule::optional_mark
+            | Rule::kw_over
             | Rule::kw_in
             | Rule::minus
     )
@@ -135,7 +175,7 @@ mod tests {
         let missing: Vec<&Rule> = Rule::all_rules()
             .iter()
             .filter(|rule| !silent(**rule) && phrase(**rule).is_none())
-            .filter(|rule| !matches!(rule, Rule::word_char | Rule::model_entry | Rule::statement | Rule::primary))
+            .filter(|rule| !matches!(rule, Rule::word_char | Rule::model_entry | Rule::member | Rule::statement | Rule::primary))
             .collect();
         assert!(missing.is_empty(), "{missing:?}");
     }

@@ -6,7 +6,7 @@ use crate::diagnostic::{Code, Diagnostic};
 use crate::expected;
 use crate::grammar::{self, Rule};
 use crate::span::Span;
-use crate::split::{KEYWORDS, LATER_KEYWORDS, Piece, split};
+use crate::split::{KEYWORDS, Piece, split};
 use crate::suggest::closest;
 use pest::error::{Error, ErrorVariant};
 
@@ -37,15 +37,21 @@ fn item(builder: &mut Builder<'_>, piece: Piece) -> Item {
     let rule = match header.keyword.text.as_str() {
         "edition" => Rule::edition_item,
         "use" => Rule::use_item,
+        "const" => Rule::const_item,
+        "type" => Rule::type_item,
+        "labels" => Rule::labels_item,
         "model" => Rule::model_item,
         "intrinsic" => Rule::intrinsic_item,
         "pipeline" => Rule::pipeline_item,
+        "layer" => Rule::layer_item,
         "test" => Rule::test_item,
         "hook" => Rule::hook_item,
-        later if LATER_KEYWORDS.contains(&later) => {
-            builder.report(unsupported_block(&header));
-            return Item::Unsupported(header);
-        }
+        "budget" => Rule::budget_item,
+        "outlet" => Rule::outlet_item,
+        "monitor" => Rule::monitor_item,
+        "explain" => Rule::explain_item,
+        "experiment" => Rule::experiment_item,
+        "device" => Rule::device_item,
         _ => {
             builder.report(unknown_block(&header));
             return Item::Broken(header);
@@ -100,28 +106,42 @@ impl<'a> Iterator for Words<'a> {
     }
 }
 
-fn unsupported_block(header: &Header) -> Diagnostic {
-    let keyword = &header.keyword.text;
-    Diagnostic::new(Code::E0009, format!("`{keyword}` blocks are not supported by this version of the compiler"))
-        .mark(header.keyword.span, "the block is read over")
-        .help("remove the block, or use a newer compiler")
-}
-
 fn unknown_block(header: &Header) -> Diagnostic {
     let found = &header.keyword.text;
+    let place = header.keyword.span;
     let diagnostic = Diagnostic::new(Code::E0008, format!("no block starts with `{found}`"));
-    let known = KEYWORDS.iter().chain(LATER_KEYWORDS).copied();
-    match closest(found, known) {
+    if let Some(remedy) = habit(found) {
+        return diagnostic.mark(place, "expected the start of a block").help(remedy);
+    }
+    match closest(found, KEYWORDS.iter().copied()) {
         Some(keyword) => {
-            let at = crate::Location { file: crate::FileId(0), span: header.keyword.span };
-            diagnostic.mark(header.keyword.span, format!("did you mean `{keyword}`?")).fix(at, keyword)
+            let at = crate::Location { file: crate::FileId(0), span: place };
+            diagnostic.mark(place, format!("did you mean `{keyword}`?")).fix(at, keyword)
         }
-        None if matches!(found.as_str(), "/" | "#") => {
-            diagnostic.mark(header.keyword.span, "expected the start of a block").help("a comment starts with `//` and ends with its line")
-        }
-        None => diagnostic
-            .mark(header.keyword.span, "expected the start of a block")
-            .help("a file is made of `edition`, `use`, `model`, `pipeline`, `test` and `hook`"),
+        None => diagnostic.mark(place, "expected the start of a block").help(format!("blocks start with {}", quoted(KEYWORDS))),
+    }
+}
+
+/// What people write who come from other languages.
+fn habit(found: &str) -> Option<&'static str> {
+    Some(match found {
+        "/" | "#" => "a comment starts with `//` and ends with its line",
+        "record" | "struct" | "interface" | "class" => "a record type is written `type Name = { field: f32[10] }`",
+        "enum" => "a choice is written `type Name = first | second`",
+        "fn" | "def" | "func" | "function" => "a function is written `pipeline Name(x: f32[10]) -> f32[10] { ... }`",
+        "import" | "include" | "require" => "an import is written `use std.vision.{ resize }` or `use \"./file.mlp\".{ Name }`",
+        "let" | "var" | "val" => "a value with a name is written `const name = 5`; inside a pipeline just `name = value`",
+        "registry" => "a model from the registry is written `source = registry(\"vision/objects\", \"^1.2\")` inside a `model`",
+        _ => return None,
+    })
+}
+
+/// `a`, `b` and `c`.
+fn quoted(words: &[&str]) -> String {
+    let words: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
+    match words.split_last() {
+        Some((last, rest)) if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),
+        _ => words.concat(),
     }
 }
 
@@ -134,15 +154,16 @@ fn syntax_error(source: &str, item: Span, error: &Error<Rule>) -> Diagnostic {
         "" => "the end".to_owned(),
         text => format!("`{text}`"),
     };
-    if let Some((what, span)) = later_statement(source, item, span.end as usize) {
-        return Diagnostic::new(Code::E0009, format!("`{what}` is not supported by this version of the compiler"))
-            .mark(span, "this part of the language is not read yet")
-            .help("write the pipeline without it, or use a newer compiler");
+    if let Some(diagnostic) = bare_control_flow(source, item, span) {
+        return diagnostic;
     }
     let at = crate::Location { file: crate::FileId(0), span };
     if span.text(source) == ";" {
         let diagnostic = Diagnostic::new(Code::E0006, "statements end without `;`").mark(span, "a newline or a comma ends a statement");
         return diagnostic.help("remove it").fix(at, "");
+    }
+    if let Some(diagnostic) = for_without_each(source, item, span) {
+        return diagnostic;
     }
     let expected = match &error.variant {
         ErrorVariant::ParsingError { positives, .. } => expected::list(positives),
@@ -152,6 +173,16 @@ fn syntax_error(source: &str, item: Span, error: &Error<Rule>) -> Diagnostic {
     let before = source.get(item.start as usize..span.start as usize).unwrap_or("");
     if before.starts_with("test") && span.text(source) == "=" {
         return diagnostic.help("a comparison is written `==`").fix(at, "==");
+    }
+    match span.text(source) {
+        ":" if expected.contains("`=`") => {
+            return diagnostic.help("an entry is written `key = value`").fix(at, " =");
+        }
+        "?" if expected == "a type" => return diagnostic.help("`?` stands after the type: `text?`"),
+        "return" if before.trim_end().ends_with('{') => {
+            return diagnostic.help("a block inside a value ends with its value alone, without `return`");
+        }
+        _ => {}
     }
     match form(before) {
         Some(form) => diagnostic.help(format!("it is written {form}")),
@@ -167,6 +198,16 @@ fn form(before: &str) -> Option<&'static str> {
     }
     Some(match keyword {
         "edition" => "`edition 2026`",
+        "const" => "`const name = 5`",
+        "type" => "`type Name = { field: f32[10] }`",
+        "labels" => "`labels Name = [\"first\", \"second\"]` or `labels Name = \"./labels.txt\"`",
+        "budget" => "`budget Name { ... }`",
+        "outlet" => "`outlet Name from Pipeline.field { ... }`",
+        "monitor" => "`monitor Name for Pipeline { ... }`",
+        "explain" => "`explain Name for Pipeline { ... }`",
+        "experiment" => "`experiment Name for Pipeline { ... }`",
+        "device" => "`device Name { ... }`",
+        "layer" => "`layer Name(x: f32[N, C]) -> f32[N, C] { ... }`",
         "use" => "`use std.vision.{ resize }` or `use \"./file.mlp\".{ Name }`",
         "model" => "`model Name { ... }`",
         "pipeline" => "`pipeline Name(photo: image<rgb>) -> f32[10] { ... }`",
@@ -177,20 +218,41 @@ fn form(before: &str) -> Option<&'static str> {
     })
 }
 
-/// Control flow, which the subset lacks, in the statement that ends with the error: its keyword, and where that stands.
-fn later_statement(source: &str, item: Span, end: usize) -> Option<(&'static str, Span)> {
-    let before = source.get(item.start as usize..end)?;
+/// Control flow without a name for its value: the error stands after its first word, which was read as the name of a statement.
+fn bare_control_flow(source: &str, item: Span, found: Span) -> Option<Diagnostic> {
+    let before = source.get(item.start as usize..found.start as usize)?;
     let line = before.rsplit('\n').next().unwrap_or("");
-    let value = line.trim_start();
-    let value = value.strip_prefix("return").or_else(|| value.split_once('=').map(|(_, value)| value)).unwrap_or(value).trim_start();
-    let what = ["for each", "when", "parallel", "loop"].into_iter().find(|keyword| {
-        let after = value.strip_prefix(keyword);
-        after.is_some_and(|after| {
-            !after.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_') && !after.trim_start().starts_with(['=', '(', '.', '|'])
-        })
-    })?;
-    let start = end - value.len();
-    Some((what, Span::new(start, start + what.len())))
+    let keyword = ["for", "when", "parallel", "loop"].into_iter().find(|keyword| line.trim() == *keyword)?;
+    let start = found.start as usize - line.trim_start().len();
+    let span = Span::new(start, start + keyword.len());
+    let shown = if keyword == "for" { "for each" } else { keyword };
+    Some(
+        Diagnostic::new(Code::E0006, format!("the value of `{shown}` has no name"))
+            .mark(span, "expected a statement such as `name = value`")
+            .help(format!("write `name = {shown} ...`, or `return {shown} ...`")),
+    )
+}
+
+/// `for x in xs`, which this language writes with `each`.
+fn for_without_each(source: &str, item: Span, found: Span) -> Option<Diagnostic> {
+    let before = source.get(item.start as usize..found.start as usize)?.trim_end();
+    let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let head = before.trim_end_matches(is_word);
+    let has_name = head.len() < before.len();
+    let head = head.trim_end();
+    let is_for = head.strip_suffix("for").is_some_and(|rest| !rest.ends_with(is_word));
+    if !is_for || !has_name || found.text(source) != "in" {
+        return None;
+    }
+    let end = item.start as usize + head.len();
+    let keyword = Span::new(end - "for".len(), end);
+    let at = crate::Location { file: crate::FileId(0), span: keyword };
+    Some(
+        Diagnostic::new(Code::E0006, "expected `each` after `for`")
+            .mark(keyword, "this goes through a list")
+            .help("write `for each x in xs { ... }`; its value is the list of what is made of each element")
+            .fix(at, "for each"),
+    )
 }
 
 /// The start of the first token at or after `at`: pest may stop before white space and comments.

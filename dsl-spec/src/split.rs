@@ -10,9 +10,26 @@ use crate::span::Span;
 /// The most brackets inside one another that the parser's recursion is made for.
 pub(crate) const MAX_DEPTH: usize = 32;
 
-/// Words that start an item. The second group belongs to the language but not yet to this compiler.
-pub(crate) const KEYWORDS: &[&str] = &["edition", "use", "model", "intrinsic", "pipeline", "test", "hook"];
-pub(crate) const LATER_KEYWORDS: &[&str] = &["budget", "outlet", "monitor", "record", "registry"];
+/// Words that start an item.
+pub(crate) const KEYWORDS: &[&str] = &[
+    "edition",
+    "use",
+    "const",
+    "type",
+    "labels",
+    "model",
+    "layer",
+    "intrinsic",
+    "pipeline",
+    "budget",
+    "outlet",
+    "monitor",
+    "explain",
+    "hook",
+    "experiment",
+    "device",
+    "test",
+];
 
 /// One item's text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +50,8 @@ pub(crate) fn split(source: &str) -> (Vec<Piece>, Vec<Diagnostic>) {
         last: Token::None,
         damaged: false,
         string_open: false,
+        angles: 0,
+        outer_angles: Vec::new(),
         pieces: Vec::new(),
         diagnostics: Vec::new(),
     };
@@ -46,6 +65,10 @@ enum Token {
     None,
     /// `->`, `=`, `,` and other marks after which an item goes on.
     Open,
+    /// A word.
+    Word,
+    /// `<`
+    Angle,
     /// `}`, after which an item ends where a word follows.
     CloseBrace,
     Other,
@@ -62,6 +85,10 @@ struct Splitter<'a> {
     damaged: bool,
     /// A string of this item is not closed; what it swallowed makes brackets meaningless.
     string_open: bool,
+    /// How many `word <` follow each other right before here, those around the open brackets counted in: the most that types nest here.
+    angles: usize,
+    /// `angles` where each open bracket opened.
+    outer_angles: Vec<usize>,
     pieces: Vec<Piece>,
     diagnostics: Vec<Diagnostic>,
 }
@@ -100,10 +127,12 @@ impl Splitter<'_> {
         }
         let byte = self.source.as_bytes()[self.at];
         let starts_word = byte.is_ascii_alphabetic() || byte == b'_';
-        let ends = if !self.open.is_empty() {
-            newline && self.column_zero() && self.starts_block()
+        let ends = if newline && self.column_zero() && self.starts_block() {
+            true
+        } else if !self.open.is_empty() {
+            false
         } else if newline {
-            self.last != Token::Open && !self.continues(byte)
+            !matches!(self.last, Token::Open | Token::Angle) && !self.continues(byte)
         } else {
             self.last == Token::CloseBrace && starts_word
         };
@@ -129,12 +158,21 @@ impl Splitter<'_> {
         let (word, after) = rest.split_at(word_end);
         let next = after.trim_start_matches([' ', '\t']);
         let named = next.len() < after.len() && next.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_' || c == '"');
-        named && (KEYWORDS.contains(&word) || LATER_KEYWORDS.contains(&word))
+        named && KEYWORDS.contains(&word)
     }
 
     fn token(&mut self, byte: u8) {
         let start = self.at;
-        self.last = Token::Other;
+        let before = std::mem::replace(&mut self.last, Token::Other);
+        let starts_word = byte.is_ascii_alphabetic() || byte == b'_';
+        let goes_on = match before {
+            Token::Word => matches!(byte, b'<' | b'(' | b'[' | b'{' | b'.'),
+            Token::Angle => starts_word || byte == b'{',
+            _ => false,
+        };
+        if !goes_on {
+            self.angles = self.outer_angles.last().copied().unwrap_or(0);
+        }
         match byte {
             b'"' => self.string(),
             b'(' | b'[' | b'{' => self.open_bracket(byte),
@@ -143,11 +181,20 @@ impl Splitter<'_> {
                 self.at += 2;
                 self.last = Token::Open;
             }
+            b'<' if before == Token::Word => {
+                self.angles += 1;
+                if self.angles + self.open.len() == MAX_DEPTH + 1 {
+                    self.too_deep();
+                }
+                self.at += 1;
+                self.last = Token::Angle;
+            }
             b'=' | b',' | b'.' | b':' | b'|' | b'<' => {
                 self.at += 1;
                 self.last = Token::Open;
             }
             _ if byte.is_ascii_alphanumeric() || byte == b'_' => {
+                self.last = Token::Word;
                 let rest = &self.source.as_bytes()[start..];
                 self.at += rest.iter().position(|byte| !byte.is_ascii_alphanumeric() && *byte != b'_').unwrap_or(rest.len());
             }
@@ -190,14 +237,19 @@ impl Splitter<'_> {
 
     fn open_bracket(&mut self, byte: u8) {
         self.open.push((byte, self.at));
-        if self.open.len() == MAX_DEPTH + 1 {
-            self.report(
-                Diagnostic::new(Code::E0005, format!("brackets are nested more than {MAX_DEPTH} deep"))
-                    .mark(Span::new(self.at, self.at + 1), "one bracket too many")
-                    .help("give a part of this a name of its own"),
-            );
+        self.outer_angles.push(self.angles);
+        if self.open.len() + self.angles == MAX_DEPTH + 1 {
+            self.too_deep();
         }
         self.at += 1;
+    }
+
+    fn too_deep(&mut self) {
+        self.report(
+            Diagnostic::new(Code::E0005, format!("brackets are nested more than {MAX_DEPTH} deep"))
+                .mark(Span::new(self.at, self.at + 1), "one bracket too many")
+                .help("give a part of this a name of its own"),
+        );
     }
 
     fn close_bracket(&mut self, byte: u8) {
@@ -215,6 +267,7 @@ impl Splitter<'_> {
             // A brace closes what stands open inside it; a parenthesis or square bracket never closes a brace.
             let crosses_brace = self.open[found + 1..].iter().any(|(open, _)| *open == b'{');
             if !crosses_brace {
+                self.outer_angles.truncate(found);
                 for (open, from) in self.open.split_off(found).into_iter().skip(1) {
                     self.report_unclosed(open, from);
                 }
@@ -258,6 +311,8 @@ impl Splitter<'_> {
             self.report_unclosed(open, from);
         }
         self.open.clear();
+        self.outer_angles.clear();
+        self.angles = 0;
         if let Some((start, end)) = self.item.take() {
             self.pieces.push(Piece { span: Span::new(start, end), damaged: self.damaged });
         }

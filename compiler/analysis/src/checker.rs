@@ -133,6 +133,13 @@ pub(crate) fn at(file: FileId, span: Span) -> Location {
     Location { file, span }
 }
 
+/// A part of the language that is parsed but not checked yet.
+pub(crate) fn later(what: &str, place: Location) -> Diagnostic {
+    Diagnostic::new(Code::E0009, format!("{what} is not supported by this version of the compiler"))
+        .label(place, "this is parsed, but not checked yet")
+        .help("remove it, or use a newer compiler")
+}
+
 /// "There is no such name", with the closest one that exists as label and fix, or else a list of what there is.
 pub(crate) fn unknown_name<'a>(
     code: Code,

@@ -1,6 +1,6 @@
 //! Expressions of a pipeline's body.
 
-use crate::checker::{Checker, at, unknown_name};
+use crate::checker::{Checker, at, later, unknown_name};
 use crate::program::{Expr, ExprKind, Param, Value};
 use crate::scope::Symbol;
 use crate::stdlib;
@@ -129,9 +129,20 @@ impl<'c, 'w> BodyChecker<'c, 'w> {
             ast::ExprKind::Binary(binary) => self.binary(binary),
             ast::ExprKind::List(_) => self.misplaced(place, "a list", "lists stand in hooks and tests"),
             ast::ExprKind::Index(..) => self.misplaced(place, "an index", "parts of an answer are read in tests and by the application"),
+            ast::ExprKind::Over(_) => self.later("a value over a stretch of time", node.span),
+            ast::ExprKind::When(_) => self.later("`when`", node.span),
+            ast::ExprKind::ForEach(_) => self.later("`for each`", node.span),
+            ast::ExprKind::Parallel(_) => self.later("`parallel`", node.span),
+            ast::ExprKind::Loop(_) => self.later("`loop`", node.span),
             ast::ExprKind::Broken => (ExprKind::Broken, Type::Unknown),
         };
         Expr { kind, ty, at: place }
+    }
+
+    fn later(&mut self, what: &str, span: Span) -> (ExprKind, Type) {
+        let diagnostic = later(what, self.place(span));
+        self.checker.report(diagnostic);
+        (ExprKind::Broken, Type::Unknown)
     }
 
     fn misplaced(&mut self, place: Location, what: &str, help: &str) -> (ExprKind, Type) {

@@ -1,12 +1,12 @@
 //! Models: their source, and their declared types against the signature of the file.
 
-use crate::checker::{Checker, at, unknown_name};
+use crate::checker::{Checker, at, later, unknown_name};
 use crate::program::{LabelSet, ModelPort};
 use crate::signature::{self, SignatureNames};
 use crate::types::{Dim, Labels, TensorType, Type};
 use crate::world::{self, ModelSignature, SignatureDim, SignaturePort};
 use mlp_syntax::ast::{self, Expr, ExprKind, Item};
-use mlp_syntax::{Code, Diagnostic, FileId, Location, closest};
+use mlp_syntax::{Code, Diagnostic, FileId, Location, Span, closest};
 
 /// The most labels of one file.
 const MAX_LABELS: usize = 1 << 20;
@@ -28,6 +28,12 @@ pub(crate) fn check_all(checker: &mut Checker<'_>) {
 fn check(checker: &mut Checker<'_>, file: FileId, index: usize, node: &ast::Model) {
     // The second of two models with one name is reported already, and no name leads to it.
     let source = entries(checker, file, index, node);
+    for block in &node.blocks {
+        checker.report(later(&format!("a `{}` block", block.keyword.text), at(file, block.keyword.span)));
+    }
+    if let Some(layers) = &node.layers {
+        checker.report(later("a `layers` block", at(file, Span { end: layers.span.start + 6, ..layers.span })));
+    }
     let inputs = ports(checker, file, &node.name.text, &node.inputs, false);
     let outputs = ports(checker, file, &node.name.text, &node.outputs, true);
     for (ports, what) in [(&node.inputs, "input"), (&node.outputs, "output")] {

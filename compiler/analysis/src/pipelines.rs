@@ -14,7 +14,7 @@ fn each(checker: &Checker<'_>) -> Vec<(usize, FileId, Rc<ast::File>, usize)> {
     let mut found = Vec::new();
     for (file, tree) in checker.trees.iter().enumerate() {
         for (item, node) in tree.items.iter().enumerate() {
-            if matches!(node, Item::Pipeline(_)) {
+            if matches!(node, Item::Pipeline(pipeline) if pipeline.kind == ast::PipelineKind::Pipeline) {
                 found.push((found.len(), FileId(file as u32), Rc::clone(tree), item));
             }
         }

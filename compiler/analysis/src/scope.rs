@@ -1,9 +1,9 @@
 //! The names of a file: what it declares and what it imports.
 
-use crate::checker::{Checker, at, unknown_name};
+use crate::checker::{Checker, at, later, unknown_name};
 use crate::program::{Body, Model, ModelId, Pipeline, PipelineId};
 use crate::types::Type;
-use mlp_syntax::ast::{Item, Name};
+use mlp_syntax::ast::{Item, Name, PipelineKind};
 use mlp_syntax::{Code, Diagnostic, FileId, Location, Span};
 use std::collections::BTreeMap;
 
@@ -83,6 +83,11 @@ fn declare_item(checker: &mut Checker<'_>, file: FileId, item: &Item) {
             });
             insert(checker, file, &node.name, Symbol::Model(id), false);
         }
+        Item::Pipeline(node) if node.kind == PipelineKind::Layer => hide(checker, file, "layer", &node.name),
+        Item::Const(node) => hide(checker, file, "const", &node.name),
+        Item::Type(node) => hide(checker, file, "type", &node.name),
+        Item::Labels(node) => hide(checker, file, "labels", &node.name),
+        Item::Declaration(node) => hide(checker, file, node.kind.keyword(), &node.name),
         Item::Pipeline(node) => {
             let id = PipelineId(checker.pipelines.len() as u32);
             checker.pipelines.push(Pipeline {
@@ -95,18 +100,24 @@ fn declare_item(checker: &mut Checker<'_>, file: FileId, item: &Item) {
             });
             insert(checker, file, &node.name, Symbol::Pipeline(id), false);
         }
-        Item::Broken(header) | Item::Unsupported(header) => {
+        Item::Broken(header) => {
             if let Some(name) = &header.name {
-                checker.scopes[file.0 as usize].names.entry(name.text.clone()).or_insert(Entry {
-                    symbol: Symbol::Broken,
-                    at: at(file, name.span),
-                    imported: false,
-                    used: true,
-                });
+                insert_broken(checker, file, name);
             }
         }
         Item::Edition(_) | Item::Use(_) | Item::Test(_) | Item::Hook(_) => {}
     }
+}
+
+/// A block that is not checked yet: said once, and its name is never called unknown.
+fn hide(checker: &mut Checker<'_>, file: FileId, keyword: &str, name: &Name) {
+    checker.report(later(&format!("a `{keyword}` block"), at(file, name.span)));
+    insert_broken(checker, file, name);
+}
+
+fn insert_broken(checker: &mut Checker<'_>, file: FileId, name: &Name) {
+    let entry = Entry { symbol: Symbol::Broken, at: at(file, name.span), imported: false, used: true };
+    checker.scopes[file.0 as usize].names.entry(name.text.clone()).or_insert(entry);
 }
 
 fn insert(checker: &mut Checker<'_>, file: FileId, name: &Name, symbol: Symbol, imported: bool) {

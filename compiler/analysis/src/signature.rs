@@ -1,6 +1,6 @@
 //! Types as they are written, resolved.
 
-use crate::checker::{Checker, at, unknown_name};
+use crate::checker::{Checker, at, later, unknown_name};
 use crate::scope::Symbol;
 use crate::types::{Dim, Labels, LabelsId, TensorType, Type};
 use mlp_bundle::DType;
@@ -9,7 +9,7 @@ use mlp_syntax::units::Dimension;
 use mlp_syntax::{Code, Diagnostic, FileId};
 
 /// Types of the language that a later compiler reads.
-const LATER_TYPES: &[&str] = &["audio", "text", "tokens", "stream", "optional"];
+const LATER_TYPES: &[&str] = &["audio", "text", "tokens", "list", "stream"];
 const NAMED_TYPES: &[&str] = &["image", "label", "ranking", "number", "string", "size", "time", "bytes", "rate", "ratio"];
 
 /// What a type may refer to: the parameters before it and the label variables of its signature.
@@ -30,6 +30,10 @@ pub(crate) fn resolve(checker: &mut Checker<'_>, file: FileId, ty: &ast::Type, n
         TypeKind::Choice(options) => Type::Choice(options.iter().map(|option| option.text.clone()).collect()),
         TypeKind::Named { name, args } => named(checker, file, name, args, names),
     };
+    if ty.optional {
+        checker.report(later("an optional type", at(file, ty.span)));
+        resolved = Type::Unknown;
+    }
     for attribute in &ty.attributes {
         attach(checker, file, attribute, &mut resolved, names);
     }
@@ -65,6 +69,10 @@ fn tensor(checker: &mut Checker<'_>, file: FileId, dtype: &Name, dims: &[ast::Di
             ast::Dim::Rest(name) => {
                 rests += 1;
                 Dim::Rest(name.text.clone())
+            }
+            ast::Dim::Binary(_) | ast::Dim::AtMost(..) => {
+                checker.report(later("arithmetic and bounds in shapes", place));
+                return Type::Unknown;
             }
             ast::Dim::Field(path) => match field_dim(path, names) {
                 Some(dim) => dim,
@@ -126,8 +134,8 @@ fn named(checker: &mut Checker<'_>, file: FileId, name: &Name, args: &[TypeArg],
         (_, []) if plain.is_some() => plain.unwrap_or(Type::Unknown),
         ("image", [TypeArg::Path(format)]) if format.text() == "rgb" => Type::Image,
         ("label", [TypeArg::Path(path)]) => labels(checker, file, path, names).map_or(Type::Unknown, Type::Label),
-        ("ranking", [TypeArg::Label(label, path), count]) if label.text == "label" => {
-            let labels = labels(checker, file, path, names);
+        ("ranking", [TypeArg::Type(label), count]) if label_path(label).is_some() => {
+            let labels = label_path(label).and_then(|path| labels(checker, file, path, names));
             let count = ranking_count(checker, file, count, names);
             match (labels, count) {
                 (Some(labels), Some(count)) => Type::Ranking { labels, count },
@@ -138,6 +146,17 @@ fn named(checker: &mut Checker<'_>, file: FileId, name: &Name, args: &[TypeArg],
             report_named(checker, file, name, args);
             Type::Unknown
         }
+    }
+}
+
+/// The path in `label<path>`.
+fn label_path(ty: &ast::Type) -> Option<&Path> {
+    match &ty.kind {
+        TypeKind::Named { name, args } if name.text == "label" && !ty.optional => match args.as_slice() {
+            [TypeArg::Path(path)] => Some(path),
+            _ => None,
+        },
+        _ => None,
     }
 }
 

@@ -15,13 +15,31 @@ impl Builder<'_> {
     /// An expression: a pipe, or two compared.
     pub(super) fn expr(&mut self, pair: Pair<'_, Rule>) -> Option<Expr> {
         let mut cursor = Cursor::new(pair);
-        let left = self.pipe(cursor.next_if(Rule::pipe)?)?;
-        let Some(op) = cursor.next_if(Rule::compare_op) else { return Some(left) };
-        let right = self.pipe(cursor.next_if(Rule::pipe)?)?;
-        self.binary(left, op, right)
+        let mut value = self.pipe(cursor.next_if(Rule::pipe)?)?;
+        if let Some(op) = cursor.next_if(Rule::compare_op) {
+            let right = self.pipe(cursor.next_if(Rule::pipe)?)?;
+            value = self.binary(value, op, right)?;
+        }
+        self.over(value, cursor)
     }
 
-    fn pipe(&mut self, pair: Pair<'_, Rule>) -> Option<Expr> {
+    /// A pipe, with the stretch of time that it is counted over where one follows.
+    pub(super) fn windowed(&mut self, pair: Pair<'_, Rule>) -> Option<Expr> {
+        let mut cursor = Cursor::new(pair);
+        let value = self.pipe(cursor.next_if(Rule::pipe)?)?;
+        self.over(value, cursor)
+    }
+
+    fn over(&mut self, value: Expr, mut rest: Cursor<'_>) -> Option<Expr> {
+        if rest.next_if(Rule::kw_over).is_none() {
+            return Some(value);
+        }
+        let window = self.pipe(rest.next_if(Rule::pipe)?)?;
+        let (span, height) = (value.span.to(window.span), value.height.max(window.height));
+        Some(self.node(ExprKind::Over(Box::new(Over { value, window })), span, height))
+    }
+
+    pub(super) fn pipe(&mut self, pair: Pair<'_, Rule>) -> Option<Expr> {
         let mut cursor = Cursor::new(pair);
         let mut value = self.chain(cursor.next_if(Rule::sum)?)?;
         for stage in cursor.filter(|pair| pair.as_rule() == Rule::stage) {
@@ -30,7 +48,7 @@ impl Builder<'_> {
             let mut span = value.span.to(callee.span);
             let arguments = match stage.next_if(Rule::arguments) {
                 Some(pair) => {
-                    span = span.to(self.closed(&pair));
+                    span = span.to(self.trimmed(&pair));
                     self.arguments(pair)?
                 }
                 None => Vec::new(),
@@ -56,7 +74,7 @@ impl Builder<'_> {
     }
 
     /// A sum or a product: operands with operators between them, grouped from the left.
-    fn chain(&mut self, pair: Pair<'_, Rule>) -> Option<Expr> {
+    pub(super) fn chain(&mut self, pair: Pair<'_, Rule>) -> Option<Expr> {
         let mut cursor = Cursor::new(pair);
         let mut value = self.operand(cursor.next()?)?;
         while let Some(op) = cursor.next() {
@@ -105,7 +123,7 @@ impl Builder<'_> {
         let mut cursor = Cursor::new(pair);
         let mut value = self.primary(cursor.next()?)?;
         for pair in cursor {
-            let span = value.span.to(self.closed(&pair));
+            let span = value.span.to(self.trimmed(&pair));
             value = match pair.as_rule() {
                 Rule::field => {
                     let name = self.take_name(&mut Cursor::new(pair))?;
@@ -142,16 +160,19 @@ impl Builder<'_> {
     }
 
     fn primary(&mut self, pair: Pair<'_, Rule>) -> Option<Expr> {
-        let span = self.closed(&pair);
+        let span = self.trimmed(&pair);
         let kind = match pair.as_rule() {
-            Rule::value_name => ExprKind::Name(pair.as_str().trim_end().to_owned()),
+            Rule::value_name => ExprKind::Name(self.take_name(&mut Cursor::new(pair))?.text),
             Rule::string => ExprKind::Text(self.text(&pair).value),
             Rule::number => self.number(pair).map_or(ExprKind::Broken, ExprKind::Number),
             Rule::size => self.size(pair.as_str(), span),
             Rule::group => return self.expr(Cursor::new(pair).seek(Rule::expr)?),
             Rule::list => return self.list(pair, span),
             Rule::record => return self.record(pair, span),
-            _ => return None,
+            _ => {
+                let (kind, height) = self.control(pair)?;
+                return Some(self.node(kind, span, height));
+            }
         };
         Some(self.node(kind, span, 0))
     }
@@ -226,12 +247,6 @@ impl Builder<'_> {
             None => diagnostic.mark(at, "unknown unit").help(format!("units are {}", units::examples())),
         };
         self.report(diagnostic);
-    }
-
-    /// The span of a pair, which pest may end after trailing white space.
-    fn closed(&self, pair: &Pair<'_, Rule>) -> Span {
-        let span = self.span(pair);
-        Span { start: span.start, end: span.start + pair.as_str().trim_end().len() as u32 }
     }
 
     /// A node over children of that height; a tree that grows too high is dropped, and reported once an item.

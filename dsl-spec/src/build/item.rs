@@ -17,19 +17,21 @@ impl Builder<'_> {
         match rule {
             Rule::edition_item => self.edition(cursor, span).map(Item::Edition),
             Rule::use_item => self.import(cursor, span).map(Item::Use),
+            Rule::const_item => self.constant(cursor, span).map(Item::Const),
+            Rule::type_item => self.type_alias(cursor, span).map(Item::Type),
+            Rule::labels_item => self.labels(cursor, span).map(Item::Labels),
             Rule::model_item => self.model(cursor, span).map(Item::Model),
-            Rule::intrinsic_item | Rule::pipeline_item => self.pipeline(rule, cursor, span).map(Item::Pipeline),
+            Rule::intrinsic_item | Rule::pipeline_item | Rule::layer_item => self.pipeline(rule, cursor, span).map(Item::Pipeline),
             Rule::test_item => self.test(cursor, span).map(Item::Test),
             Rule::hook_item => self.hook(cursor, span).map(Item::Hook),
+            Rule::budget_item => self.declaration(DeclarationKind::Budget, cursor, span).map(Item::Declaration),
+            Rule::outlet_item => self.declaration(DeclarationKind::Outlet, cursor, span).map(Item::Declaration),
+            Rule::monitor_item => self.declaration(DeclarationKind::Monitor, cursor, span).map(Item::Declaration),
+            Rule::explain_item => self.declaration(DeclarationKind::Explain, cursor, span).map(Item::Declaration),
+            Rule::experiment_item => self.declaration(DeclarationKind::Experiment, cursor, span).map(Item::Declaration),
+            Rule::device_item => self.declaration(DeclarationKind::Device, cursor, span).map(Item::Declaration),
             _ => None,
         }
-    }
-
-    /// The span of a pair without trailing white space and comments.
-    fn trimmed(&self, pair: &Pair<'_, Rule>) -> Span {
-        let span = self.span(pair);
-        let last = pair.clone().into_inner().filter(|child| child.as_rule() != Rule::end).last();
-        last.map_or(span, |last| Span { end: self.trimmed(&last).end, ..span })
     }
 
     fn edition(&mut self, mut cursor: Cursor<'_>, span: Span) -> Option<Edition> {
@@ -48,10 +50,37 @@ impl Builder<'_> {
         Some(Use { source, names, span })
     }
 
+    fn constant(&mut self, mut cursor: Cursor<'_>, span: Span) -> Option<Const> {
+        let name = self.take_name(&mut cursor)?;
+        let mut ty = None;
+        let mut value = None;
+        for pair in cursor {
+            match pair.as_rule() {
+                Rule::ty => ty = Some(self.ty(pair)?),
+                Rule::expr => value = Some(self.expr(pair)?),
+                _ => {}
+            }
+        }
+        Some(Const { doc: self.doc(span), name, ty, value: value?, span })
+    }
+
+    fn type_alias(&mut self, mut cursor: Cursor<'_>, span: Span) -> Option<TypeAlias> {
+        let name = self.take_name(&mut cursor)?;
+        let ty = self.ty(cursor.seek(Rule::ty)?)?;
+        Some(TypeAlias { doc: self.doc(span), name, ty, span })
+    }
+
+    fn labels(&mut self, mut cursor: Cursor<'_>, span: Span) -> Option<LabelsItem> {
+        let name = self.take_name(&mut cursor)?;
+        let value = self.expr(cursor.seek(Rule::expr)?)?;
+        Some(LabelsItem { doc: self.doc(span), name, value, span })
+    }
+
     fn model(&mut self, mut cursor: Cursor<'_>, span: Span) -> Option<Model> {
         let doc = self.doc(span);
         let name = self.take_name(&mut cursor)?;
-        let mut model = Model { doc, name, entries: Vec::new(), inputs: Vec::new(), outputs: Vec::new(), unsupported: Vec::new(), span };
+        let mut model =
+            Model { doc, name, entries: Vec::new(), inputs: Vec::new(), outputs: Vec::new(), blocks: Vec::new(), layers: None, span };
         let mut lines = Lines::default();
         for pair in cursor {
             let at = self.trimmed(&pair);
@@ -59,7 +88,8 @@ impl Builder<'_> {
                 Rule::entry => model.entries.push(self.entry(pair)?),
                 Rule::input_port => model.inputs.push(self.port(pair)?),
                 Rule::output_port => model.outputs.push(self.port(pair)?),
-                Rule::sub_block => model.unsupported.push(self.sub_block(pair)?),
+                Rule::block => model.blocks.push(self.block(pair)?),
+                Rule::layers_block => self.layers(&mut model, pair)?,
                 Rule::comma => {
                     lines.separate();
                     continue;
@@ -71,7 +101,7 @@ impl Builder<'_> {
         Some(model)
     }
 
-    fn entry(&mut self, pair: Pair<'_, Rule>) -> Option<Entry> {
+    pub(super) fn entry(&mut self, pair: Pair<'_, Rule>) -> Option<Entry> {
         let span = self.trimmed(&pair);
         let mut cursor = Cursor::new(pair);
         let key = self.take_name(&mut cursor)?;
@@ -87,48 +117,64 @@ impl Builder<'_> {
         Some(Port { doc: self.doc(span), name, ty, span })
     }
 
-    fn sub_block(&mut self, pair: Pair<'_, Rule>) -> Option<Header> {
+    fn layers(&mut self, model: &mut Model, pair: Pair<'_, Rule>) -> Option<()> {
         let span = self.trimmed(&pair);
-        let mut cursor = Cursor::new(pair);
-        let keyword = self.name(cursor.next_if(Rule::word)?);
-        let name = cursor.next_if(Rule::word).map(|pair| self.name(pair));
-        self.report(
-            Diagnostic::new(Code::E0009, format!("`{}` blocks are not supported by this version of the compiler", keyword.text))
-                .mark(keyword.span, "the block is read over")
-                .help("remove the block, or use a newer compiler"),
-        );
-        Some(Header { keyword, name, span })
+        let statements = self.statements(Cursor::new(pair))?;
+        if model.layers.is_some() {
+            self.report(
+                Diagnostic::new(Code::E0102, "the model has `layers` twice")
+                    .mark(span, "the second one")
+                    .help("write all layers into one block"),
+            );
+        }
+        model.layers = Some(Layers { statements, span });
+        Some(())
     }
 
     fn pipeline(&mut self, rule: Rule, mut cursor: Cursor<'_>, span: Span) -> Option<Pipeline> {
-        let mut signature = Cursor::new(cursor.seek(Rule::signature)?);
+        let mut kind = PipelineKind::Pipeline;
+        let signature = cursor.find(|pair| {
+            if pair.as_rule() == Rule::kw_layer {
+                kind = PipelineKind::Layer;
+            }
+            pair.as_rule() == Rule::signature
+        });
+        let mut signature = Cursor::new(signature?);
         let name = self.take_name(&mut signature)?;
         let mut params = Vec::new();
+        let mut params_end = span.start;
         let mut result = None;
         for pair in signature {
             match pair.as_rule() {
                 Rule::parameter => params.push(self.param(pair)?),
+                Rule::close_paren => params_end = self.span(&pair).start,
                 Rule::ty => result = Some(self.ty(pair)?),
                 _ => {}
             }
         }
         let body = if rule == Rule::intrinsic_item { None } else { Some(self.statements(cursor)?) };
-        Some(Pipeline { doc: self.doc(span), name, params, result: result?, body, span })
+        Some(Pipeline { kind, doc: self.doc(span), name, params, params_end, result: result?, body, span })
     }
 
     fn param(&mut self, pair: Pair<'_, Rule>) -> Option<Param> {
         let span = self.trimmed(&pair);
         let mut cursor = Cursor::new(pair);
+        let public = cursor.next_if(Rule::kw_public).is_some();
         let name = self.take_name(&mut cursor)?;
         let ty = self.ty(cursor.seek(Rule::ty)?)?;
         let default = match cursor.seek(Rule::expr) {
             Some(value) => Some(self.expr(value)?),
             None => None,
         };
-        Some(Param { name, ty, default, span })
+        Some(Param { name, public, ty, default, span })
     }
 
-    fn statements(&mut self, cursor: Cursor<'_>) -> Option<Vec<Statement>> {
+    pub(super) fn statements(&mut self, cursor: Cursor<'_>) -> Option<Vec<Statement>> {
+        self.statement_lines(cursor).map(|(statements, _)| statements)
+    }
+
+    /// Statements, and how far their lines were followed.
+    pub(super) fn statement_lines(&mut self, cursor: Cursor<'_>) -> Option<(Vec<Statement>, Lines)> {
         let mut statements = Vec::new();
         let mut lines = Lines::default();
         for pair in cursor {
@@ -142,7 +188,7 @@ impl Builder<'_> {
                 _ => {}
             }
         }
-        Some(statements)
+        Some((statements, lines))
     }
 
     fn statement(&mut self, pair: Pair<'_, Rule>, span: Span) -> Option<Statement> {
@@ -195,16 +241,16 @@ impl Builder<'_> {
 
 /// Checks that a newline or a comma stands between two entries; the grammar does not.
 #[derive(Default)]
-struct Lines {
+pub(super) struct Lines {
     last: Option<Span>,
 }
 
 impl Lines {
-    fn separate(&mut self) {
+    pub(super) fn separate(&mut self) {
         self.last = None;
     }
 
-    fn entry(&mut self, builder: &mut Builder<'_>, span: Span) {
+    pub(super) fn entry(&mut self, builder: &mut Builder<'_>, span: Span) {
         if let Some(last) = self.last {
             let between = Span { start: last.end, end: span.start };
             if !between.text(builder.source).contains('\n') {

@@ -1,5 +1,7 @@
 //! From pest's pairs to the syntax tree. Where a pair is not what the grammar promises, the item is broken; nothing here panics.
 
+mod block;
+mod control;
 mod expr;
 mod item;
 mod ty;
@@ -48,12 +50,24 @@ impl<'a> Builder<'a> {
         Span::new(self.base + at.start(), self.base + at.end())
     }
 
+    /// The span of a pair without trailing white space and comments, which pest counts in where the pair's last part may be absent.
+    fn trimmed(&self, pair: &Pair<'_, Rule>) -> Span {
+        let span = self.span(pair);
+        let last = pair.clone().into_inner().filter(|child| child.as_rule() != Rule::end).last();
+        last.map_or(span, |last| Span { end: self.trimmed(&last).end, ..span })
+    }
+
     fn location(&self, span: Span) -> Location {
         Location { file: FileId(0), span }
     }
 
     fn name(&self, pair: Pair<'_, Rule>) -> Name {
-        Name { text: pair.as_str().to_owned(), span: self.span(&pair) }
+        let text = match pair.as_str() {
+            "ε" | "ϵ" => "epsilon",
+            "δ" => "delta",
+            text => text,
+        };
+        Name { text: text.to_owned(), span: self.span(&pair) }
     }
 
     fn take_name(&self, cursor: &mut Cursor<'_>) -> Option<Name> {
