@@ -34,7 +34,23 @@ fn item(builder: &mut Builder<'_>, piece: Piece) -> Item {
     if piece.damaged {
         return Item::Broken(header);
     }
-    let rule = match header.keyword.text.as_str() {
+    let Some(rule) = item_rule(&header.keyword.text) else {
+        builder.report(unknown_block(&header));
+        return Item::Broken(header);
+    };
+    match grammar::parse(rule, text) {
+        Ok(pairs) => builder.at(piece.span.start as usize).item(rule, pairs).unwrap_or(Item::Broken(header)),
+        Err(error) => {
+            let diagnostic = syntax_error(builder.source, piece.span, &error);
+            builder.report(diagnostic);
+            Item::Broken(header)
+        }
+    }
+}
+
+/// The grammar's rule for an item that starts with this word.
+pub(crate) fn item_rule(keyword: &str) -> Option<Rule> {
+    Some(match keyword {
         "edition" => Rule::edition_item,
         "use" => Rule::use_item,
         "const" => Rule::const_item,
@@ -52,23 +68,12 @@ fn item(builder: &mut Builder<'_>, piece: Piece) -> Item {
         "explain" => Rule::explain_item,
         "experiment" => Rule::experiment_item,
         "device" => Rule::device_item,
-        _ => {
-            builder.report(unknown_block(&header));
-            return Item::Broken(header);
-        }
-    };
-    match grammar::parse(rule, text) {
-        Ok(pairs) => builder.at(piece.span.start as usize).item(rule, pairs).unwrap_or(Item::Broken(header)),
-        Err(error) => {
-            let diagnostic = syntax_error(builder.source, piece.span, &error);
-            builder.report(diagnostic);
-            Item::Broken(header)
-        }
-    }
+        _ => return None,
+    })
 }
 
 /// The keyword and the name of an item, found without its grammar.
-fn header(text: &str, span: Span) -> Header {
+pub(crate) fn header(text: &str, span: Span) -> Header {
     let mut words = Words { text, at: 0 };
     let rebase = |word: Option<(usize, &str)>| {
         word.map(|(at, word)| {
