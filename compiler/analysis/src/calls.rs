@@ -1,9 +1,11 @@
 //! Calls of pipelines and models: arguments to parameters, then types.
 
+use crate::checker::unknown_name;
 use crate::expressions::BodyChecker;
-use crate::program::{Callee, Expr, ExprKind, Param};
+use crate::program::{Bound, Callee, Expr, ExprKind, Param};
 use crate::scope::Symbol;
-use crate::types::Type;
+use crate::stdlib;
+use crate::types::{Dim, Type};
 use crate::unify::{Bindings, Unbound};
 use mlp_syntax::ast::{self, Argument};
 use mlp_syntax::{Code, Diagnostic, Location, Span, closest};
@@ -14,28 +16,60 @@ struct Target {
     callee: Callee,
     params: Vec<Param>,
     result: Type,
+    bounds: Vec<Bound>,
 }
 
 impl BodyChecker<'_, '_> {
     pub(crate) fn call(&mut self, call: &ast::Call, span: Span) -> (ExprKind, Type) {
-        let Some(target) = self.target(call) else {
+        // `value.max()` is `max(value)` of `std.tensor`.
+        let method = match &call.callee.kind {
+            ast::ExprKind::Field(value, name) if call.piped.is_none() => Some((value.as_ref(), name)),
+            _ => None,
+        };
+        let target = match method {
+            Some((_, name)) => self.method(name),
+            None => self.target(call),
+        };
+        let piped = call.piped.as_ref().or(method.map(|(value, _)| value));
+        let Some(target) = target else {
             // The arguments are checked all the same: names in them count as used, and errors in them are shown.
-            call.piped.iter().chain(call.arguments.iter().map(|argument| &argument.value)).for_each(|value| {
+            piped.into_iter().chain(call.arguments.iter().map(|argument| &argument.value)).for_each(|value| {
                 if !matches!(value.kind, ast::ExprKind::Name(_)) || self.is_local(value) {
                     self.expr(value, None);
                 }
             });
             return (ExprKind::Broken, Type::Unknown);
         };
-        let places = self.places(call, &target);
+        let callee = method.map_or(call.callee.span, |(_, name)| name.span);
+        let places = self.places(piped, &call.arguments, &target);
         let mut args: Vec<Option<Expr>> = target.params.iter().map(|_| None).collect();
         for (index, value) in places {
             args[index] = Some(self.expr(value, Some(&target.params[index].ty)));
         }
-        self.fill_defaults(&target, &mut args, span, call);
+        self.fill_defaults(&target, &mut args, span, callee);
         let Some(args) = args.into_iter().collect::<Option<Vec<Expr>>>() else { return (ExprKind::Broken, Type::Unknown) };
         let ty = self.call_type(&target, &args, self.place(span));
-        (ExprKind::Call { callee: target.callee, at: self.place(call.callee.span), args }, ty)
+        (ExprKind::Call { callee: target.callee, at: self.place(callee), args }, ty)
+    }
+
+    /// The pipeline of `std.tensor` that a method is.
+    fn method(&mut self, name: &ast::Name) -> Option<Target> {
+        let file = self.checker.files.iter().position(|file| file.path == stdlib::TENSOR)?;
+        let scope = &self.checker.scopes[file];
+        if let Some(Symbol::Pipeline(id)) = scope.peek(&name.text) {
+            return self.pipeline_target(id);
+        }
+        let known = scope.names_of(|symbol| matches!(symbol, Symbol::Pipeline(_)));
+        let (message, place) = (format!("there is no method `{}`", name.text), self.place(name.span));
+        let diagnostic = unknown_name(Code::E0206, message, &name.text, place, known.iter().map(String::as_str));
+        self.checker.report(diagnostic.help("methods are the pipelines of `std.tensor`: `scores.max()` is `max(scores)`"));
+        None
+    }
+
+    fn pipeline_target(&self, id: crate::PipelineId) -> Option<Target> {
+        let pipeline = self.checker.pipelines.get(id.0 as usize)?;
+        let (name, params, result) = (pipeline.name.clone(), pipeline.params.clone(), pipeline.result.clone());
+        Some(Target { name, callee: Callee::Pipeline(id), params, result, bounds: pipeline.bounds.clone() })
     }
 
     fn is_local(&mut self, value: &ast::Expr) -> bool {
@@ -57,24 +91,26 @@ impl BodyChecker<'_, '_> {
             return None;
         }
         match self.checker.scopes[self.file.0 as usize].find(name) {
-            Some(Symbol::Pipeline(id)) => {
-                let pipeline = self.checker.pipelines.get(id.0 as usize)?;
-                let (params, result) = (pipeline.params.clone(), pipeline.result.clone());
-                Some(Target { name: name.clone(), callee: Callee::Pipeline(id), params, result })
-            }
+            Some(Symbol::Pipeline(id)) => self.pipeline_target(id),
             Some(Symbol::Model(id)) => {
                 let model = self.checker.models.get(id.0 as usize)?;
                 let params: Vec<Param> =
-                    model.inputs.iter().map(|port| Param { name: port.name.clone(), ty: port.ty.clone(), default: None }).collect();
+                    model.inputs.iter().map(|port| Param { name: port.name.clone(), public: false, ty: port.ty.clone(), default: None }).collect();
                 let result = match model.outputs.as_slice() {
                     [] => Type::Unknown,
                     [only] => only.ty.clone(),
                     several => Type::Record(several.iter().map(|port| (port.name.clone(), port.ty.clone())).collect()),
                 };
                 // A model without inputs is broken, which is reported there.
-                (!params.is_empty()).then(|| Target { name: name.clone(), callee: Callee::Model(id), params, result })
+                let bounds = model.bounds.clone();
+                (!params.is_empty()).then(|| Target { name: name.clone(), callee: Callee::Model(id), params, result, bounds })
             }
             Some(Symbol::Broken) => None,
+            Some(symbol) => {
+                let diagnostic = Diagnostic::new(Code::E0207, format!("`{name}` cannot be called")).label(place, format!("this is {}", symbol.noun()));
+                self.checker.report(diagnostic.help("call a pipeline or model"));
+                None
+            }
             None => {
                 self.unknown(name, place);
                 None
@@ -83,10 +119,10 @@ impl BodyChecker<'_, '_> {
     }
 
     /// The parameter that each argument is for. What stands left of `|>` is the first argument.
-    fn places<'e>(&mut self, call: &'e ast::Call, target: &Target) -> Vec<(usize, &'e ast::Expr)> {
+    fn places<'e>(&mut self, piped: Option<&'e ast::Expr>, arguments: &'e [Argument], target: &Target) -> Vec<(usize, &'e ast::Expr)> {
         let mut places: Vec<(usize, &ast::Expr)> = Vec::new();
         let mut next = 0;
-        if let Some(piped) = &call.piped {
+        if let Some(piped) = piped {
             if target.params.is_empty() {
                 self.too_many(target, self.place(piped.span));
             } else {
@@ -94,7 +130,7 @@ impl BodyChecker<'_, '_> {
             }
             next = 1;
         }
-        for argument in &call.arguments {
+        for argument in arguments {
             let Some(index) = self.place_of(argument, target, &mut next) else { continue };
             if places.iter().any(|(taken, _)| *taken == index) {
                 let name = &target.params[index].name;
@@ -140,7 +176,7 @@ impl BodyChecker<'_, '_> {
         self.checker.report(diagnostic.label(place, "one too many").help(format!("`{}` takes {}", target.name, list(&known))));
     }
 
-    fn fill_defaults(&mut self, target: &Target, args: &mut [Option<Expr>], span: Span, call: &ast::Call) {
+    fn fill_defaults(&mut self, target: &Target, args: &mut [Option<Expr>], span: Span, callee: Span) {
         let mut missing: Vec<&Param> = Vec::new();
         for (param, arg) in target.params.iter().zip(args.iter_mut()) {
             if arg.is_some() {
@@ -157,7 +193,7 @@ impl BodyChecker<'_, '_> {
             let shown = self.checker.show(&first.ty);
             self.checker.report(
                 Diagnostic::new(Code::E0204, format!("`{}` needs {}", target.name, list(&names)))
-                    .label(self.place(call.callee.span), format!("expected `{}`: {shown}", first.name))
+                    .label(self.place(callee), format!("expected `{}`: {shown}", first.name))
                     .help(format!("write `{}({} = ...)`", target.name, first.name)),
             );
         }
@@ -180,7 +216,15 @@ impl BodyChecker<'_, '_> {
             fits &= arg.ty != Type::Unknown || !param.ty.is_constant();
             bindings.constant(&param.name, &arg.kind, &caller);
         }
-        if !fits {
+        if fits && let Err(misfit) = bindings.settle() {
+            fits = false;
+            if let (Some(param), Some(arg)) = (target.params.first(), args.first()) {
+                let diagnostic = self.misfit(&misfit, &param.ty, arg);
+                let message = format!("the arguments of `{}` do not fit each other: {}", target.name, diagnostic.message);
+                self.checker.report(Diagnostic { message, ..diagnostic });
+            }
+        }
+        if !fits || !self.within_bounds(target, &bindings, args, place) {
             return Type::Unknown;
         }
         match bindings.substitute(&target.result) {
@@ -205,13 +249,37 @@ impl BodyChecker<'_, '_> {
         }
     }
 
+    /// True where every bounded size is within its bound; what is not is reported.
+    fn within_bounds(&mut self, target: &Target, bindings: &Bindings, args: &[Expr], place: Location) -> bool {
+        for bound in &target.bounds {
+            let remark = match bindings.size_of(&bound.symbol) {
+                Some(Dim::Const(size)) if *size > bound.most => format!("`{}` is {size} here", bound.symbol),
+                Some(Dim::Symbol(name)) => match self.bounds.iter().find(|known| known.symbol == *name) {
+                    Some(known) if known.most <= bound.most => continue,
+                    Some(known) => format!("`{}` is `{name}` here, which may be {}", bound.symbol, known.most),
+                    None => format!("`{}` is `{name}` here, which nothing bounds", bound.symbol),
+                },
+                Some(Dim::Const(_)) | None => continue,
+                Some(other) => format!("`{}` is {other} here, which nothing bounds", bound.symbol),
+            };
+            let at = args.iter().find(|arg| matches!(arg.ty, Type::Tensor(_))).map_or(place, |arg| arg.at);
+            self.checker.report(
+                Diagnostic::new(Code::E0215, format!("`{}` takes at most {} for `{}`", target.name, bound.most, bound.symbol))
+                    .label(at, remark)
+                    .help(format!("give it less, or bound the size where it comes in: `{} <= {}`", bound.symbol, bound.most)),
+            );
+            return false;
+        }
+        true
+    }
+
     /// No ranking holds more labels than there are.
     fn checked_ranking(&mut self, target: &Target, args: &[Expr], ty: Type, place: Location) -> Type {
-        let (Type::Ranking { count: crate::Dim::Const(count), .. }, Some(Type::Tensor(scores))) = (&ty, args.first().map(|arg| &arg.ty))
+        let (Type::Ranking { count: Dim::Const(count), .. }, Some(Type::Tensor(scores))) = (&ty, args.first().map(|arg| &arg.ty))
         else {
             return ty;
         };
-        if let Some(crate::Dim::Const(size)) = scores.dims.last()
+        if let Some(Dim::Const(size)) = scores.dims.last()
             && count > size
         {
             self.checker.report(

@@ -1,11 +1,11 @@
 //! The order of the checks, and what they share.
 
-use crate::program::{LabelSet, Model, Pipeline, Program, SourceFile};
+use crate::program::{Const, LabelSet, Model, Pipeline, Program, SourceFile, TypeAlias};
 use crate::scope::Scope;
 use crate::types::Type;
 use crate::world::World;
-use crate::{cycles, expectations, hooks, load, models, pipelines, scope};
-use mlp_syntax::ast::File;
+use crate::{aliases, constants, cycles, expectations, hooks, labels, load, models, pipelines, scope};
+use mlp_syntax::ast::{self, File};
 use mlp_syntax::{Code, Diagnostic, FileId, Location, Span, closest};
 use std::rc::Rc;
 
@@ -55,7 +55,10 @@ pub fn check(world: &dyn World, root: &str) -> Analysis {
     let mut checker = Checker::new(world);
     load::load(&mut checker, root);
     scope::declare(&mut checker);
+    constants::check_all(&mut checker);
+    labels::check_all(&mut checker);
     models::check_all(&mut checker);
+    aliases::check_all(&mut checker);
     pipelines::declare_all(&mut checker);
     pipelines::check_bodies(&mut checker);
     cycles::check(&mut checker);
@@ -76,6 +79,12 @@ pub(crate) struct Checker<'w> {
     pub(crate) scopes: Vec<Scope>,
     pub(crate) models: Vec<Model>,
     pub(crate) pipelines: Vec<Pipeline>,
+    pub(crate) consts: Vec<Const>,
+    pub(crate) aliases: Vec<TypeAlias>,
+    /// The syntax of each alias, with its file.
+    pub(crate) alias_nodes: Vec<(FileId, Rc<ast::Type>)>,
+    /// How many aliases may still be replaced by what they stand for.
+    pub(crate) expansions_left: usize,
     pub(crate) labels: Vec<LabelSet>,
     /// The names of `labels`, for messages.
     pub(crate) label_names: Vec<String>,
@@ -92,6 +101,10 @@ impl<'w> Checker<'w> {
             scopes: Vec::new(),
             models: Vec::new(),
             pipelines: Vec::new(),
+            consts: Vec::new(),
+            aliases: Vec::new(),
+            alias_nodes: Vec::new(),
+            expansions_left: aliases::MAX_EXPANSIONS,
             labels: Vec::new(),
             label_names: Vec::new(),
             diagnostics: Vec::new(),
@@ -100,6 +113,11 @@ impl<'w> Checker<'w> {
 
     pub(crate) fn report(&mut self, diagnostic: Diagnostic) {
         self.diagnostics.push(diagnostic);
+    }
+
+    /// How many errors were found so far.
+    pub(crate) fn error_count(&self) -> usize {
+        self.diagnostics.iter().filter(|diagnostic| diagnostic.is_error()).count()
     }
 
     /// The type as messages write it.
@@ -113,7 +131,7 @@ impl<'w> Checker<'w> {
     }
 
     fn finish(mut self, hooks: Vec<crate::Hook>, tests: Vec<crate::Test>) -> Analysis {
-        self.diagnostics.sort_by_key(Diagnostic::primary);
+        self.diagnostics.sort_by(|a, b| (a.primary(), a.code, &a.message).cmp(&(b.primary(), b.code, &b.message)));
         self.diagnostics.dedup();
         let program = Program {
             edition: self.edition,
@@ -121,6 +139,8 @@ impl<'w> Checker<'w> {
             models: self.models,
             labels: self.labels,
             pipelines: self.pipelines,
+            consts: self.consts,
+            aliases: self.aliases,
             hooks,
             tests,
         };

@@ -58,7 +58,7 @@ fn report(checker: &mut Checker<'_>, circle: &[usize], at: Location) {
 
 fn callees(body: &Body) -> Vec<(usize, Location)> {
     let mut found = Vec::new();
-    if let Body::Steps { locals, result } = body {
+    if let Body::Steps { locals, result, .. } = body {
         locals.iter().for_each(|local| walk(&local.value, &mut found));
         walk(result, &mut found);
     }
@@ -66,19 +66,8 @@ fn callees(body: &Body) -> Vec<(usize, Location)> {
 }
 
 fn walk(expr: &Expr, found: &mut Vec<(usize, Location)>) {
-    match &expr.kind {
-        ExprKind::Call { callee, at, args } => {
-            args.iter().for_each(|arg| walk(arg, found));
-            if let Callee::Pipeline(PipelineId(id)) = callee {
-                found.push((*id as usize, *at));
-            }
-        }
-        ExprKind::Record(fields) => fields.iter().for_each(|(_, value)| walk(value, found)),
-        ExprKind::Field(value, _) | ExprKind::Negate(value) => walk(value, found),
-        ExprKind::Arithmetic { left, right, .. } => {
-            walk(left, found);
-            walk(right, found);
-        }
-        ExprKind::Param(_) | ExprKind::Local(_) | ExprKind::Value(_) | ExprKind::Broken => {}
+    if let ExprKind::Call { callee: Callee::Pipeline(PipelineId(id)), at, .. } = &expr.kind {
+        found.push((*id as usize, *at));
     }
+    expr.children(&mut |child| walk(child, found));
 }

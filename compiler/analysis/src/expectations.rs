@@ -87,8 +87,8 @@ fn run(checker: &mut Checker<'_>, node: &Expr) -> Option<Run> {
     let id = match checker.scopes[0].find(name) {
         Some(Symbol::Pipeline(id)) => id,
         Some(Symbol::Broken) => return None,
-        Some(Symbol::Model(_)) => {
-            checker.report(bad_form(callee, "this is a model; a test runs a pipeline"));
+        Some(symbol) => {
+            checker.report(bad_form(callee, &format!("this is {}; a test runs a pipeline", symbol.noun())));
             return None;
         }
         None => {
@@ -356,7 +356,7 @@ fn expected_labels(checker: &mut Checker<'_>, binary: &Binary, labels: &Labels) 
 }
 
 /// Reports a label that the file of labels lacks: the test could never hold, or always would.
-fn known_label(checker: &mut Checker<'_>, labels: &Labels, text: &str, place: Location) -> Option<()> {
+pub(crate) fn known_label(checker: &mut Checker<'_>, labels: &Labels, text: &str, place: Location) -> Option<()> {
     let Labels::Of(id) = labels else { return Some(()) };
     let set = checker.labels.get(id.0 as usize)?;
     if set.lines.iter().any(|line| line == text) {

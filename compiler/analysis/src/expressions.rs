@@ -1,13 +1,18 @@
 //! Expressions of a pipeline's body.
 
-use crate::checker::{Checker, at, later, unknown_name};
-use crate::program::{Expr, ExprKind, Param, Value};
+use crate::aliases::MAX_WEIGHT;
+use crate::checker::{Checker, at, unknown_name};
+use crate::program::{Bound, Callee, Expr, ExprKind, Param, Value};
 use crate::scope::Symbol;
-use crate::stdlib;
-use crate::types::{Dim, Labels, Type};
+use crate::types::{Dim, Labels, TensorType, Type};
 use crate::unify::{Misfit, assignable};
-use mlp_syntax::ast::{self, Attribute, Name, Operator};
+use crate::{constants, shapes, stdlib};
+use mlp_bundle::DType;
+use mlp_syntax::ast::{self, Name};
 use mlp_syntax::{Code, Diagnostic, FileId, Location, Span};
+
+/// The most elements of a tensor that is written out.
+const MAX_ELEMENTS: usize = 1 << 16;
 
 /// Checks the expressions of one pipeline.
 pub(crate) struct BodyChecker<'c, 'w> {
@@ -15,6 +20,8 @@ pub(crate) struct BodyChecker<'c, 'w> {
     pub(crate) file: FileId,
     params: &'c [Param],
     locals: Vec<Binding>,
+    /// The largest sizes of the signature's symbols.
+    pub(crate) bounds: Vec<Bound>,
 }
 
 struct Binding {
@@ -22,11 +29,13 @@ struct Binding {
     ty: Type,
     at: Location,
     used: bool,
+    /// The operation that made it, and where that stands.
+    maker: Option<(String, Location)>,
 }
 
 impl<'c, 'w> BodyChecker<'c, 'w> {
     pub(crate) fn new(checker: &'c mut Checker<'w>, file: FileId, params: &'c [Param]) -> BodyChecker<'c, 'w> {
-        BodyChecker { checker, file, params, locals: Vec::new() }
+        BodyChecker { checker, file, params, locals: Vec::new(), bounds: Vec::new() }
     }
 
     pub(crate) fn param_names(&self) -> Vec<String> {
@@ -46,8 +55,22 @@ impl<'c, 'w> BodyChecker<'c, 'w> {
         at(self.file, span)
     }
 
-    /// Adds a binding; its name must be new.
-    pub(crate) fn bind(&mut self, name: &Name, ty: Type) {
+    /// How many bindings can be seen.
+    pub(crate) fn depth(&self) -> usize {
+        self.locals.len()
+    }
+
+    /// Adds a binding of a value; its name must be new.
+    pub(crate) fn bind(&mut self, name: &Name, value: &Expr) {
+        let maker = self.maker(value);
+        self.bind_type(name, value.ty.clone());
+        if let Some(binding) = self.locals.last_mut() {
+            binding.maker = maker;
+        }
+    }
+
+    /// Adds a binding of a type; its name must be new.
+    pub(crate) fn bind_type(&mut self, name: &Name, ty: Type) {
         let place = self.place(name.span);
         let first = self.locals.iter().find(|local| local.name == name.text).map(|local| local.at);
         let is_param = self.params.iter().any(|param| param.name == name.text);
@@ -59,12 +82,20 @@ impl<'c, 'w> BodyChecker<'c, 'w> {
             }
             self.checker.report(diagnostic.help("a name keeps its value; give this one another name"));
         }
-        self.locals.push(Binding { name: name.text.clone(), ty, at: place, used: false });
+        self.locals.push(Binding { name: name.text.clone(), ty, at: place, used: false, maker: None });
     }
 
-    /// Warns of bindings that nothing reads.
-    pub(crate) fn report_unused(&mut self) {
-        for local in self.locals.iter().filter(|local| !local.used && !local.name.starts_with('_')) {
+    /// Counts the bindings from `base` on as used.
+    pub(crate) fn use_all(&mut self, base: usize) {
+        self.locals.iter_mut().skip(base).for_each(|local| local.used = true);
+    }
+
+    /// Forgets the bindings from `base` on, with a warning of those that nothing reads.
+    pub(crate) fn leave(&mut self, base: usize) {
+        for local in self.locals.split_off(base.min(self.locals.len())) {
+            if local.used || local.name.starts_with('_') {
+                continue;
+            }
             self.checker.report(
                 Diagnostic::new(Code::E0109, format!("`{}` is never used", local.name))
                     .label(local.at, "nothing reads it")
@@ -73,22 +104,34 @@ impl<'c, 'w> BodyChecker<'c, 'w> {
         }
     }
 
-    /// Attributes of statements belong to a later compiler.
-    pub(crate) fn attributes(&mut self, attributes: &[Attribute]) {
-        for attribute in attributes {
-            let name = &attribute.name.text;
-            let place = self.place(attribute.span);
-            let diagnostic = if ["timeout", "cache", "retry", "deadline", "memory"].contains(&name.as_str()) {
-                Diagnostic::new(Code::E0009, format!("`@{name}` is not supported by this version of the compiler"))
-                    .label(place, "not read yet")
-                    .help("remove it, or use a newer compiler")
-            } else {
-                Diagnostic::new(Code::E0107, format!("there is no attribute `@{name}` here"))
-                    .label(place, "unknown attribute")
-                    .help("remove it")
-            };
-            self.checker.report(diagnostic);
+    /// The operation that made a value, and where it stands; none where nothing is known.
+    pub(crate) fn maker(&self, value: &Expr) -> Option<(String, Location)> {
+        match &value.kind {
+            ExprKind::Call { callee, at, .. } => {
+                let name = match callee {
+                    Callee::Pipeline(id) => self.checker.pipelines.get(id.0 as usize)?.name.clone(),
+                    Callee::Model(id) => self.checker.models.get(id.0 as usize)?.name.clone(),
+                };
+                Some((name, *at))
+            }
+            ExprKind::Arithmetic { op, left, right } => {
+                let side = if matches!(left.ty, Type::Tensor(_)) { left } else { right };
+                self.maker(side).or_else(|| Some((op.symbol().to_owned(), value.at)))
+            }
+            ExprKind::Negate(inner) => self.maker(inner),
+            ExprKind::Local(index) => self.locals.get(*index)?.maker.clone(),
+            _ => None,
         }
+    }
+
+    /// A typed expression of a type that is not too large to go on with.
+    pub(crate) fn bounded_type(&mut self, (kind, ty): (ExprKind, Type), span: Span) -> (ExprKind, Type) {
+        if ty.weight(MAX_WEIGHT) <= MAX_WEIGHT {
+            return (kind, ty);
+        }
+        let diagnostic = Diagnostic::new(Code::E0005, "a type is too large").label(self.place(span), format!("it has more than {MAX_WEIGHT} parts"));
+        self.checker.report(diagnostic.help("give less in one value"));
+        (ExprKind::Broken, Type::Unknown)
     }
 
     /// The default value of a parameter: a value that needs no other name.
@@ -121,28 +164,25 @@ impl<'c, 'w> BodyChecker<'c, 'w> {
                 (ExprKind::Value(value), dimension.map_or(Type::Number, Type::Quantity))
             }
             ast::ExprKind::Size { width, height } => (ExprKind::Value(Value::Size { width: *width, height: *height }), Type::Size),
-            ast::ExprKind::Text(text) => (ExprKind::Value(Value::Text(text.clone())), Type::Text),
-            ast::ExprKind::Record(entries) => self.record(entries, wanted),
+            ast::ExprKind::Text(text) => (ExprKind::Value(Value::Text(text.clone())), Type::String),
+            ast::ExprKind::Record(entries) => {
+                let typed = self.record(entries, wanted);
+                self.bounded_type(typed, node.span)
+            }
             ast::ExprKind::Field(value, name) => self.field(value, name),
             ast::ExprKind::Call(call) => self.call(call, node.span),
             ast::ExprKind::Negate(value) => self.negate(value),
             ast::ExprKind::Binary(binary) => self.binary(binary),
-            ast::ExprKind::List(_) => self.misplaced(place, "a list", "lists stand in hooks and tests"),
-            ast::ExprKind::Index(..) => self.misplaced(place, "an index", "parts of an answer are read in tests and by the application"),
-            ast::ExprKind::Over(_) => self.later("a value over a stretch of time", node.span),
-            ast::ExprKind::When(_) => self.later("`when`", node.span),
-            ast::ExprKind::ForEach(_) => self.later("`for each`", node.span),
-            ast::ExprKind::Parallel(_) => self.later("`parallel`", node.span),
-            ast::ExprKind::Loop(_) => self.later("`loop`", node.span),
+            ast::ExprKind::List(items) => self.list(items, wanted, node.span),
+            ast::ExprKind::Index(value, index) => self.index(value, *index, node.span),
+            ast::ExprKind::Over(_) => self.misplaced(place, "a value over a stretch of time", "`over` stands in the limits of monitors"),
+            ast::ExprKind::When(when) => self.when(when, wanted),
+            ast::ExprKind::ForEach(each) => self.for_each(each),
+            ast::ExprKind::Parallel(statements) => self.parallel(statements, node.span),
+            ast::ExprKind::Loop(node) => self.bounded_loop(node),
             ast::ExprKind::Broken => (ExprKind::Broken, Type::Unknown),
         };
         Expr { kind, ty, at: place }
-    }
-
-    fn later(&mut self, what: &str, span: Span) -> (ExprKind, Type) {
-        let diagnostic = later(what, self.place(span));
-        self.checker.report(diagnostic);
-        (ExprKind::Broken, Type::Unknown)
     }
 
     fn misplaced(&mut self, place: Location, what: &str, help: &str) -> (ExprKind, Type) {
@@ -162,10 +202,16 @@ impl<'c, 'w> BodyChecker<'c, 'w> {
         if let Some(index) = self.params.iter().position(|param| param.name == name) {
             return (ExprKind::Param(index), self.params[index].ty.clone());
         }
+        if let (Some(ty @ Type::Optional(_)), "none") = (wanted, name) {
+            return (ExprKind::None, ty.clone());
+        }
+        let is_const = matches!(self.checker.scopes[self.file.0 as usize].peek(name), Some(Symbol::Const(_)));
         if let Some(Type::Choice(options)) = wanted {
             if options.iter().any(|option| option == name) {
                 return (ExprKind::Value(Value::Choice(name.to_owned())), Type::Choice(options.clone()));
             }
+        }
+        if let (Some(Type::Choice(options)), false) = (wanted, is_const) {
             let message = format!("`{name}` is none of the words that fit here");
             let diagnostic = unknown_name(Code::E0201, message, name, place, options.iter().map(String::as_str));
             self.checker.report(diagnostic);
@@ -173,10 +219,19 @@ impl<'c, 'w> BodyChecker<'c, 'w> {
         }
         match self.checker.scopes[self.file.0 as usize].find(name) {
             Some(Symbol::Broken) => {}
-            Some(Symbol::Model(_) | Symbol::Pipeline(_)) => {
-                let diagnostic = Diagnostic::new(Code::E0201, format!("`{name}` is called, it is no value"));
+            Some(Symbol::Const(id)) => {
+                if let Some((value, ty)) = constants::value(self.checker, id) {
+                    return (ExprKind::Value(value), ty);
+                }
+            }
+            Some(symbol @ (Symbol::Model(_) | Symbol::Pipeline(_))) => {
+                let diagnostic = Diagnostic::new(Code::E0201, format!("`{name}` is {}, it is called and no value", symbol.noun()));
                 self.checker
                     .report(diagnostic.label(place, "expected a value").help(format!("write `value |> {name}` or `{name}(value)`")));
+            }
+            Some(symbol) => {
+                let diagnostic = Diagnostic::new(Code::E0201, format!("`{name}` is {}, no value", symbol.noun()));
+                self.checker.report(diagnostic.label(place, "expected a value").help("name a value here"));
             }
             None => self.unknown(name, place),
         }
@@ -231,88 +286,94 @@ impl<'c, 'w> BodyChecker<'c, 'w> {
         (ExprKind::Record(values), ty)
     }
 
+    /// `[1, 2]`: numbers are a tensor; values that are known when running are a list.
+    fn list(&mut self, items: &[ast::Expr], wanted: Option<&Type>, span: Span) -> (ExprKind, Type) {
+        let place = self.place(span);
+        let row = match wanted {
+            Some(Type::Tensor(tensor)) if !tensor.dims.is_empty() => {
+                let dims = tensor.dims[1..].to_vec();
+                Some(if dims.is_empty() { Type::Number } else { Type::Tensor(TensorType { dims, labels: Labels::None, ..tensor.clone() }) })
+            }
+            Some(Type::List { item, .. }) => Some(item.as_ref().clone()),
+            _ => None,
+        };
+        let values: Vec<Expr> = items.iter().map(|item| self.expr(item, row.as_ref())).collect();
+        let Some(first) = values.first() else {
+            let diagnostic = Diagnostic::new(Code::E0201, "a list without values has no type").label(place, "expected a value in it");
+            self.checker.report(diagnostic.help("write at least one value"));
+            return (ExprKind::Broken, Type::Unknown);
+        };
+        if values.iter().any(|value| value.ty == Type::Unknown) {
+            return (ExprKind::Broken, Type::Unknown);
+        }
+        let ty = first.ty.clone();
+        if let Some(other) = values.iter().find(|value| assignable(&ty, &value.ty).is_err()) {
+            let (a, b) = (self.checker.show(&ty), self.checker.show(&other.ty));
+            let diagnostic = Diagnostic::new(Code::E0201, "the values of a list have one type")
+                .label(other.at, format!("this is {b}"))
+                .label(first.at, format!("this is {a}"));
+            self.checker.report(diagnostic.help("give them one type; nothing is converted by itself"));
+            return (ExprKind::Broken, Type::Unknown);
+        }
+        let dtype = match wanted {
+            Some(Type::Tensor(tensor)) => tensor.dtype,
+            _ => DType::F32,
+        };
+        let mut elements: Vec<f64> = Vec::new();
+        for value in &values {
+            match &value.kind {
+                ExprKind::Value(Value::Number(number, None)) => elements.push(*number),
+                ExprKind::Value(Value::Tensor(row)) => elements.extend(row),
+                _ if !ty.is_constant() => return (ExprKind::List(values.clone()), Type::List { item: Box::new(ty), most: Some(items.len() as u64) }),
+                _ => return self.misplaced(place, "a list of such values", "lists hold numbers, or values that are known when running"),
+            }
+            if elements.len() > MAX_ELEMENTS {
+                let diagnostic = Diagnostic::new(Code::E0011, "a tensor is too large to be written out")
+                    .label(place, format!("it has more than {MAX_ELEMENTS} elements"));
+                self.checker.report(diagnostic.help("put it into a model"));
+                return (ExprKind::Broken, Type::Unknown);
+            }
+        }
+        if let (false, Some(at)) = (dtype.is_float(), elements.iter().position(|number| number.fract() != 0.0)) {
+            let at = values.get(at).map_or(place, |value| value.at);
+            let diagnostic = Diagnostic::new(Code::E0201, format!("`{dtype}` holds whole numbers")).label(at, "this is none");
+            self.checker.report(diagnostic.help("write whole numbers, or give the tensor elements of type `f32`"));
+            return (ExprKind::Broken, Type::Unknown);
+        }
+        let mut dims = vec![Dim::Const(items.len() as u64)];
+        if let Type::Tensor(row) = &ty {
+            dims.extend(row.dims.iter().cloned());
+        }
+        (ExprKind::Value(Value::Tensor(elements)), Type::Tensor(TensorType { dtype, dims, labels: Labels::None }))
+    }
+
     fn field(&mut self, value: &ast::Expr, name: &Name) -> (ExprKind, Type) {
         let value = self.expr(value, None);
         let place = self.place(name.span);
-        match &value.ty {
-            Type::Record(fields) => {
-                if let Some((_, ty)) = fields.iter().find(|(field, _)| *field == name.text) {
-                    let ty = ty.clone();
-                    return (ExprKind::Field(Box::new(value), name.text.clone()), ty);
-                }
-                let known = fields.iter().map(|(field, _)| field.as_str());
-                let diagnostic = unknown_name(Code::E0206, format!("the record has no field `{}`", name.text), &name.text, place, known);
-                self.checker.report(diagnostic);
-            }
-            Type::Unknown => {}
-            other => {
-                let shown = self.checker.show(other);
-                let diagnostic = Diagnostic::new(Code::E0206, format!("{shown} has no field `{}`", name.text))
-                    .label(place, "only records have fields here");
-                self.checker.report(diagnostic.help("use the whole value"));
-            }
+        if value.ty == Type::Unknown {
+            return (ExprKind::Broken, Type::Unknown);
         }
-        (ExprKind::Broken, Type::Unknown)
-    }
-
-    fn negate(&mut self, value: &ast::Expr) -> (ExprKind, Type) {
-        let value = self.expr(value, None);
-        match (&value.kind, &value.ty) {
-            (ExprKind::Value(Value::Number(number, dimension)), ty) => (ExprKind::Value(Value::Number(-number, *dimension)), ty.clone()),
-            (_, Type::Number | Type::Quantity(_)) => {
-                let ty = value.ty.clone();
-                (ExprKind::Negate(Box::new(value)), ty)
-            }
-            (_, Type::Tensor(tensor)) if tensor.dtype.is_float() || tensor.dtype.is_signed_int() => {
-                // The order of scores is turned round, but positions mean what they meant.
-                let ty = value.ty.clone();
-                (ExprKind::Negate(Box::new(value)), ty)
-            }
-            (_, Type::Unknown) => (ExprKind::Broken, Type::Unknown),
-            (_, ty) => {
-                let shown = self.checker.show(ty);
-                let diagnostic = Diagnostic::new(Code::E0208, format!("`-` takes no {shown}"))
-                    .label(value.at, "expected a number or a tensor of signed numbers");
-                self.checker.report(diagnostic.help("remove the sign"));
-                (ExprKind::Broken, Type::Unknown)
-            }
+        let fields = fields_of(&value.ty);
+        if let Some((_, ty)) = fields.iter().find(|(field, _)| *field == name.text) {
+            let ty = ty.clone();
+            return match (&value.kind, name.text.as_str()) {
+                (ExprKind::Value(Value::Size { width, .. }), "width") => (ExprKind::Value(Value::Number(f64::from(*width), None)), ty),
+                (ExprKind::Value(Value::Size { height, .. }), "height") => (ExprKind::Value(Value::Number(f64::from(*height), None)), ty),
+                _ => (ExprKind::Field(Box::new(value), name.text.clone()), ty),
+            };
         }
-    }
-
-    fn binary(&mut self, binary: &ast::Binary) -> (ExprKind, Type) {
-        let left = self.expr(&binary.left, None);
-        let right = self.expr(&binary.right, None);
-        if !matches!(binary.op, Operator::Add | Operator::Sub | Operator::Mul | Operator::Div) {
-            let place = self.place(binary.op_span);
-            return self.misplaced(place, "a comparison", "comparisons stand in tests");
-        }
-        let ty = match (&left.ty, &right.ty) {
-            (Type::Unknown, _) | (_, Type::Unknown) => return (ExprKind::Broken, Type::Unknown),
-            (Type::Number, Type::Number) => Some(Type::Number),
-            (Type::Tensor(tensor), Type::Number) | (Type::Number, Type::Tensor(tensor)) if tensor.dtype.is_float() => {
-                Some(Type::Tensor(tensor.clone()))
+        let shown = self.checker.show(&value.ty);
+        let known = fields.iter().map(|(field, _)| field.as_str());
+        let diagnostic = match &value.ty {
+            Type::Record(_) => unknown_name(Code::E0206, format!("the record has no field `{}`", name.text), &name.text, place, known),
+            _ if !fields.is_empty() => unknown_name(Code::E0206, format!("{shown} has no field `{}`", name.text), &name.text, place, known),
+            _ => {
+                let diagnostic = Diagnostic::new(Code::E0206, format!("{shown} has no field `{}`", name.text));
+                diagnostic.label(place, "only records have fields here").help("use the whole value")
             }
-            (Type::Tensor(a), Type::Tensor(b)) if a.dtype == b.dtype && a.dtype.is_float() && a.dims == b.dims => {
-                let labels = if a.labels == b.labels { a.labels.clone() } else { Labels::None };
-                Some(Type::Tensor(crate::types::TensorType { labels, ..a.clone() }))
-            }
-            _ => None,
         };
-        match ty {
-            Some(ty) => match fold(binary.op, &left, &right) {
-                Some(value) => (ExprKind::Value(value), ty),
-                None => (ExprKind::Arithmetic { op: binary.op, left: Box::new(left), right: Box::new(right) }, ty),
-            },
-            None => {
-                let (a, b) = (self.checker.show(&left.ty), self.checker.show(&right.ty));
-                self.checker.report(
-                    Diagnostic::new(Code::E0208, format!("`{}` does not take {a} and {b}", binary.op.symbol()))
-                        .label(self.place(binary.op_span), "expected tensors of floats of one shape, or a tensor and a number")
-                        .help("nothing is converted or stretched by itself; bring both sides to one type"),
-                );
-                (ExprKind::Broken, Type::Unknown)
-            }
-        }
+        self.checker.report(diagnostic);
+        (ExprKind::Broken, Type::Unknown)
     }
 
     /// Reports a value that is not of the wanted type; `declared` is where that type is written.
@@ -328,9 +389,16 @@ impl<'c, 'w> BodyChecker<'c, 'w> {
     pub(crate) fn misfit(&mut self, misfit: &Misfit, wanted: &Type, value: &Expr) -> Diagnostic {
         let (wanted_text, found) = (self.checker.show(wanted), self.checker.show(&value.ty));
         match misfit {
-            Misfit::Shape(which) => Diagnostic::new(Code::E0202, format!("expected {wanted_text}, found {found}"))
-                .label(value.at, which.clone())
-                .help(self.shape_help(wanted, &value.ty)),
+            Misfit::Shape(which) => {
+                let lines = shapes::aligned(self.checker, wanted, &value.ty);
+                let diagnostic = Diagnostic::new(Code::E0202, format!("expected {wanted_text}, found {found}"))
+                    .label(value.at, which.clone())
+                    .help(format!("{}\n  {lines}", self.shape_help(wanted, &value.ty)));
+                match self.maker(value) {
+                    Some((maker, place)) if place != value.at => diagnostic.label(place, format!("`{maker}` makes {found}")),
+                    _ => diagnostic,
+                }
+            }
             Misfit::Labels => Diagnostic::new(Code::E0213, "these labels are not the ones that are asked for")
                 .label(value.at, format!("this is {found}"))
                 .help(format!("labels come from a model's output; {wanted_text} was expected")),
@@ -371,7 +439,7 @@ impl<'c, 'w> BodyChecker<'c, 'w> {
     }
 
     /// A remedy for the shapes that are most often confused.
-    fn shape_help(&self, wanted: &Type, found: &Type) -> String {
+    pub(crate) fn shape_help(&self, wanted: &Type, found: &Type) -> String {
         let general = "change one side so that the shapes agree".to_owned();
         let (Type::Tensor(wanted), Type::Tensor(found)) = (wanted, found) else { return general };
         let is_batch = |dim: Option<&Dim>| dim == Some(&Dim::Const(1));
@@ -385,15 +453,18 @@ impl<'c, 'w> BodyChecker<'c, 'w> {
     }
 }
 
-/// The value of arithmetic on two numbers that are known.
-fn fold(op: Operator, left: &Expr, right: &Expr) -> Option<Value> {
-    let (ExprKind::Value(Value::Number(a, None)), ExprKind::Value(Value::Number(b, None))) = (&left.kind, &right.kind) else { return None };
-    let value = match op {
-        Operator::Add => a + b,
-        Operator::Sub => a - b,
-        Operator::Mul => a * b,
-        Operator::Div => a / b,
-        _ => return None,
+/// The fields that values of a type have.
+pub(crate) fn fields_of(ty: &Type) -> Vec<(String, Type)> {
+    let fields: Vec<(&str, Type)> = match ty {
+        Type::Record(fields) => return fields.clone(),
+        Type::Ranking { labels, count } => {
+            let scores = TensorType { dtype: DType::F32, dims: vec![count.clone()], labels: Labels::None };
+            vec![("first", Type::Label(labels.clone())), ("scores", Type::Tensor(scores))]
+        }
+        Type::Size => vec![("width", Type::Number), ("height", Type::Number)],
+        Type::Optional(inner) => vec![("exists", Type::truth()), ("value", inner.as_ref().clone())],
+        Type::List { .. } => vec![("count", Type::scalar(DType::I32))],
+        _ => Vec::new(),
     };
-    value.is_finite().then_some(Value::Number(value, None))
+    fields.into_iter().map(|(name, ty)| (name.to_owned(), ty)).collect()
 }

@@ -81,8 +81,8 @@ fn pipeline(checker: &mut Checker<'_>, name: &ast::Name) -> Option<crate::Pipeli
             Some(id)
         }
         Some(Symbol::Broken) => None,
-        Some(Symbol::Model(_)) => {
-            let diagnostic = Diagnostic::new(Code::E0201, format!("`{}` is a model", name.text)).label(place, "expected a pipeline");
+        Some(symbol) => {
+            let diagnostic = Diagnostic::new(Code::E0201, format!("`{}` is {}", name.text, symbol.noun())).label(place, "expected a pipeline");
             checker.report(diagnostic.help("write a pipeline that calls it"));
             None
         }

@@ -4,24 +4,35 @@
 //! expression typed, and the diagnostics. It is total: whatever the files hold, it neither panics nor gives up after the first error.
 //! The phases after it take a [`Checked`] program, which only an analysis without errors gives.
 
+mod aliases;
+mod attributes;
 mod calls;
 mod checker;
+mod constants;
+mod control;
 mod cycles;
+mod dims;
 mod expectations;
 mod expressions;
 mod hooks;
+mod labels;
 mod load;
 mod models;
+mod operators;
 mod pipelines;
 mod program;
 mod scope;
 mod signature;
+mod shapes;
+mod sizes;
 mod stdlib;
 mod types;
 mod unify;
 mod world;
 
+pub use attributes::{AttributeForm, STATEMENT_ATTRIBUTES};
 pub use checker::{Analysis, Checked, check};
+pub use dims::{Atom, Formula};
 pub use mlp_syntax::ast::Operator;
 pub use mlp_syntax::{Diagnostic, FileId, Location, Span};
 pub use program::*;

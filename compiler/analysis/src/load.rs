@@ -31,6 +31,16 @@ pub(crate) fn load(checker: &mut Checker<'_>, root: &str) {
         loader.uses(FileId(next as u32), &tree);
         next += 1;
     }
+    // The methods of values live there.
+    if !loader.by_path.contains_key(stdlib::TENSOR)
+        && let Some(module) = stdlib::find(stdlib::TENSOR)
+    {
+        loader.add(module.name.to_owned(), module.source.to_owned());
+    }
+}
+
+fn shared((tree, diagnostics): (File, Vec<Diagnostic>)) -> (Rc<File>, Vec<Diagnostic>) {
+    (Rc::new(tree), diagnostics)
 }
 
 struct Loader<'c, 'w> {
@@ -41,13 +51,13 @@ struct Loader<'c, 'w> {
 impl Loader<'_, '_> {
     fn add(&mut self, path: String, text: String) -> FileId {
         let file = FileId(self.checker.files.len() as u32);
-        let (tree, diagnostics) = parse(&text);
+        let (tree, diagnostics) = if path.starts_with("std.") { stdlib::parsed(&path, &text) } else { shared(parse(&text)) };
         diagnostics.into_iter().for_each(|diagnostic| self.checker.report(diagnostic.in_file(file)));
         self.by_path.insert(path.clone(), file);
         let lines = LineIndex::new(&text);
         self.checker.files.push(SourceFile { path, text, lines });
         self.edition(file, &tree);
-        self.checker.trees.push(Rc::new(tree));
+        self.checker.trees.push(tree);
         self.checker.scopes.push(Scope::default());
         file
     }

@@ -1,15 +1,14 @@
 //! Models: their source, and their declared types against the signature of the file.
 
 use crate::checker::{Checker, at, later, unknown_name};
-use crate::program::{LabelSet, ModelPort};
+use crate::labels;
+use crate::program::{Bound, LabelSet, ModelPort};
+use crate::scope::Symbol;
 use crate::signature::{self, SignatureNames};
 use crate::types::{Dim, Labels, TensorType, Type};
 use crate::world::{self, ModelSignature, SignatureDim, SignaturePort};
 use mlp_syntax::ast::{self, Expr, ExprKind, Item};
 use mlp_syntax::{Code, Diagnostic, FileId, Location, Span, closest};
-
-/// The most labels of one file.
-const MAX_LABELS: usize = 1 << 20;
 
 /// Fills in every model.
 pub(crate) fn check_all(checker: &mut Checker<'_>) {
@@ -34,8 +33,8 @@ fn check(checker: &mut Checker<'_>, file: FileId, index: usize, node: &ast::Mode
     if let Some(layers) = &node.layers {
         checker.report(later("a `layers` block", at(file, Span { end: layers.span.start + 6, ..layers.span })));
     }
-    let inputs = ports(checker, file, &node.name.text, &node.inputs, false);
-    let outputs = ports(checker, file, &node.name.text, &node.outputs, true);
+    let (inputs, bounds) = ports(checker, file, &node.name.text, &node.inputs, false);
+    let (outputs, _) = ports(checker, file, &node.name.text, &node.outputs, true);
     for (ports, what) in [(&node.inputs, "input"), (&node.outputs, "output")] {
         if ports.is_empty() {
             let diagnostic = Diagnostic::new(Code::E0108, format!("`{}` declares no {what}", node.name.text));
@@ -44,6 +43,7 @@ fn check(checker: &mut Checker<'_>, file: FileId, index: usize, node: &ast::Mode
             );
         }
     }
+    checker.models[index].bounds = bounds;
     checker.models[index].inputs = inputs;
     checker.models[index].outputs = outputs;
     let Some((path, place)) = source else { return };
@@ -175,8 +175,9 @@ fn check_digest(checker: &mut Checker<'_>, file: FileId, node: &ast::Model, sign
     }
 }
 
-fn ports(checker: &mut Checker<'_>, file: FileId, model: &str, nodes: &[ast::Port], outputs: bool) -> Vec<ModelPort> {
+fn ports(checker: &mut Checker<'_>, file: FileId, model: &str, nodes: &[ast::Port], outputs: bool) -> (Vec<ModelPort>, Vec<Bound>) {
     let mut ports: Vec<ModelPort> = Vec::new();
+    let mut bounds = Vec::new();
     for node in nodes {
         if ports.iter().any(|port| port.name == node.name.text) {
             let diagnostic = Diagnostic::new(Code::E0102, format!("`{}` is defined twice", node.name.text));
@@ -184,7 +185,9 @@ fn ports(checker: &mut Checker<'_>, file: FileId, model: &str, nodes: &[ast::Por
         }
         // Labels of ports are files, which types elsewhere cannot name.
         let plain = ast::Type { attributes: Vec::new(), ..node.ty.clone() };
-        let mut ty = signature::resolve(checker, file, &plain, &mut SignatureNames::default());
+        let mut names = SignatureNames { declaring: !outputs, ..SignatureNames::default() };
+        let mut ty = signature::resolve(checker, file, &plain, &mut names);
+        bounds.append(&mut names.bounds);
         if !matches!(ty, Type::Tensor(_) | Type::Unknown) {
             let shown = checker.show(&ty);
             let diagnostic = Diagnostic::new(Code::E0201, format!("a model takes and gives tensors, not {shown}"));
@@ -202,31 +205,50 @@ fn ports(checker: &mut Checker<'_>, file: FileId, model: &str, nodes: &[ast::Por
         }
         ports.push(ModelPort { name: node.name.text.clone(), onnx: String::new(), doc: node.doc.clone(), ty });
     }
-    ports
+    (ports, bounds)
 }
 
 fn attach_file(checker: &mut Checker<'_>, file: FileId, attribute: &ast::Attribute, ty: &mut Type, name: &str, output: bool) {
     let place = at(file, attribute.span);
-    let reference = match attribute.arguments.as_slice() {
-        [argument] if argument.name.is_none() && output => match &argument.value.kind {
-            ExprKind::Text(text) => text.clone(),
-            _ => return checker.report(bad_file(place)),
+    let argument = match attribute.arguments.as_slice() {
+        [argument] if argument.name.is_none() && output => &argument.value.kind,
+        _ => return checker.report(bad_file(place)),
+    };
+    let (path, lines, known) = match argument {
+        ExprKind::Text(reference) => {
+            let path = world::join(&checker.files[file.0 as usize].path, reference);
+            let Some(lines) = labels::read(checker, &path, place) else { return };
+            (path, lines, None)
+        }
+        ExprKind::Name(item) => match labels::item(checker, file, item) {
+            Some(id) => {
+                let set = &checker.labels[id.0 as usize];
+                (set.path.clone(), set.lines.clone(), Some(id))
+            }
+            None if checker.scopes[file.0 as usize].peek(item) == Some(Symbol::Broken) => {
+                *ty = Type::Unknown;
+                return;
+            }
+            None => {
+                let items = checker.scopes[file.0 as usize].names_of(|symbol| matches!(symbol, Symbol::Labels(_)));
+                let place = at(file, attribute.arguments[0].value.span);
+                let message = format!("there are no labels `{item}`");
+                let diagnostic = unknown_name(Code::E0101, message, item, place, items.iter().map(String::as_str));
+                *ty = Type::Unknown;
+                return checker.report(diagnostic);
+            }
         },
         _ => return checker.report(bad_file(place)),
     };
-    let path = world::join(&checker.files[file.0 as usize].path, &reference);
-    let text = match checker.world.read(&path) {
-        Ok(text) => text,
-        Err(reason) => {
-            let diagnostic = Diagnostic::new(Code::E0303, format!("the labels `{path}` cannot be read: {reason}"));
-            return checker.report(diagnostic.label(place, "one label a line is expected there").help("the path is relative to this file"));
-        }
-    };
-    let lines: Vec<String> = text.trim_end().lines().take(MAX_LABELS).map(|line| line.trim().to_owned()).collect();
+    // A set that could not be read is reported there.
+    if known.is_some() && lines.is_empty() {
+        *ty = Type::Unknown;
+        return;
+    }
     let Type::Tensor(tensor) = ty else { return };
     match tensor.dims.last() {
         Some(Dim::Const(size)) if *size == lines.len() as u64 => {
-            let id = signature::add_labels(checker, LabelSet { name: name.to_owned(), path, lines });
+            let id = known.unwrap_or_else(|| signature::add_labels(checker, LabelSet { name: name.to_owned(), path, lines }));
             tensor.labels = Labels::Of(id);
         }
         last => {

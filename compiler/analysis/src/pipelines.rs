@@ -47,11 +47,12 @@ fn declare(checker: &mut Checker<'_>, file: FileId, index: usize, node: &ast::Pi
             Some(value) => BodyChecker::new(checker, file, &[]).default_value(value, &ty),
             None => None,
         };
-        params.push(Param { name: param.name.text.clone(), ty, default });
+        params.push(Param { name: param.name.text.clone(), public: param.public, ty, default });
     }
     names.declaring = false;
     let result = signature::resolve(checker, file, &node.result, &mut names);
     let result = if is_bound(checker, file, &params, &result, node) { result } else { Type::Unknown };
+    checker.pipelines[index].bounds = names.bounds;
     checker.pipelines[index].params = params;
     checker.pipelines[index].result = result;
 }
@@ -78,8 +79,17 @@ fn is_bound(checker: &mut Checker<'_>, file: FileId, params: &[Param], result: &
 /// The symbols and rests of a type.
 fn symbols(ty: &Type, found: &mut Vec<Dim>) {
     match ty {
-        Type::Tensor(tensor) => found.extend(tensor.dims.iter().filter(|dim| matches!(dim, Dim::Symbol(_) | Dim::Rest(_))).cloned()),
+        Type::Tensor(tensor) => tensor.dims.iter().for_each(|dim| match dim {
+            Dim::Symbol(_) | Dim::Rest(_) => found.push(dim.clone()),
+            Dim::Formula(formula) => {
+                let mut names = Vec::new();
+                formula.symbols(&mut names);
+                found.extend(names.into_iter().map(Dim::Symbol));
+            }
+            _ => {}
+        }),
         Type::Record(fields) => fields.iter().for_each(|(_, ty)| symbols(ty, found)),
+        Type::Optional(inner) | Type::Stream(inner) | Type::List { item: inner, .. } => symbols(inner, found),
         _ => {}
     }
 }
@@ -116,16 +126,18 @@ fn intrinsic(checker: &mut Checker<'_>, file: FileId, node: &ast::Pipeline) -> B
 fn steps(checker: &mut Checker<'_>, file: FileId, index: usize, node: &ast::Pipeline, statements: &[ast::Statement]) -> Body {
     let params: Vec<Param> = checker.pipelines[index].params.clone();
     let wanted = checker.pipelines[index].result.clone();
+    let bounds = checker.pipelines[index].bounds.clone();
     let mut body = BodyChecker::new(checker, file, &params);
+    body.bounds = bounds;
     let mut locals: Vec<Local> = Vec::new();
     let mut result = None;
     for (position, statement) in statements.iter().enumerate() {
-        body.attributes(&statement.attributes);
+        let attributes = body.attributes(&statement.attributes);
         match &statement.binds {
             Some(name) => {
                 let value = body.expr(&statement.value, None);
-                body.bind(name, value.ty.clone());
-                locals.push(Local { name: name.text.clone(), value });
+                body.bind(name, &value);
+                locals.push(Local { name: name.text.clone(), value, attributes });
             }
             None => {
                 let value = body.expr(&statement.value, Some(&wanted));
@@ -138,14 +150,14 @@ fn steps(checker: &mut Checker<'_>, file: FileId, index: usize, node: &ast::Pipe
                             .help("move it above the `return`, or remove it"),
                     );
                 }
-                result = Some(value);
+                result = Some((value, attributes));
                 break;
             }
         }
     }
-    body.report_unused();
+    body.leave(0);
     match result {
-        Some(result) => Body::Steps { locals, result },
+        Some((result, attributes)) => Body::Steps { locals, result, attributes },
         None => {
             checker.report(
                 Diagnostic::new(Code::E0209, format!("`{}` returns nothing", node.name.text))

@@ -29,6 +29,10 @@ pub struct Program {
     pub labels: Vec<LabelSet>,
     /// Pipelines of all files, those of the standard library included.
     pub pipelines: Vec<Pipeline>,
+    /// Values with names, of all files.
+    pub consts: Vec<Const>,
+    /// Types with names, of all files.
+    pub aliases: Vec<TypeAlias>,
     /// Hooks of the root file.
     pub hooks: Vec<Hook>,
     /// Tests of the root file.
@@ -78,6 +82,14 @@ impl Program {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ModelId(pub u32);
 
+/// Index of a value with a name in [`Program::consts`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConstId(pub u32);
+
+/// Index of a type with a name in [`Program::aliases`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AliasId(pub u32);
+
 /// Index of a pipeline in [`Program::pipelines`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PipelineId(pub u32);
@@ -103,6 +115,45 @@ pub struct Model {
     pub outputs: Vec<ModelPort>,
     /// The named sizes of the ONNX file that the declared types give a size or another name.
     pub sizes: Vec<(String, Dim)>,
+    /// The largest sizes of its symbols.
+    pub bounds: Vec<Bound>,
+}
+
+/// A value with a name.
+#[derive(Clone, Debug)]
+pub struct Const {
+    /// Its name.
+    pub name: String,
+    /// Its doc comment.
+    pub doc: String,
+    /// Where its name stands.
+    pub at: Location,
+    /// Its type.
+    pub ty: Type,
+    /// Its value; none after an error.
+    pub value: Option<Value>,
+}
+
+/// A type with a name.
+#[derive(Clone, Debug)]
+pub struct TypeAlias {
+    /// Its name.
+    pub name: String,
+    /// Its doc comment.
+    pub doc: String,
+    /// Where its name stands.
+    pub at: Location,
+    /// What it stands for. Its symbols are those of the signature that uses it.
+    pub ty: Type,
+}
+
+/// The largest size that a symbol of a signature may have: `N <= 8`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bound {
+    /// The symbol.
+    pub symbol: String,
+    /// The largest size.
+    pub most: u64,
 }
 
 /// An input or output of a model.
@@ -118,12 +169,12 @@ pub struct ModelPort {
     pub ty: Type,
 }
 
-/// The labels of a model's output.
+/// A set of labels: those of a model's output, or a `labels` item.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LabelSet {
-    /// `Objects.logits`
+    /// `Objects.logits`, or the name of the item.
     pub name: String,
-    /// The path of the file.
+    /// The path of the file; where labels are listed, the name of the item.
     pub path: String,
     /// Its lines.
     pub lines: Vec<String>,
@@ -142,6 +193,8 @@ pub struct Pipeline {
     pub params: Vec<Param>,
     /// What it gives.
     pub result: Type,
+    /// The largest sizes of its symbols.
+    pub bounds: Vec<Bound>,
     /// What it does.
     pub body: Body,
 }
@@ -158,6 +211,8 @@ impl Pipeline {
 pub struct Param {
     /// Its name.
     pub name: String,
+    /// Marked `public`: its value tells nothing about a person.
+    pub public: bool,
     /// Its type.
     pub ty: Type,
     /// Its value where a call gives none.
@@ -175,6 +230,8 @@ pub enum Body {
         locals: Vec<Local>,
         /// The answer.
         result: Expr,
+        /// How the answer is found.
+        attributes: Vec<Attribute>,
     },
     /// An error left nothing; never in a [`Checked`] program.
     Broken,
@@ -187,6 +244,28 @@ pub struct Local {
     pub name: String,
     /// Its value.
     pub value: Expr,
+    /// How it is run.
+    pub attributes: Vec<Attribute>,
+}
+
+/// How a statement is run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Attribute {
+    /// Which.
+    pub kind: AttributeKind,
+    /// Where it stands.
+    pub at: Location,
+}
+
+/// The attributes of statements.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum AttributeKind {
+    /// `@timeout(8ms)`: an error where it takes longer; in seconds.
+    Timeout(f64),
+    /// `@retry(times = 2)`: again after an error.
+    Retry(u64),
+    /// `@cache(entries = 64)`: answers are kept by input.
+    Cache(u64),
 }
 
 /// Pipelines of the standard library that the compiler provides; what they do is documented where they are declared.
@@ -206,6 +285,18 @@ pub enum Intrinsic {
     Argmax,
     /// `std.tensor.top_k(scores, count)`
     TopK,
+    /// `std.tensor.clip(values, low, high)`
+    Clip,
+    /// `std.tensor.relu(values)`
+    Relu,
+    /// `std.tensor.max(values)`
+    Max,
+    /// `std.tensor.min(values)`
+    Min,
+    /// `std.tensor.sum(values)`
+    Sum,
+    /// `std.tensor.mean(values)`
+    Mean,
 }
 
 impl Intrinsic {
@@ -218,6 +309,12 @@ impl Intrinsic {
         ("unbatch", Intrinsic::Unbatch),
         ("argmax", Intrinsic::Argmax),
         ("top_k", Intrinsic::TopK),
+        ("clip", Intrinsic::Clip),
+        ("relu", Intrinsic::Relu),
+        ("max", Intrinsic::Max),
+        ("min", Intrinsic::Min),
+        ("sum", Intrinsic::Sum),
+        ("mean", Intrinsic::Mean),
     ];
 }
 
@@ -232,12 +329,48 @@ pub struct Expr {
     pub at: Location,
 }
 
+impl Expr {
+    /// Calls `visit` with every expression directly inside this one, in the order they are computed.
+    pub fn children<'e>(&'e self, visit: &mut dyn FnMut(&'e Expr)) {
+        match &self.kind {
+            ExprKind::Call { args, .. } | ExprKind::List(args) => args.iter().for_each(visit),
+            ExprKind::Record(fields) => fields.iter().for_each(|(_, value)| visit(value)),
+            ExprKind::Field(value, _) | ExprKind::Negate(value) | ExprKind::Index(value, _) => visit(value),
+            ExprKind::Arithmetic { left, right, .. } | ExprKind::Compare { left, right, .. } => {
+                visit(left);
+                visit(right);
+            }
+            ExprKind::Block(block) => {
+                block.locals.iter().for_each(|local| visit(&local.value));
+                visit(&block.result);
+            }
+            ExprKind::When { arms, otherwise } => {
+                arms.iter().for_each(|(condition, value)| {
+                    visit(condition);
+                    visit(value);
+                });
+                visit(otherwise);
+            }
+            ExprKind::ForEach { list, body } => {
+                visit(list);
+                visit(body);
+            }
+            ExprKind::Loop(node) => {
+                visit(&node.start);
+                visit(&node.body);
+                node.until.iter().for_each(visit);
+            }
+            ExprKind::Param(_) | ExprKind::Local(_) | ExprKind::Value(_) | ExprKind::None | ExprKind::Broken => {}
+        }
+    }
+}
+
 /// The forms of a typed expression.
 #[derive(Clone, Debug)]
 pub enum ExprKind {
     /// A parameter of the pipeline, by position.
     Param(usize),
-    /// A binding of the pipeline, by position.
+    /// A binding, by position: the pipeline's own come first, then those of the blocks around the expression, outermost first.
     Local(usize),
     /// A value known when compiling.
     Value(Value),
@@ -265,8 +398,65 @@ pub enum ExprKind {
     },
     /// `-a`
     Negate(Box<Expr>),
+    /// `==`, `!=`, `<`, `<=`, `>` or `>=`: a truth value.
+    Compare {
+        /// The operator.
+        op: Operator,
+        /// The left operand.
+        left: Box<Expr>,
+        /// The right operand, of the left one's type.
+        right: Box<Expr>,
+    },
+    /// An element of a tensor along its first dimension, of a list, or a label of a ranking.
+    Index(Box<Expr>, u64),
+    /// `[a, b]`: a list of values of one type.
+    List(Vec<Expr>),
+    /// `none`: no value, where there may be one.
+    None,
+    /// `{ name = value ... value }`: bindings, then a value that may use them.
+    Block(Box<Block>),
+    /// The value of the first block whose condition holds.
+    When {
+        /// Conditions and blocks.
+        arms: Vec<(Expr, Expr)>,
+        /// The value where no condition holds.
+        otherwise: Box<Expr>,
+    },
+    /// The list of what the block makes of each value of a list. The value is a binding of the block.
+    ForEach {
+        /// The list.
+        list: Box<Expr>,
+        /// The block.
+        body: Box<Expr>,
+    },
+    /// The block makes each value of the one before it.
+    Loop(Box<Loop>),
     /// What an error left; never in a [`Checked`] program.
     Broken,
+}
+
+/// Bindings, then a value that may use them.
+#[derive(Clone, Debug)]
+pub struct Block {
+    /// The bindings.
+    pub locals: Vec<Local>,
+    /// The value.
+    pub result: Expr,
+}
+
+/// A bounded loop. Its value is a binding of the block and of the condition, the number of the round the one after it.
+#[derive(Clone, Debug)]
+pub struct Loop {
+    /// The first value.
+    pub start: Expr,
+    /// The most rounds, at least 1.
+    pub at_most: u64,
+    /// True where the number of the round has a name.
+    pub counts: bool,
+    /// A truth value, asked of the new value after each round; true ends the loop.
+    pub until: Option<Expr>,
+    /// The next value.
+    pub body: Expr,
 }
 
 /// What a call calls.
@@ -294,6 +484,8 @@ pub enum Value {
     Choice(String),
     /// A string.
     Text(String),
+    /// A tensor: its elements in row-major order. Its type says how they are arranged.
+    Tensor(Vec<f64>),
 }
 
 /// A hook.

@@ -1,19 +1,38 @@
 //! The names of a file: what it declares and what it imports.
 
 use crate::checker::{Checker, at, later, unknown_name};
-use crate::program::{Body, Model, ModelId, Pipeline, PipelineId};
-use crate::types::Type;
+use crate::program::{AliasId, Body, Const, ConstId, LabelSet, Model, ModelId, Pipeline, PipelineId, TypeAlias};
+use crate::signature;
+use crate::types::{LabelsId, Type};
 use mlp_syntax::ast::{Item, Name, PipelineKind};
 use mlp_syntax::{Code, Diagnostic, FileId, Location, Span};
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 /// What a name stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Symbol {
     Model(ModelId),
     Pipeline(PipelineId),
+    Const(ConstId),
+    Alias(AliasId),
+    Labels(LabelsId),
     /// Something that an error hides; using it is not an error again.
     Broken,
+}
+
+impl Symbol {
+    /// What it is, in the words of a message.
+    pub(crate) fn noun(self) -> &'static str {
+        match self {
+            Symbol::Model(_) => "a model",
+            Symbol::Pipeline(_) => "a pipeline",
+            Symbol::Const(_) => "a constant",
+            Symbol::Alias(_) => "a type",
+            Symbol::Labels(_) => "a set of labels",
+            Symbol::Broken => "broken",
+        }
+    }
 }
 
 /// The names of a file.
@@ -42,6 +61,16 @@ impl Scope {
         let entry = self.names.get_mut(name)?;
         entry.used = true;
         Some(entry.symbol)
+    }
+
+    /// What a name stands for, without using it.
+    pub(crate) fn peek(&self, name: &str) -> Option<Symbol> {
+        self.names.get(name).map(|entry| entry.symbol)
+    }
+
+    /// All names that stand for something that `fits`.
+    pub(crate) fn names_of(&self, fits: impl Fn(Symbol) -> bool) -> Vec<String> {
+        self.names.iter().filter(|(_, entry)| fits(entry.symbol)).map(|(name, _)| name.clone()).collect()
     }
 
     /// All names that stand for something.
@@ -80,13 +109,29 @@ fn declare_item(checker: &mut Checker<'_>, file: FileId, item: &Item) {
                 inputs: Vec::new(),
                 outputs: Vec::new(),
                 sizes: Vec::new(),
+                bounds: Vec::new(),
             });
             insert(checker, file, &node.name, Symbol::Model(id), false);
         }
         Item::Pipeline(node) if node.kind == PipelineKind::Layer => hide(checker, file, "layer", &node.name),
-        Item::Const(node) => hide(checker, file, "const", &node.name),
-        Item::Type(node) => hide(checker, file, "type", &node.name),
-        Item::Labels(node) => hide(checker, file, "labels", &node.name),
+        Item::Const(node) => {
+            let id = ConstId(checker.consts.len() as u32);
+            let (name, doc) = (node.name.text.clone(), node.doc.clone());
+            checker.consts.push(Const { name, doc, at: at(file, node.name.span), ty: Type::Unknown, value: None });
+            insert(checker, file, &node.name, Symbol::Const(id), false);
+        }
+        Item::Type(node) => {
+            let id = AliasId(checker.aliases.len() as u32);
+            let (name, doc) = (node.name.text.clone(), node.doc.clone());
+            checker.aliases.push(TypeAlias { name, doc, at: at(file, node.name.span), ty: Type::Unknown });
+            checker.alias_nodes.push((file, Rc::new(node.ty.clone())));
+            insert(checker, file, &node.name, Symbol::Alias(id), false);
+        }
+        Item::Labels(node) => {
+            let name = node.name.text.clone();
+            let id = signature::add_labels(checker, LabelSet { path: name.clone(), name, lines: Vec::new() });
+            insert(checker, file, &node.name, Symbol::Labels(id), false);
+        }
         Item::Declaration(node) => hide(checker, file, node.kind.keyword(), &node.name),
         Item::Pipeline(node) => {
             let id = PipelineId(checker.pipelines.len() as u32);
@@ -96,6 +141,7 @@ fn declare_item(checker: &mut Checker<'_>, file: FileId, item: &Item) {
                 at: at(file, node.name.span),
                 params: Vec::new(),
                 result: Type::Unknown,
+                bounds: Vec::new(),
                 body: Body::Broken,
             });
             insert(checker, file, &node.name, Symbol::Pipeline(id), false);

@@ -1,16 +1,21 @@
 //! Types as they are written, resolved.
 
-use crate::checker::{Checker, at, later, unknown_name};
+use crate::aliases;
+use crate::checker::{Checker, at, unknown_name};
+use crate::program::{AliasId, Bound};
 use crate::scope::Symbol;
+use crate::sizes::dimension;
 use crate::types::{Dim, Labels, LabelsId, TensorType, Type};
 use mlp_bundle::DType;
 use mlp_syntax::ast::{self, Attribute, ExprKind, Name, Path, TypeArg, TypeKind};
 use mlp_syntax::units::Dimension;
 use mlp_syntax::{Code, Diagnostic, FileId};
 
-/// Types of the language that a later compiler reads.
-const LATER_TYPES: &[&str] = &["audio", "text", "tokens", "list", "stream"];
-const NAMED_TYPES: &[&str] = &["image", "label", "ranking", "number", "string", "size", "time", "bytes", "rate", "ratio"];
+const NAMED_TYPES: &[&str] = &[
+    "image", "audio", "text", "tokens", "label", "ranking", "list", "stream", "number", "string", "size", "time", "bytes", "rate", "ratio",
+];
+/// How tokens are numbered where no model says so.
+const TOKENIZERS: &[&str] = &["WordPiece", "Bpe", "Unigram"];
 
 /// What a type may refer to: the parameters before it and the label variables of its signature.
 #[derive(Debug, Default)]
@@ -18,8 +23,12 @@ pub(crate) struct SignatureNames {
     pub(crate) constants: Vec<(String, Type)>,
     /// `L` of `@labels(L)` on a parameter.
     pub(crate) labels: Vec<String>,
-    /// True while parameters are resolved: `@labels(L)` declares `L`.
+    /// True while parameters are resolved: `@labels(L)` declares `L`, `N <= 8` bounds `N`.
     pub(crate) declaring: bool,
+    /// The bounds that were met.
+    pub(crate) bounds: Vec<Bound>,
+    /// The aliases that are being replaced, outermost first.
+    pub(crate) aliases: Vec<AliasId>,
 }
 
 /// The type, or [`Type::Unknown`] after an error.
@@ -30,9 +39,16 @@ pub(crate) fn resolve(checker: &mut Checker<'_>, file: FileId, ty: &ast::Type, n
         TypeKind::Choice(options) => Type::Choice(options.iter().map(|option| option.text.clone()).collect()),
         TypeKind::Named { name, args } => named(checker, file, name, args, names),
     };
-    if ty.optional {
-        checker.report(later("an optional type", at(file, ty.span)));
-        resolved = Type::Unknown;
+    if ty.optional && resolved != Type::Unknown {
+        resolved = if resolved.is_constant() {
+            let diagnostic = Diagnostic::new(Code::E0203, "what is known when compiling is never left out");
+            checker.report(
+                diagnostic.label(at(file, ty.span), "this type cannot be optional").help("give the parameter a default: `name: number = 1`"),
+            );
+            Type::Unknown
+        } else {
+            Type::Optional(Box::new(resolved))
+        };
     }
     for attribute in &ty.attributes {
         attach(checker, file, attribute, &mut resolved, names);
@@ -40,7 +56,7 @@ pub(crate) fn resolve(checker: &mut Checker<'_>, file: FileId, ty: &ast::Type, n
     resolved
 }
 
-fn tensor(checker: &mut Checker<'_>, file: FileId, dtype: &Name, dims: &[ast::Dim], names: &SignatureNames) -> Type {
+fn tensor(checker: &mut Checker<'_>, file: FileId, dtype: &Name, dims: &[ast::Dim], names: &mut SignatureNames) -> Type {
     let Some(element) = DType::from_name(&dtype.text) else {
         let known = DType::ALL.iter().map(|dtype| dtype.name());
         let message = format!("`{}` is no element type", dtype.text);
@@ -51,58 +67,16 @@ fn tensor(checker: &mut Checker<'_>, file: FileId, dtype: &Name, dims: &[ast::Di
     let mut resolved = Vec::with_capacity(dims.len());
     let mut rests = 0;
     for dim in dims {
-        let place = at(file, dim.span());
-        resolved.push(match dim {
-            ast::Dim::Const(0, _) => {
-                checker.report(
-                    Diagnostic::new(Code::E0202, "a dimension has no elements")
-                        .label(place, "at least 1")
-                        .help("write the size that the data has"),
-                );
-                return Type::Unknown;
-            }
-            ast::Dim::Const(size, _) => Dim::Const(*size),
-            ast::Dim::Symbol(name) if names.constants.iter().any(|(param, ty)| *param == name.text && *ty == Type::Number) => {
-                Dim::Param(name.text.clone())
-            }
-            ast::Dim::Symbol(name) => Dim::Symbol(name.text.clone()),
-            ast::Dim::Rest(name) => {
-                rests += 1;
-                Dim::Rest(name.text.clone())
-            }
-            ast::Dim::Binary(_) | ast::Dim::AtMost(..) => {
-                checker.report(later("arithmetic and bounds in shapes", place));
-                return Type::Unknown;
-            }
-            ast::Dim::Field(path) => match field_dim(path, names) {
-                Some(dim) => dim,
-                None => {
-                    let message = format!("`{}` is no size", path.text());
-                    let diagnostic = Diagnostic::new(Code::E0212, message)
-                        .label(place, "expected the `width` or `height` of a parameter of type `size`");
-                    checker.report(diagnostic.help("write `size.height` after a parameter `size: size`"));
-                    return Type::Unknown;
-                }
-            },
-        });
+        let Some(dim_) = dimension(checker, file, dim, names) else { return Type::Unknown };
+        rests += usize::from(matches!(dim_, Dim::Rest(_)));
         if rests > 1 {
-            let diagnostic =
-                Diagnostic::new(Code::E0202, "two parts of one shape have any number of dimensions").label(place, "the second one");
-            checker.report(diagnostic.help("keep one of them"));
+            let diagnostic = Diagnostic::new(Code::E0202, "two parts of one shape have any number of dimensions");
+            checker.report(diagnostic.label(at(file, dim.span()), "the second one").help("keep one of them"));
             return Type::Unknown;
         }
+        resolved.push(dim_);
     }
     Type::Tensor(TensorType { dtype: element, dims: resolved, labels: Labels::None })
-}
-
-fn field_dim(path: &Path, names: &SignatureNames) -> Option<Dim> {
-    let [param, field] = path.names.as_slice() else { return None };
-    names.constants.iter().find(|(name, ty)| *name == param.text && *ty == Type::Size)?;
-    match field.text.as_str() {
-        "width" => Some(Dim::Width(param.text.clone())),
-        "height" => Some(Dim::Height(param.text.clone())),
-        _ => None,
-    }
 }
 
 fn record(checker: &mut Checker<'_>, file: FileId, fields: &[ast::FieldType], names: &mut SignatureNames) -> Type {
@@ -119,20 +93,30 @@ fn record(checker: &mut Checker<'_>, file: FileId, fields: &[ast::FieldType], na
     Type::Record(resolved)
 }
 
-fn named(checker: &mut Checker<'_>, file: FileId, name: &Name, args: &[TypeArg], names: &SignatureNames) -> Type {
+fn named(checker: &mut Checker<'_>, file: FileId, name: &Name, args: &[TypeArg], names: &mut SignatureNames) -> Type {
     let plain = match name.text.as_str() {
         "number" => Some(Type::Number),
-        "string" => Some(Type::Text),
+        "string" => Some(Type::String),
         "size" => Some(Type::Size),
         "time" => Some(Type::Quantity(Dimension::Time)),
         "bytes" => Some(Type::Quantity(Dimension::Bytes)),
         "rate" => Some(Type::Quantity(Dimension::Rate)),
         "ratio" => Some(Type::Quantity(Dimension::Ratio)),
+        "text" => Some(Type::Text),
         _ => None,
     };
     match (name.text.as_str(), args) {
         (_, []) if plain.is_some() => plain.unwrap_or(Type::Unknown),
         ("image", [TypeArg::Path(format)]) if format.text() == "rgb" => Type::Image,
+        ("audio", [rate, TypeArg::Path(channels)]) if audio(rate, channels).is_some() => audio(rate, channels).unwrap_or(Type::Unknown),
+        ("list", [item]) => list(checker, file, item, None, names),
+        ("list", [item, count]) if whole(count).is_some() => list(checker, file, item, whole(count), names),
+        ("stream", [item]) => match argument(checker, file, item, names) {
+            Type::Unknown => Type::Unknown,
+            item => Type::Stream(Box::new(item)),
+        },
+        ("tokens", [TypeArg::Path(path)]) => tokens(checker, file, path, None),
+        ("tokens", [TypeArg::Path(path), count]) if whole(count).is_some() => tokens(checker, file, path, whole(count)),
         ("label", [TypeArg::Path(path)]) => labels(checker, file, path, names).map_or(Type::Unknown, Type::Label),
         ("ranking", [TypeArg::Type(label), count]) if label_path(label).is_some() => {
             let labels = label_path(label).and_then(|path| labels(checker, file, path, names));
@@ -142,11 +126,122 @@ fn named(checker: &mut Checker<'_>, file: FileId, name: &Name, args: &[TypeArg],
                 _ => Type::Unknown,
             }
         }
+        (text, []) if !NAMED_TYPES.contains(&text) && DType::from_name(text).is_none() => match aliases::named(checker, file, name, names) {
+            Some(ty) => ty,
+            None => {
+                report_named(checker, file, name, args);
+                Type::Unknown
+            }
+        },
         _ => {
             report_named(checker, file, name, args);
             Type::Unknown
         }
     }
+}
+
+/// An argument that is a type; a plain name is read as a path.
+fn argument(checker: &mut Checker<'_>, file: FileId, arg: &TypeArg, names: &mut SignatureNames) -> Type {
+    let ty = match arg {
+        TypeArg::Type(ty) => resolve(checker, file, ty, names),
+        TypeArg::Path(path) if path.names.len() == 1 => named(checker, file, &path.names[0], &[], names),
+        other => {
+            let diagnostic = Diagnostic::new(Code::E0203, "this is no type").label(at(file, other.span()), "expected a type");
+            checker.report(diagnostic.help("write a type such as `f32[4]` or `image<rgb>`"));
+            return Type::Unknown;
+        }
+    };
+    if ty.is_constant() || matches!(ty, Type::Stream(_)) {
+        let shown = checker.show(&ty);
+        let diagnostic = Diagnostic::new(Code::E0203, format!("there are no lists or streams of {shown}"));
+        checker.report(
+            diagnostic
+                .label(at(file, arg.span()), "expected a type of values that are known when running")
+                .help("write a tensor, a photo, a label, a record or the like"),
+        );
+        return Type::Unknown;
+    }
+    ty
+}
+
+fn list(checker: &mut Checker<'_>, file: FileId, item: &TypeArg, most: Option<u64>, names: &mut SignatureNames) -> Type {
+    match argument(checker, file, item, names) {
+        Type::Unknown => Type::Unknown,
+        item => Type::List { item: Box::new(item), most },
+    }
+}
+
+/// A whole number from 1.
+fn whole(arg: &TypeArg) -> Option<u64> {
+    match arg {
+        TypeArg::Number(number, _) if number.unit.is_none() && number.value >= 1.0 && number.value <= 1e9 && number.value.fract() == 0.0 => {
+            Some(number.value as u64)
+        }
+        _ => None,
+    }
+}
+
+fn audio(rate: &TypeArg, channels: &Path) -> Option<Type> {
+    let TypeArg::Number(number, _) = rate else { return None };
+    let unit = number.unit.filter(|unit| unit.dimension == Dimension::Rate)?;
+    let channels = match channels.text().as_str() {
+        "mono" => 1,
+        "stereo" => 2,
+        _ => return None,
+    };
+    (number.value > 0.0).then_some(Type::Audio { rate: number.value * unit.scale, channels })
+}
+
+/// `tokens<Bert.input_ids>`: a model's input says how tokens are numbered; `tokens<WordPiece>`: the kind alone is known.
+fn tokens(checker: &mut Checker<'_>, file: FileId, path: &Path, most: Option<u64>) -> Type {
+    let ty = Type::Tokens { vocabulary: path.text(), most };
+    match path.names.as_slice() {
+        [kind] if TOKENIZERS.contains(&kind.text.as_str()) => ty,
+        [model] => match checker.scopes[file.0 as usize].find(&model.text) {
+            Some(Symbol::Model(_)) => ty,
+            Some(Symbol::Broken) => Type::Unknown,
+            _ => {
+                let mut known = checker.scopes[file.0 as usize].names_of(|symbol| matches!(symbol, Symbol::Model(_)));
+                known.extend(TOKENIZERS.iter().map(|name| (*name).to_owned()));
+                let message = format!("there are no tokens `{}`", model.text);
+                let diagnostic = unknown_name(Code::E0101, message, &model.text, at(file, model.span), known.iter().map(String::as_str));
+                checker.report(diagnostic);
+                Type::Unknown
+            }
+        },
+        [model, input] => {
+            let Some(Symbol::Model(id)) = checker.scopes[file.0 as usize].find(&model.text) else {
+                if checker.scopes[file.0 as usize].peek(&model.text) != Some(Symbol::Broken) {
+                    no_model(checker, file, model);
+                }
+                return Type::Unknown;
+            };
+            let known: Vec<String> = checker.models[id.0 as usize].inputs.iter().map(|port| port.name.clone()).collect();
+            if known.is_empty() || known.contains(&input.text) {
+                return ty;
+            }
+            let message = format!("the model `{}` has no input `{}`", model.text, input.text);
+            let diagnostic = unknown_name(Code::E0206, message, &input.text, at(file, input.span), known.iter().map(String::as_str));
+            checker.report(diagnostic);
+            Type::Unknown
+        }
+        _ => {
+            report_tokens(checker, file, path);
+            Type::Unknown
+        }
+    }
+}
+
+fn report_tokens(checker: &mut Checker<'_>, file: FileId, path: &Path) {
+    let diagnostic = Diagnostic::new(Code::E0203, "`tokens` is not written like this");
+    checker.report(diagnostic.label(at(file, path.span), "expected a model's input").help("write `tokens<Model.input>` or `tokens<WordPiece>`"));
+}
+
+fn no_model(checker: &mut Checker<'_>, file: FileId, model: &Name) {
+    let known = checker.scopes[file.0 as usize].names_of(|symbol| matches!(symbol, Symbol::Model(_)));
+    let message = format!("there is no model `{}`", model.text);
+    let diagnostic = unknown_name(Code::E0101, message, &model.text, at(file, model.span), known.iter().map(String::as_str));
+    checker.report(diagnostic);
 }
 
 /// The path in `label<path>`.
@@ -161,6 +256,12 @@ fn label_path(ty: &ast::Type) -> Option<&Path> {
 }
 
 fn ranking_count(checker: &mut Checker<'_>, file: FileId, arg: &TypeArg, names: &SignatureNames) -> Option<Dim> {
+    if let TypeArg::Path(path) = arg
+        && path.names.len() == 1
+        && let Some(size) = crate::sizes::constant(checker, file, &path.names[0])
+    {
+        return size.map(Dim::Const);
+    }
     match arg {
         TypeArg::Number(number, _) if number.unit.is_none() && number.value >= 1.0 && number.value.fract() == 0.0 => {
             Some(Dim::Const(number.value as u64))
@@ -182,14 +283,14 @@ fn report_named(checker: &mut Checker<'_>, file: FileId, name: &Name, args: &[Ty
     let place = at(file, name.span);
     let found = name.text.as_str();
     let forms = |form: &str| format!("write `{form}`");
-    let diagnostic = if LATER_TYPES.contains(&found) {
-        Diagnostic::new(Code::E0009, format!("the type `{found}` is not supported by this version of the compiler"))
-            .label(place, "not read yet")
-            .help("use a tensor, or a newer compiler")
-    } else if NAMED_TYPES.contains(&found) {
+    let diagnostic = if NAMED_TYPES.contains(&found) {
         let whole = at(file, args.last().map_or(name.span, |last| name.span.to(last.span())));
         let form = match found {
             "image" => "image<rgb>",
+            "audio" => "audio<16kHz, mono>",
+            "tokens" => "tokens<Model.input, 128>",
+            "list" => "list<f32[4], 16>",
+            "stream" => "stream<image<rgb>>",
             "label" => "label<Model.output>",
             "ranking" => "ranking<label<Model.output>, 5>",
             plain => plain,
@@ -203,10 +304,11 @@ fn report_named(checker: &mut Checker<'_>, file: FileId, name: &Name, args: &[Ty
             .help(format!("write `{found}[]` for a single value, `{found}[N, 3]` for a table"))
             .fix(place, format!("{found}[]"))
     } else {
-        let known = NAMED_TYPES.iter().copied().chain(DType::ALL.iter().map(|dtype| dtype.name()));
+        let aliases = checker.scopes[file.0 as usize].names_of(|symbol| matches!(symbol, Symbol::Alias(_)));
+        let known = NAMED_TYPES.iter().copied().chain(DType::ALL.iter().map(|dtype| dtype.name())).chain(aliases.iter().map(String::as_str));
         let diagnostic = unknown_name(Code::E0203, format!("there is no type `{found}`"), found, place, known);
         diagnostic.help(
-            "types are `f32[N, 3]`, `image<rgb>`, `label<...>`, `ranking<...>`, records, `number`, `size`, `string` and numbers with units",
+            "types are `f32[N, 3]`, `image<rgb>`, `audio<...>`, `text`, `label<...>`, `list<...>`, records, `number`, `size`, `string` and the like",
         )
     };
     checker.report(diagnostic);
@@ -216,10 +318,23 @@ fn report_named(checker: &mut Checker<'_>, file: FileId, name: &Name, args: &[Ty
 fn labels(checker: &mut Checker<'_>, file: FileId, path: &Path, names: &SignatureNames) -> Option<Labels> {
     match path.names.as_slice() {
         [name] if names.labels.contains(&name.text) => Some(Labels::Variable(name.text.clone())),
+        [name] if matches!(checker.scopes[file.0 as usize].peek(&name.text), Some(Symbol::Labels(_))) => {
+            match checker.scopes[file.0 as usize].find(&name.text) {
+                Some(Symbol::Labels(id)) => Some(Labels::Of(id)),
+                _ => None,
+            }
+        }
+        [name] if checker.scopes[file.0 as usize].peek(&name.text) == Some(Symbol::Broken) => None,
         [model, output] => model_labels(checker, file, model, output),
         _ => {
             let diagnostic = Diagnostic::new(Code::E0101, format!("there are no labels `{}`", path.text()));
-            checker.report(diagnostic.label(at(file, path.span), "expected a model and its output").help("write `label<Model.output>`"));
+            let known = checker.scopes[file.0 as usize].names_of(|symbol| matches!(symbol, Symbol::Labels(_)));
+            let place = at(file, path.span);
+            let diagnostic = match mlp_syntax::closest(&path.text(), known.iter().map(String::as_str)) {
+                Some(close) => diagnostic.label(place, format!("did you mean `{close}`?")).fix(place, close),
+                None => diagnostic.label(place, "expected a model and its output, or a `labels` item").help("write `label<Model.output>`"),
+            };
+            checker.report(diagnostic);
             None
         }
     }
@@ -229,11 +344,8 @@ fn model_labels(checker: &mut Checker<'_>, file: FileId, model: &Name, output: &
     let id = match checker.scopes[file.0 as usize].find(&model.text) {
         Some(Symbol::Model(id)) => id,
         Some(Symbol::Broken) => return None,
-        Some(Symbol::Pipeline(_)) | None => {
-            let known: Vec<String> = checker.models.iter().filter(|known| known.at.file == file).map(|model| model.name.clone()).collect();
-            let message = format!("there is no model `{}`", model.text);
-            let diagnostic = unknown_name(Code::E0101, message, &model.text, at(file, model.span), known.iter().map(String::as_str));
-            checker.report(diagnostic);
+        _ => {
+            no_model(checker, file, model);
             return None;
         }
     };
@@ -275,6 +387,12 @@ fn attach(checker: &mut Checker<'_>, file: FileId, attribute: &Attribute, ty: &m
     };
     let found = match &argument.kind {
         ExprKind::Name(name) if names.labels.contains(name) => Labels::Variable(name.clone()),
+        ExprKind::Name(name) if matches!(checker.scopes[file.0 as usize].peek(name), Some(Symbol::Labels(_))) => {
+            match checker.scopes[file.0 as usize].find(name) {
+                Some(Symbol::Labels(id)) => Labels::Of(id),
+                _ => return,
+            }
+        }
         ExprKind::Name(name) if names.declaring => {
             names.labels.push(name.clone());
             Labels::Variable(name.clone())

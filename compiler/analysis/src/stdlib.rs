@@ -1,5 +1,26 @@
 //! The standard library, carried inside the compiler.
 
+use mlp_syntax::{Diagnostic, File, parse};
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+
+thread_local! {
+    /// The trees of modules: their texts never change.
+    static TREES: RefCell<HashMap<String, (Rc<File>, Vec<Diagnostic>)>> = RefCell::default();
+}
+
+/// The tree of a module.
+pub(crate) fn parsed(name: &str, text: &str) -> (Rc<File>, Vec<Diagnostic>) {
+    let found = TREES.with_borrow(|trees| trees.get(name).cloned());
+    found.unwrap_or_else(|| {
+        let (tree, diagnostics) = parse(text);
+        let parsed = (Rc::new(tree), diagnostics);
+        TREES.with_borrow_mut(|trees| trees.insert(name.to_owned(), parsed.clone()));
+        parsed
+    })
+}
+
 /// A module of the standard library.
 #[derive(Clone, Copy, Debug)]
 pub struct StdModule {
@@ -8,6 +29,9 @@ pub struct StdModule {
     /// Its text.
     pub source: &'static str,
 }
+
+/// The module whose pipelines are methods too.
+pub(crate) const TENSOR: &str = "std.tensor";
 
 /// Every module.
 pub const STD_MODULES: &[StdModule] = &[

@@ -1,5 +1,6 @@
 //! Types of the language, and how they are written in messages.
 
+use crate::dims::Formula;
 use mlp_bundle::DType;
 use mlp_syntax::units::Dimension;
 use std::fmt;
@@ -26,12 +27,39 @@ pub enum Type {
     },
     /// `{ top: ..., scores: ... }`
     Record(Vec<(String, Type)>),
+    /// `T?`: a value, or none.
+    Optional(Box<Type>),
+    /// `list<T, 16>`: some values of one type.
+    List {
+        /// Their type.
+        item: Box<Type>,
+        /// The most there are, where that is known.
+        most: Option<u64>,
+    },
+    /// `stream<T>`: values that come one after another, without end.
+    Stream(Box<Type>),
+    /// `audio<16kHz, mono>`
+    Audio {
+        /// Samples a second.
+        rate: f64,
+        /// How many channels.
+        channels: u8,
+    },
+    /// `text`: text that is known when running.
+    Text,
+    /// `tokens<Bert.input_ids, 128>`: numbers of parts of text.
+    Tokens {
+        /// What numbers them.
+        vocabulary: String,
+        /// The most there are, where that is known.
+        most: Option<u64>,
+    },
     /// `number`: a number without a unit, known when compiling.
     Number,
     /// `time`, `bytes`, `rate`, `ratio`: a number with a unit, known when compiling.
     Quantity(Dimension),
-    /// `string`, known when compiling.
-    Text,
+    /// `string`: text that is known when compiling.
+    String,
     /// `size`: a width and a height, known when compiling.
     Size,
     /// `center | none`: one of these words, known when compiling.
@@ -77,12 +105,14 @@ pub enum Dim {
     Width(String),
     /// The height of a size parameter of the signature: `size.height`.
     Height(String),
+    /// Computed from others: `(W + 1) / 2`.
+    Formula(Formula),
 }
 
 impl Type {
     /// True where values of the type are known when compiling.
     pub fn is_constant(&self) -> bool {
-        matches!(self, Type::Number | Type::Quantity(_) | Type::Text | Type::Size | Type::Choice(_))
+        matches!(self, Type::Number | Type::Quantity(_) | Type::String | Type::Size | Type::Choice(_))
     }
 
     /// True where a compiled pipeline can take a value of this type: a photo, or a tensor of constant shape.
@@ -93,6 +123,25 @@ impl Type {
                 tensor.dims.iter().all(|dim| matches!(dim, Dim::Const(_))) && !matches!(tensor.labels, Labels::Variable(_))
             }
             _ => false,
+        }
+    }
+
+    /// A single truth value: what comparisons give and conditions take.
+    pub fn truth() -> Type {
+        Type::scalar(DType::Bool)
+    }
+
+    /// A tensor of one element without dimensions.
+    pub fn scalar(dtype: DType) -> Type {
+        Type::Tensor(TensorType { dtype, dims: Vec::new(), labels: Labels::None })
+    }
+
+    /// How many types it is made of, itself included, counted up to `limit`.
+    pub(crate) fn weight(&self, limit: usize) -> usize {
+        match self {
+            Type::Record(fields) => fields.iter().fold(1, |sum, (_, ty)| if sum > limit { sum } else { sum + ty.weight(limit - sum) }),
+            Type::Optional(inner) | Type::Stream(inner) | Type::List { item: inner, .. } if limit > 0 => 1 + inner.weight(limit - 1),
+            _ => 1,
         }
     }
 
@@ -131,7 +180,24 @@ impl fmt::Display for Named<'_> {
             }
             Type::Number => f.write_str("number"),
             Type::Quantity(dimension) => f.write_str(dimension.name()),
-            Type::Text => f.write_str("string"),
+            Type::String => f.write_str("string"),
+            Type::Optional(inner) => write!(f, "{}?", Named { ty: inner, names: self.names }),
+            Type::List { item, most } => {
+                write!(f, "list<{}", Named { ty: item, names: self.names })?;
+                most.map_or(Ok(()), |most| write!(f, ", {most}"))?;
+                f.write_str(">")
+            }
+            Type::Stream(item) => write!(f, "stream<{}>", Named { ty: item, names: self.names }),
+            Type::Audio { rate, channels } => {
+                let channels = if *channels == 1 { "mono" } else { "stereo" };
+                if *rate >= 1e3 { write!(f, "audio<{}kHz, {channels}>", rate / 1e3) } else { write!(f, "audio<{rate}Hz, {channels}>") }
+            }
+            Type::Text => f.write_str("text"),
+            Type::Tokens { vocabulary, most } => {
+                write!(f, "tokens<{vocabulary}")?;
+                most.map_or(Ok(()), |most| write!(f, ", {most}"))?;
+                f.write_str(">")
+            }
             Type::Size => f.write_str("size"),
             Type::Choice(options) => f.write_str(&options.join(" | ")),
             Type::Unknown => f.write_str("unknown"),
@@ -152,6 +218,7 @@ impl fmt::Display for Dim {
             Dim::Rest(name) => write!(f, "..{name}"),
             Dim::Width(name) => write!(f, "{name}.width"),
             Dim::Height(name) => write!(f, "{name}.height"),
+            Dim::Formula(formula) => write!(f, "{formula}"),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Fits the types of arguments to the types of parameters, and finds what symbols stand for on the way.
 
+use crate::dims::Formula;
 use crate::program::{ExprKind, Value};
 use crate::types::{Dim, Labels, TensorType, Type};
 use std::collections::HashMap;
@@ -12,6 +13,8 @@ pub(crate) struct Bindings {
     labels: HashMap<String, Labels>,
     /// Constant arguments by parameter.
     constants: HashMap<String, Constant>,
+    /// Computed sizes that were met before their symbols: what is wanted, and what was found.
+    deferred: Vec<(Formula, Dim)>,
 }
 
 /// A constant argument: its value, or the caller's parameter that it is.
@@ -63,9 +66,32 @@ impl Bindings {
                 }
                 Ok(())
             }
+            (Type::List { item, most }, Type::List { item: found_item, most: found_most }) => {
+                self.unify(item, found_item)?;
+                fits_most(*most, *found_most)
+            }
+            (Type::Stream(item), Type::Stream(found_item)) => self.unify(item, found_item),
+            (Type::Optional(inner), Type::Optional(found_inner)) => self.unify(inner, found_inner),
+            (Type::Optional(inner), found) => self.unify(inner, found),
             _ if wanted == found => Ok(()),
             _ => Err(Misfit::Type),
         }
+    }
+
+    /// The size that a symbol of the called signature stands for.
+    pub(crate) fn size_of(&self, symbol: &str) -> Option<&Dim> {
+        self.dims.get(symbol)
+    }
+
+    /// Compares the computed sizes that could not be compared when they were met.
+    pub(crate) fn settle(&mut self) -> Result<(), Misfit> {
+        for (wanted, found) in std::mem::take(&mut self.deferred) {
+            let Some(known) = self.dim(&Dim::Formula(wanted.clone())) else { continue };
+            if known != found {
+                return Err(Misfit::Shape(format!("expected {wanted}, which is {known} here, found {found}")));
+            }
+        }
+        Ok(())
     }
 
     fn unify_tensor(&mut self, wanted: &TensorType, found: &TensorType) -> Result<(), Misfit> {
@@ -117,8 +143,22 @@ impl Bindings {
                 }
             };
         }
-        let wanted = self.dim(wanted).unwrap_or_else(|| wanted.clone());
-        if wanted == *found { Ok(()) } else { Err(Misfit::Shape(format!("expected {wanted}, found {found}"))) }
+        let known = self.dim(wanted);
+        if let (Dim::Formula(formula), None) = (wanted, &known) {
+            match formula.solve(found, &|dim| self.dim(dim)) {
+                Some((name, size)) => {
+                    self.dims.insert(name, size);
+                }
+                None => self.deferred.push((formula.clone(), found.clone())),
+            }
+            return Ok(());
+        }
+        match known {
+            Some(known) if known == *found => Ok(()),
+            Some(known) if known != *wanted => Err(Misfit::Shape(format!("expected {wanted}, which is {known} here, found {found}"))),
+            None if wanted == found => Ok(()),
+            _ => Err(Misfit::Shape(format!("expected {wanted}, found {found}"))),
+        }
     }
 
     fn unify_labels(&mut self, wanted: &Labels, found: &Labels) -> Result<(), Misfit> {
@@ -156,6 +196,9 @@ impl Bindings {
                 let fields = fields.iter().map(|(name, ty)| Ok((name.clone(), self.substitute(ty)?)));
                 Type::Record(fields.collect::<Result<_, Unbound>>()?)
             }
+            Type::Optional(inner) => Type::Optional(Box::new(self.substitute(inner)?)),
+            Type::List { item, most } => Type::List { item: Box::new(self.substitute(item)?), most: *most },
+            Type::Stream(item) => Type::Stream(Box::new(self.substitute(item)?)),
             other => other.clone(),
         })
     }
@@ -179,6 +222,7 @@ impl Bindings {
             Dim::Const(size) => Some(Dim::Const(*size)),
             Dim::Symbol(name) => self.dims.get(name).cloned(),
             Dim::Rest(_) => None,
+            Dim::Formula(formula) => formula.substitute(&|dim| self.dim(dim)).ok()??.dim().ok(),
             Dim::Param(name) => match self.constants.get(name)? {
                 Constant::Value(Value::Number(value, None)) if *value >= 1.0 && *value <= 2f64.powi(32) && value.fract() == 0.0 => {
                     Some(Dim::Const(*value as u64))
@@ -197,6 +241,17 @@ impl Bindings {
                 Constant::Value(_) => None,
             },
         }
+    }
+}
+
+/// True where a list with at most `found` values may stand where one of at most `wanted` is asked for.
+fn fits_most(wanted: Option<u64>, found: Option<u64>) -> Result<(), Misfit> {
+    match (wanted, found) {
+        (Some(wanted), Some(found)) if found > wanted => {
+            Err(Misfit::Shape(format!("expected at most {wanted} values, found up to {found}")))
+        }
+        (Some(wanted), None) => Err(Misfit::Shape(format!("expected at most {wanted} values, found any number of them"))),
+        _ => Ok(()),
     }
 }
 
@@ -250,6 +305,17 @@ pub(crate) fn assignable(wanted: &Type, found: &Type) -> Result<(), Misfit> {
             Ok(())
         }
         (Type::Unknown, _) | (_, Type::Unknown) => Ok(()),
+        (Type::List { item, most }, Type::List { item: found_item, most: found_most }) => {
+            assignable(item, found_item)?;
+            fits_most(*most, *found_most)
+        }
+        (Type::Stream(item), Type::Stream(found_item)) => assignable(item, found_item),
+        (Type::Tokens { vocabulary, most }, Type::Tokens { vocabulary: found_vocabulary, most: found_most }) if vocabulary == found_vocabulary => {
+            fits_most(*most, *found_most)
+        }
+        (Type::Optional(inner), Type::Optional(found_inner)) => assignable(inner, found_inner),
+        // A value may stand where there may be none.
+        (Type::Optional(inner), found) => assignable(inner, found),
         _ if wanted == found => Ok(()),
         _ => Err(Misfit::Type),
     }

@@ -23,7 +23,7 @@ fn the_objects_example_checks() {
     let (_, classify) = program.entries().next().unwrap();
     let Type::Record(fields) = &classify.result else { panic!("{:?}", classify.result) };
     assert!(matches!(&fields[0].1, Type::Ranking { labels: Labels::Of(_), count: Dim::Const(5) }), "{fields:?}");
-    let mlp_analysis::Body::Steps { locals, result } = &classify.body else { panic!() };
+    let mlp_analysis::Body::Steps { locals, result, .. } = &classify.body else { panic!() };
     assert!(matches!(&locals[0].value.ty, Type::Tensor(tensor) if tensor.dims == [Dim::Const(1000)]), "{:?}", locals[0].value.ty);
     assert!(matches!(result.kind, ExprKind::Record(_)));
     assert_eq!(program.tests.len(), 2);
