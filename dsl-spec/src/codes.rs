@@ -86,6 +86,7 @@ codes! {
     E0402 Error "A label does not exist"
     E0403 Error "A test's photo cannot be found"
     E0404 Error "A hook's name does not start with `use`"
+    E0901 Warning "A build leaves this out"
 }
 
 impl Code {

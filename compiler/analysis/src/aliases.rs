@@ -39,7 +39,8 @@ pub(crate) fn named(checker: &mut Checker<'_>, file: FileId, name: &Name, names:
     };
     let place = at(file, name.span);
     if let Some(start) = names.aliases.iter().position(|open| *open == id) {
-        let mut circle: Vec<String> = names.aliases[start..].iter().map(|id| format!("`{}`", checker.aliases[id.0 as usize].name)).collect();
+        let mut circle: Vec<String> =
+            names.aliases[start..].iter().map(|id| format!("`{}`", checker.aliases[id.0 as usize].name)).collect();
         circle.extend(circle.first().cloned());
         // Said once, where the circle's first alias leads into it.
         if start == 0 {
@@ -52,7 +53,8 @@ pub(crate) fn named(checker: &mut Checker<'_>, file: FileId, name: &Name, names:
         return Some(Type::Unknown);
     }
     if names.aliases.len() >= MAX_DEPTH || checker.expansions_left == 0 {
-        let diagnostic = Diagnostic::new(Code::E0005, "types are made of too many others").label(place, "replacing names goes too far here");
+        let diagnostic =
+            Diagnostic::new(Code::E0005, "types are made of too many others").label(place, "replacing names goes too far here");
         checker.report(diagnostic.help("write the type with fewer names"));
         return Some(Type::Unknown);
     }

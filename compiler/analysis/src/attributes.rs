@@ -23,9 +23,19 @@ pub struct AttributeForm {
 
 /// Every attribute of statements.
 pub const STATEMENT_ATTRIBUTES: &[AttributeForm] = &[
-    AttributeForm { name: "timeout", parameter: "after", form: "@timeout(8ms)", doc: "An error where the value is not there after this time." },
+    AttributeForm {
+        name: "timeout",
+        parameter: "after",
+        form: "@timeout(8ms)",
+        doc: "An error where the value is not there after this time.",
+    },
     AttributeForm { name: "retry", parameter: "times", form: "@retry(times = 2)", doc: "After an error it is tried again, so many times." },
-    AttributeForm { name: "cache", parameter: "entries", form: "@cache(entries = 64)", doc: "So many answers are kept, by what they were made of." },
+    AttributeForm {
+        name: "cache",
+        parameter: "entries",
+        form: "@cache(entries = 64)",
+        doc: "So many answers are kept, by what they were made of.",
+    },
 ];
 
 impl BodyChecker<'_, '_> {
@@ -92,7 +102,11 @@ impl BodyChecker<'_, '_> {
             (ExprKind::Value(Value::Number(number, _)), "retry") if fits(*number) => Some(AttributeKind::Retry(*number as u64)),
             (ExprKind::Value(Value::Number(number, _)), "cache") if fits(*number) => Some(AttributeKind::Cache(*number as u64)),
             _ => {
-                let expected = if is_time { "expected a time above 0, known when compiling" } else { "expected a whole number from 1, known when compiling" };
+                let expected = if is_time {
+                    "expected a time above 0, known when compiling"
+                } else {
+                    "expected a whole number from 1, known when compiling"
+                };
                 let diagnostic = Diagnostic::new(Code::E0211, format!("`@{}` cannot be this", form.name)).label(value.at, expected);
                 self.checker.report(diagnostic.help(format!("write `{}`", form.form)));
                 None

@@ -94,8 +94,11 @@ impl BodyChecker<'_, '_> {
             Some(Symbol::Pipeline(id)) => self.pipeline_target(id),
             Some(Symbol::Model(id)) => {
                 let model = self.checker.models.get(id.0 as usize)?;
-                let params: Vec<Param> =
-                    model.inputs.iter().map(|port| Param { name: port.name.clone(), public: false, ty: port.ty.clone(), default: None }).collect();
+                let params: Vec<Param> = model
+                    .inputs
+                    .iter()
+                    .map(|port| Param { name: port.name.clone(), public: false, ty: port.ty.clone(), default: None })
+                    .collect();
                 let result = match model.outputs.as_slice() {
                     [] => Type::Unknown,
                     [only] => only.ty.clone(),
@@ -107,7 +110,8 @@ impl BodyChecker<'_, '_> {
             }
             Some(Symbol::Broken) => None,
             Some(symbol) => {
-                let diagnostic = Diagnostic::new(Code::E0207, format!("`{name}` cannot be called")).label(place, format!("this is {}", symbol.noun()));
+                let diagnostic =
+                    Diagnostic::new(Code::E0207, format!("`{name}` cannot be called")).label(place, format!("this is {}", symbol.noun()));
                 self.checker.report(diagnostic.help("call a pipeline or model"));
                 None
             }
@@ -275,8 +279,7 @@ impl BodyChecker<'_, '_> {
 
     /// No ranking holds more labels than there are.
     fn checked_ranking(&mut self, target: &Target, args: &[Expr], ty: Type, place: Location) -> Type {
-        let (Type::Ranking { count: Dim::Const(count), .. }, Some(Type::Tensor(scores))) = (&ty, args.first().map(|arg| &arg.ty))
-        else {
+        let (Type::Ranking { count: Dim::Const(count), .. }, Some(Type::Tensor(scores))) = (&ty, args.first().map(|arg| &arg.ty)) else {
             return ty;
         };
         if let Some(Dim::Const(size)) = scores.dims.last()

@@ -1,10 +1,10 @@
 //! The order of the checks, and what they share.
 
-use crate::program::{Const, LabelSet, Model, Pipeline, Program, SourceFile, TypeAlias};
+use crate::program::{Const, LabelSet, LeftOut, Model, Pipeline, Program, SourceFile, TypeAlias};
 use crate::scope::Scope;
 use crate::types::Type;
 use crate::world::World;
-use crate::{aliases, constants, cycles, expectations, hooks, labels, load, models, pipelines, scope};
+use crate::{aliases, constants, cycles, expectations, hooks, labels, left_out, load, models, pipelines, scope};
 use mlp_syntax::ast::{self, File};
 use mlp_syntax::{Code, Diagnostic, FileId, Location, Span, closest};
 use std::rc::Rc;
@@ -143,7 +143,10 @@ impl<'w> Checker<'w> {
             aliases: self.aliases,
             hooks,
             tests,
+            left_out: LeftOut::default(),
         };
+        let left_out = left_out::find(&program, &self.label_names);
+        let program = Program { left_out, ..program };
         Analysis { program, diagnostics: self.diagnostics }
     }
 }

@@ -43,7 +43,10 @@ impl BodyChecker<'_, '_> {
         }
         let other = known.iter().find(|value| assignable(&first.ty, &value.ty).is_err())?;
         let (a, b) = (self.checker.show(&first.ty), self.checker.show(&other.ty));
-        let mut help = format!("give both arms one type; nothing is converted by itself\n  {}", crate::shapes::aligned(self.checker, &first.ty, &other.ty));
+        let mut help = format!(
+            "give both arms one type; nothing is converted by itself\n  {}",
+            crate::shapes::aligned(self.checker, &first.ty, &other.ty)
+        );
         if let (Type::Tensor(_), Type::Tensor(_)) = (&first.ty, &other.ty) {
             help = format!("{help}; {}", self.shape_help(&first.ty, &other.ty));
         }
@@ -112,7 +115,8 @@ impl BodyChecker<'_, '_> {
             (_, Type::Unknown) => return BROKEN,
             (_, ty) if ty.is_constant() => {
                 let shown = self.checker.show(&ty);
-                let diagnostic = Diagnostic::new(Code::E0201, format!("a list holds no {shown}")).label(body.at, "this is known when compiling");
+                let diagnostic =
+                    Diagnostic::new(Code::E0201, format!("a list holds no {shown}")).label(body.at, "this is known when compiling");
                 self.checker.report(diagnostic.help("make something of each value"));
                 return BROKEN;
             }
@@ -147,7 +151,8 @@ impl BodyChecker<'_, '_> {
             fields.push((name.text.clone(), value));
         }
         if fields.is_empty() {
-            let diagnostic = Diagnostic::new(Code::E0201, "`parallel` computes nothing").label(self.place(span), "expected a statement in it");
+            let diagnostic =
+                Diagnostic::new(Code::E0201, "`parallel` computes nothing").label(self.place(span), "expected a statement in it");
             self.checker.report(diagnostic.help("write `parallel { a = First(x), b = Second(x) }`"));
             return BROKEN;
         }

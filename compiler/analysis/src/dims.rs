@@ -273,7 +273,9 @@ impl fmt::Display for Formula {
 impl fmt::Display for Atom {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let group = |formula: &Formula| match formula.terms.iter().next() {
-            Some((product, value)) if formula.terms.len() == 1 && (product.is_empty() || (*value == 1 && product.len() == 1)) => formula.to_string(),
+            Some((product, value)) if formula.terms.len() == 1 && (product.is_empty() || (*value == 1 && product.len() == 1)) => {
+                formula.to_string()
+            }
             _ => format!("({formula})"),
         };
         match self {

@@ -129,7 +129,8 @@ impl<'c, 'w> BodyChecker<'c, 'w> {
         if ty.weight(MAX_WEIGHT) <= MAX_WEIGHT {
             return (kind, ty);
         }
-        let diagnostic = Diagnostic::new(Code::E0005, "a type is too large").label(self.place(span), format!("it has more than {MAX_WEIGHT} parts"));
+        let diagnostic =
+            Diagnostic::new(Code::E0005, "a type is too large").label(self.place(span), format!("it has more than {MAX_WEIGHT} parts"));
         self.checker.report(diagnostic.help("give less in one value"));
         (ExprKind::Broken, Type::Unknown)
     }
@@ -324,7 +325,9 @@ impl<'c, 'w> BodyChecker<'c, 'w> {
             match &value.kind {
                 ExprKind::Value(Value::Number(number, None)) => elements.push(*number),
                 ExprKind::Value(Value::Tensor(row)) => elements.extend(row),
-                _ if !ty.is_constant() => return (ExprKind::List(values.clone()), Type::List { item: Box::new(ty), most: Some(items.len() as u64) }),
+                _ if !ty.is_constant() => {
+                    return (ExprKind::List(values.clone()), Type::List { item: Box::new(ty), most: Some(items.len() as u64) });
+                }
                 _ => return self.misplaced(place, "a list of such values", "lists hold numbers, or values that are known when running"),
             }
             if elements.len() > MAX_ELEMENTS {

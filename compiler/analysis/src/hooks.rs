@@ -82,7 +82,8 @@ fn pipeline(checker: &mut Checker<'_>, name: &ast::Name) -> Option<crate::Pipeli
         }
         Some(Symbol::Broken) => None,
         Some(symbol) => {
-            let diagnostic = Diagnostic::new(Code::E0201, format!("`{}` is {}", name.text, symbol.noun())).label(place, "expected a pipeline");
+            let diagnostic =
+                Diagnostic::new(Code::E0201, format!("`{}` is {}", name.text, symbol.noun())).label(place, "expected a pipeline");
             checker.report(diagnostic.help("write a pipeline that calls it"));
             None
         }

@@ -40,7 +40,8 @@ fn lines(checker: &mut Checker<'_>, file: FileId, node: &LabelsItem, index: usiz
         ExprKind::List(items) => listed(checker, file, items),
         ExprKind::Broken => None,
         _ => {
-            let diagnostic = Diagnostic::new(Code::E0303, "these are no labels").label(place, "expected a list of strings, or the path of a file");
+            let diagnostic =
+                Diagnostic::new(Code::E0303, "these are no labels").label(place, "expected a list of strings, or the path of a file");
             checker.report(diagnostic.help("write `[\"first\", \"second\"]` or `\"./labels.txt\"`"));
             None
         }
@@ -58,7 +59,8 @@ fn listed(checker: &mut Checker<'_>, file: FileId, items: &[Expr]) -> Option<Vec
             return None;
         };
         if !known.insert(text.clone()) {
-            let diagnostic = Diagnostic::new(Code::E0102, format!("the label \"{text}\" is listed twice")).label(place, "listed again here");
+            let diagnostic =
+                Diagnostic::new(Code::E0102, format!("the label \"{text}\" is listed twice")).label(place, "listed again here");
             checker.report(diagnostic.help("remove one of them"));
         }
         lines.push(text.clone());

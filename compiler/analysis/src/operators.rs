@@ -100,7 +100,8 @@ impl BodyChecker<'_, '_> {
         }
         let (a, b) = (self.checker.show(&left.ty), self.checker.show(&right.ty));
         let whole = [&left.ty, &right.ty].into_iter().any(|ty| matches!(ty, Type::Tensor(tensor) if !tensor.dims.is_empty()));
-        let help = if whole { "compare a single number: `scores.max() > 0.5`, or `scores[0] > 0.5`" } else { "compare two values of one type" };
+        let help =
+            if whole { "compare a single number: `scores.max() > 0.5`, or `scores[0] > 0.5`" } else { "compare two values of one type" };
         let diagnostic = Diagnostic::new(Code::E0208, format!("`{}` does not compare {a} with {b}", binary.op.symbol()));
         self.checker.report(diagnostic.label(place, "expected single numbers, or two labels or texts").help(help));
         BROKEN

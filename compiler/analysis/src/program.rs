@@ -3,7 +3,7 @@
 use crate::types::{Dim, LabelsId, Type};
 use mlp_syntax::ast::Operator;
 use mlp_syntax::units::Dimension;
-use mlp_syntax::{LineColumn, LineIndex, Location};
+use mlp_syntax::{Diagnostic, LineColumn, LineIndex, Location};
 
 /// A file that was read.
 #[derive(Clone, Debug)]
@@ -37,6 +37,17 @@ pub struct Program {
     pub hooks: Vec<Hook>,
     /// Tests of the root file.
     pub tests: Vec<Test>,
+    /// What a build leaves out, with the reasons.
+    pub left_out: LeftOut,
+}
+
+/// What is checked, but not part of a bundle yet.
+#[derive(Clone, Debug, Default)]
+pub struct LeftOut {
+    /// Pipelines of the root file that could be called by an application.
+    pub pipelines: Vec<PipelineId>,
+    /// A warning for each thing that is left out.
+    pub diagnostics: Vec<Diagnostic>,
 }
 
 impl Program {
@@ -56,10 +67,10 @@ impl Program {
         }
     }
 
-    /// The pipelines of the root file that can be compiled: all they take is photos and tensors of constant shape.
+    /// The pipelines of the root file that are compiled: all they take is photos and tensors of constant shape, and a build leaves them not out.
     pub fn entries(&self) -> impl Iterator<Item = (PipelineId, &Pipeline)> {
         let all = self.pipelines.iter().enumerate().map(|(index, pipeline)| (PipelineId(index as u32), pipeline));
-        all.filter(|(_, pipeline)| pipeline.at.file.0 == 0 && pipeline.is_entry())
+        all.filter(|(id, pipeline)| pipeline.at.file.0 == 0 && pipeline.is_entry() && !self.left_out.pipelines.contains(id))
     }
 
     /// A pipeline.

@@ -43,7 +43,9 @@ pub(crate) fn resolve(checker: &mut Checker<'_>, file: FileId, ty: &ast::Type, n
         resolved = if resolved.is_constant() {
             let diagnostic = Diagnostic::new(Code::E0203, "what is known when compiling is never left out");
             checker.report(
-                diagnostic.label(at(file, ty.span), "this type cannot be optional").help("give the parameter a default: `name: number = 1`"),
+                diagnostic
+                    .label(at(file, ty.span), "this type cannot be optional")
+                    .help("give the parameter a default: `name: number = 1`"),
             );
             Type::Unknown
         } else {
@@ -126,13 +128,15 @@ fn named(checker: &mut Checker<'_>, file: FileId, name: &Name, args: &[TypeArg],
                 _ => Type::Unknown,
             }
         }
-        (text, []) if !NAMED_TYPES.contains(&text) && DType::from_name(text).is_none() => match aliases::named(checker, file, name, names) {
-            Some(ty) => ty,
-            None => {
-                report_named(checker, file, name, args);
-                Type::Unknown
+        (text, []) if !NAMED_TYPES.contains(&text) && DType::from_name(text).is_none() => {
+            match aliases::named(checker, file, name, names) {
+                Some(ty) => ty,
+                None => {
+                    report_named(checker, file, name, args);
+                    Type::Unknown
+                }
             }
-        },
+        }
         _ => {
             report_named(checker, file, name, args);
             Type::Unknown
@@ -174,7 +178,9 @@ fn list(checker: &mut Checker<'_>, file: FileId, item: &TypeArg, most: Option<u6
 /// A whole number from 1.
 fn whole(arg: &TypeArg) -> Option<u64> {
     match arg {
-        TypeArg::Number(number, _) if number.unit.is_none() && number.value >= 1.0 && number.value <= 1e9 && number.value.fract() == 0.0 => {
+        TypeArg::Number(number, _)
+            if number.unit.is_none() && number.value >= 1.0 && number.value <= 1e9 && number.value.fract() == 0.0 =>
+        {
             Some(number.value as u64)
         }
         _ => None,
@@ -234,7 +240,9 @@ fn tokens(checker: &mut Checker<'_>, file: FileId, path: &Path, most: Option<u64
 
 fn report_tokens(checker: &mut Checker<'_>, file: FileId, path: &Path) {
     let diagnostic = Diagnostic::new(Code::E0203, "`tokens` is not written like this");
-    checker.report(diagnostic.label(at(file, path.span), "expected a model's input").help("write `tokens<Model.input>` or `tokens<WordPiece>`"));
+    checker.report(
+        diagnostic.label(at(file, path.span), "expected a model's input").help("write `tokens<Model.input>` or `tokens<WordPiece>`"),
+    );
 }
 
 fn no_model(checker: &mut Checker<'_>, file: FileId, model: &Name) {
@@ -305,7 +313,8 @@ fn report_named(checker: &mut Checker<'_>, file: FileId, name: &Name, args: &[Ty
             .fix(place, format!("{found}[]"))
     } else {
         let aliases = checker.scopes[file.0 as usize].names_of(|symbol| matches!(symbol, Symbol::Alias(_)));
-        let known = NAMED_TYPES.iter().copied().chain(DType::ALL.iter().map(|dtype| dtype.name())).chain(aliases.iter().map(String::as_str));
+        let known =
+            NAMED_TYPES.iter().copied().chain(DType::ALL.iter().map(|dtype| dtype.name())).chain(aliases.iter().map(String::as_str));
         let diagnostic = unknown_name(Code::E0203, format!("there is no type `{found}`"), found, place, known);
         diagnostic.help(
             "types are `f32[N, 3]`, `image<rgb>`, `audio<...>`, `text`, `label<...>`, `list<...>`, records, `number`, `size`, `string` and the like",

@@ -140,7 +140,8 @@ fn bounded(checker: &mut Checker<'_>, file: FileId, name: &Name, bound: &ast::Di
     let most = match dimension(checker, file, bound, &mut SignatureNames::default())? {
         Dim::Const(size) => size,
         _ => {
-            let diagnostic = Diagnostic::new(Code::E0211, "a bound is not known when compiling").label(place, "expected a number or a constant");
+            let diagnostic =
+                Diagnostic::new(Code::E0211, "a bound is not known when compiling").label(place, "expected a number or a constant");
             checker.report(diagnostic.help("write `N <= 8`, or name a constant: `const limit = 8`"));
             return None;
         }
@@ -148,7 +149,9 @@ fn bounded(checker: &mut Checker<'_>, file: FileId, name: &Name, bound: &ast::Di
     if !names.declaring {
         let diagnostic = Diagnostic::new(Code::E0212, format!("`{}` is bounded where it is no input", name.text))
             .label(at(file, name.span.to(bound.span())), "a bound stands where a size comes in");
-        checker.report(diagnostic.help("write the bound at a parameter or at a model's input").fix(at(file, name.span.to(bound.span())), &name.text));
+        checker.report(
+            diagnostic.help("write the bound at a parameter or at a model's input").fix(at(file, name.span.to(bound.span())), &name.text),
+        );
         return None;
     }
     let found = symbol(checker, file, name, names)?;

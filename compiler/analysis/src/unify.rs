@@ -310,7 +310,9 @@ pub(crate) fn assignable(wanted: &Type, found: &Type) -> Result<(), Misfit> {
             fits_most(*most, *found_most)
         }
         (Type::Stream(item), Type::Stream(found_item)) => assignable(item, found_item),
-        (Type::Tokens { vocabulary, most }, Type::Tokens { vocabulary: found_vocabulary, most: found_most }) if vocabulary == found_vocabulary => {
+        (Type::Tokens { vocabulary, most }, Type::Tokens { vocabulary: found_vocabulary, most: found_most })
+            if vocabulary == found_vocabulary =>
+        {
             fits_most(*most, *found_most)
         }
         (Type::Optional(inner), Type::Optional(found_inner)) => assignable(inner, found_inner),

@@ -48,14 +48,16 @@ pub(crate) fn build(arguments: &Build) -> Outcome {
     let disk = disk(arguments);
     let package = Package::check(&disk, &arguments.file);
     let sources = check::sources(&package);
+    let left_out = if package.has_errors() { &[] } else { package.left_out() };
     if !arguments.json {
         check::report(&package);
+        render::human(left_out, &sources);
     }
     let mut report = Report {
         bundle: &arguments.output,
         files: Vec::new(),
         dependencies: package.dependencies().map(Path::to_path_buf).collect(),
-        diagnostics: package.diagnostics().iter().map(|diagnostic| render::json(diagnostic, &sources)).collect(),
+        diagnostics: package.diagnostics().iter().chain(left_out).map(|diagnostic| render::json(diagnostic, &sources)).collect(),
         timings: Vec::new(),
     };
     if package.has_errors() {

@@ -182,6 +182,11 @@ impl Package {
         &self.diagnostics
     }
 
+    /// What a build leaves out, with the reasons.
+    pub fn left_out(&self) -> &[Diagnostic] {
+        &self.program.left_out.diagnostics
+    }
+
     /// True where an error was found.
     pub fn has_errors(&self) -> bool {
         self.checked.is_none()
@@ -313,6 +318,9 @@ impl Package {
             mlp_analysis::Backend::Wasm => typescript::Backend::Wasm,
         };
         let hook = |hook: &mlp_analysis::Hook| {
+            if self.program.left_out.pipelines.contains(&hook.pipeline) {
+                return None;
+            }
             let pipeline = self.program.pipeline(hook.pipeline)?.name.clone();
             Some(Hook { name: hook.name.clone(), pipeline, prefer: hook.prefer.iter().map(backend).collect() })
         };

@@ -1,5 +1,6 @@
 //! Pipelines, statement by statement, with everything they call inlined.
 
+use crate::control::MAX_ROUNDS;
 use crate::error::LowerError;
 use crate::inline::inline;
 use crate::intrinsics;
@@ -9,7 +10,7 @@ use mlp_analysis::{Body, Callee, Dim, Expr, ExprKind, Labels, LabelsId, Location
 use mlp_analysis::{Operator, Pipeline};
 use mlp_graph::ir::Type as GraphType;
 use mlp_graph::op::{BinaryOp, UnaryOp};
-use mlp_graph::{DType, Graph, Origin, Shape, ValueId, verify};
+use mlp_graph::{DType, Graph, Origin, Shape, Tensor, ValueId, verify};
 use std::collections::BTreeMap;
 
 /// The greatest side of a photo; a host shrinks larger ones first.
@@ -35,16 +36,18 @@ pub(crate) enum Lowered {
 pub(crate) struct Lowering<'a> {
     program: &'a Program,
     models: &'a Models<'a>,
-    graph: Graph,
+    pub(crate) graph: Graph,
     imported: BTreeMap<ModelRequest, Graph>,
     calls: usize,
+    /// The rounds of loops so far.
+    rounds: u64,
     root: String,
 }
 
 /// What the names of a body stand for, and where the body was called from.
-struct Frame<'f> {
+pub(crate) struct Frame<'f> {
     args: &'f [Lowered],
-    locals: Vec<Lowered>,
+    pub(crate) locals: Vec<Lowered>,
     depth: usize,
     /// The place in the package that called into the standard library; none inside the package itself.
     caller: Option<Location>,
@@ -52,7 +55,7 @@ struct Frame<'f> {
 
 impl<'a> Lowering<'a> {
     pub(crate) fn new(program: &'a Program, models: &'a Models<'a>) -> Lowering<'a> {
-        Lowering { program, models, graph: Graph::default(), imported: BTreeMap::new(), calls: 0, root: String::new() }
+        Lowering { program, models, graph: Graph::default(), imported: BTreeMap::new(), calls: 0, rounds: 0, root: String::new() }
     }
 
     pub(crate) fn run(mut self, id: PipelineId) -> Result<crate::Lowered, LowerError> {
@@ -154,22 +157,36 @@ impl<'a> Lowering<'a> {
 
     /// Lowers a call of a pipeline.
     fn body(&mut self, pipeline: &'a Pipeline, args: &[Lowered], depth: usize, caller: Option<Location>) -> Result<Lowered, LowerError> {
-        let Body::Steps { locals, result } = &pipeline.body else {
+        let Body::Steps { locals, result, .. } = &pipeline.body else {
             let reason = "it has no body".to_owned();
             return Err(LowerError::Internal { pipeline: self.root.clone(), place: self.program.place(pipeline.at), reason });
         };
         let mut frame = Frame { args, locals: Vec::with_capacity(locals.len()), depth, caller };
         for local in locals {
-            let value = self.expr(&local.value, &frame)?;
+            let value = self.expr(&local.value, &mut frame)?;
             frame.locals.push(value);
         }
-        self.expr(result, &frame)
+        self.expr(result, &mut frame)
     }
 
-    fn expr(&mut self, expr: &'a Expr, frame: &Frame<'_>) -> Result<Lowered, LowerError> {
+    pub(crate) fn program(&self) -> &'a Program {
+        self.program
+    }
+
+    /// Counts a round of a loop; an error where there are too many.
+    pub(crate) fn count_round(&mut self, origin: &Origin) -> Result<(), LowerError> {
+        self.rounds += 1;
+        if self.rounds > MAX_ROUNDS {
+            return Err(operation(origin, format!("loops are compiled up to {MAX_ROUNDS} rounds together; write `at_most` with less")));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn expr(&mut self, expr: &'a Expr, frame: &mut Frame<'_>) -> Result<Lowered, LowerError> {
         let found = match &expr.kind {
             ExprKind::Param(index) => frame.args.get(*index).cloned(),
             ExprKind::Local(index) => frame.locals.get(*index).cloned(),
+            ExprKind::Value(Value::Tensor(elements)) => return self.tensor(expr, elements, frame),
             ExprKind::Value(value) => Some(Lowered::Constant(value.clone())),
             ExprKind::Call { callee, at, args } => {
                 let args = args.iter().map(|arg| self.expr(arg, frame)).collect::<Result<Vec<_>, _>>()?;
@@ -181,8 +198,44 @@ impl<'a> Lowering<'a> {
             }
             ExprKind::Field(value, name) => match self.expr(value, frame)? {
                 Lowered::Record(fields) => fields.into_iter().find(|(field, _)| field == name).map(|(_, value)| value),
+                Lowered::Ranking { scores, .. } if name == "scores" => Some(Lowered::Tensor(scores)),
+                ranking @ Lowered::Ranking { .. } if name == "first" => {
+                    let origin = self.origin(expr.at, frame);
+                    return self.entry(ranking, 0, &origin);
+                }
                 _ => None,
             },
+            ExprKind::Index(value, index) => {
+                let value = self.expr(value, frame)?;
+                let origin = self.origin(expr.at, frame);
+                return self.entry(value, *index, &origin);
+            }
+            ExprKind::Compare { op, left, right } => {
+                let origin = self.origin(expr.at, frame);
+                return self.compare(*op, left, right, &origin, frame);
+            }
+            ExprKind::Block(block) => {
+                let base = frame.locals.len();
+                for local in &block.locals {
+                    let value = self.expr(&local.value, frame)?;
+                    frame.locals.push(value);
+                }
+                let result = self.expr(&block.result, frame)?;
+                frame.locals.truncate(base);
+                return Ok(result);
+            }
+            ExprKind::When { arms, otherwise } => {
+                let origin = self.origin(expr.at, frame);
+                return self.when(arms, otherwise, &origin, frame);
+            }
+            ExprKind::Loop(node) => {
+                let origin = self.origin(expr.at, frame);
+                return self.rounds(node, &origin, frame);
+            }
+            ExprKind::List(_) | ExprKind::None | ExprKind::ForEach { .. } => {
+                let reason = "lists and values that may be missing are not compiled yet".to_owned();
+                return Err(operation(&self.origin(expr.at, frame), reason));
+            }
             ExprKind::Arithmetic { op, left, right } => {
                 let (left, right) = (self.expr(left, frame)?, self.expr(right, frame)?);
                 return self.arithmetic(*op, left, right, &self.origin(expr.at, frame));
@@ -238,7 +291,23 @@ impl<'a> Lowering<'a> {
         Ok(Lowered::Tensor(value))
     }
 
-    fn scalar_like(&mut self, tensor: ValueId, value: f64, origin: &Origin) -> ValueId {
+    /// A tensor that is written out.
+    fn tensor(&mut self, expr: &Expr, elements: &[f64], frame: &Frame<'_>) -> Result<Lowered, LowerError> {
+        let origin = self.origin(expr.at, frame);
+        let shape = match &expr.ty {
+            Type::Tensor(tensor) => constants(tensor).map(|shape| (tensor.dtype, shape)),
+            _ => None,
+        };
+        let (dtype, shape) = shape.ok_or_else(|| operation(&origin, "the size of this tensor is not known".to_owned()))?;
+        let wide = Tensor::from_values(&shape, elements).map_err(|error| operation(&origin, error.to_string()))?;
+        let value = self.graph.constant(wide, origin.clone());
+        if dtype == DType::F64 {
+            return Ok(Lowered::Tensor(value));
+        }
+        self.graph.cast(dtype, value, origin.clone()).map(Lowered::Tensor).map_err(|error| operation(&origin, error.to_string()))
+    }
+
+    pub(crate) fn scalar_like(&mut self, tensor: ValueId, value: f64, origin: &Origin) -> ValueId {
         let dtype = self.graph.ty(tensor).dtype;
         self.graph.scalar(dtype, value, origin.clone())
     }
@@ -332,7 +401,7 @@ impl<'a> Lowering<'a> {
     }
 }
 
-fn operation(origin: &Origin, reason: String) -> LowerError {
+pub(crate) fn operation(origin: &Origin, reason: String) -> LowerError {
     LowerError::Operation { place: origin.name.clone(), reason }
 }
 

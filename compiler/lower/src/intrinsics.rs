@@ -2,7 +2,7 @@
 
 use crate::body::Lowered;
 use mlp_analysis::{Intrinsic, Value};
-use mlp_graph::op::Fit;
+use mlp_graph::op::{BinaryOp, Fit, ReduceKind};
 use mlp_graph::{DType, Graph, Op, Origin, Shape};
 
 /// Appends the operations of an intrinsic; the error says what its arguments lack.
@@ -47,8 +47,34 @@ pub(crate) fn lower(graph: &mut Graph, intrinsic: Intrinsic, args: &[Lowered], o
             let indices = graph.cast(DType::I32, indices, origin.clone()).map_err(|error| error.to_string())?;
             Ok(Lowered::Ranking { indices, scores })
         }
+        (
+            Intrinsic::Clip,
+            [Lowered::Tensor(x), Lowered::Constant(Value::Number(low, None)), Lowered::Constant(Value::Number(high, None))],
+        ) => {
+            if low > high {
+                return Err(format!("its range is empty: {low} is more than {high}"));
+            }
+            let dtype = graph.ty(*x).dtype;
+            let (low, high) = (graph.scalar(dtype, *low, origin.clone()), graph.scalar(dtype, *high, origin.clone()));
+            let raised = graph.binary(BinaryOp::Max, *x, low, origin.clone()).map_err(|error| error.to_string())?;
+            one(graph.binary(BinaryOp::Min, raised, high, origin.clone()))
+        }
+        (Intrinsic::Relu, [Lowered::Tensor(x)]) => {
+            let zero = graph.scalar(graph.ty(*x).dtype, 0.0, origin.clone());
+            one(graph.binary(BinaryOp::Max, *x, zero, origin.clone()))
+        }
+        (Intrinsic::Max, [Lowered::Tensor(x)]) => reduce(graph, ReduceKind::Max, *x, origin),
+        (Intrinsic::Min, [Lowered::Tensor(x)]) => reduce(graph, ReduceKind::Min, *x, origin),
+        (Intrinsic::Sum, [Lowered::Tensor(x)]) => reduce(graph, ReduceKind::Sum, *x, origin),
+        (Intrinsic::Mean, [Lowered::Tensor(x)]) => reduce(graph, ReduceKind::Mean, *x, origin),
         _ => Err("the arguments are not what it takes".to_owned()),
     }
+}
+
+/// Over all axes, to a single value.
+fn reduce(graph: &mut Graph, kind: ReduceKind, x: mlp_graph::ValueId, origin: &Origin) -> Result<Lowered, String> {
+    let axes = (0..graph.ty(x).shape.rank() as u32).collect();
+    one(graph.append_one(Op::Reduce { kind, axes, keep: false }, &[x], origin.clone()))
 }
 
 fn one(result: Result<mlp_graph::ValueId, mlp_graph::InferError>) -> Result<Lowered, String> {

@@ -4,12 +4,14 @@
 //! gives is described by a [`Signature`], whose parts name the graph's ports.
 
 mod body;
+mod control;
 mod error;
 mod inline;
 mod intrinsics;
 mod signature;
 
 pub use body::MAX_PHOTO_SIDE;
+pub use control::MAX_ROUNDS;
 pub use error::LowerError;
 pub use signature::{Signature, SignatureField, SignatureType};
 

@@ -146,8 +146,10 @@ pipeline Twice(x: f32[2]) -> f32[2] { a = Scale(x, by = 3), return Scale(a, 1 / 
 #[test]
 fn what_cannot_be_lowered_is_said() {
     let program = checked("pipeline Keep(photo: image<rgb>) -> image<rgb> { return photo }\n");
-    let (id, _) = program.entries().next().unwrap();
-    let error = lower(&program, id, &means).unwrap_err();
+    assert_eq!(program.entries().count(), 0, "a build leaves it out");
+    assert!(program.left_out.diagnostics[0].labels[0].text.contains("`image<rgb>`"), "{:?}", program.left_out);
+    let keep = program.pipelines.iter().position(|pipeline| pipeline.name == "Keep").unwrap();
+    let error = lower(&program, mlp_analysis::PipelineId(keep as u32), &means).unwrap_err();
     assert_eq!(error.to_string(), "main.mlp:9:10: the answer's `value` is a photo; give a tensor, a label or a ranking");
 
     let program = checked(CLASSIFY);
@@ -174,4 +176,100 @@ fn inlining_that_explodes_is_refused() {
     let program = checked(&body);
     let (id, _) = program.entries().last().unwrap();
     assert!(matches!(lower(&program, id, &means), Err(LowerError::TooLarge { .. })));
+}
+
+/// The numbers that the last pipeline gives for `x`.
+fn run(body: &str, x: &[f32]) -> Vec<f64> {
+    let lowered = lowered(body);
+    let x = Tensor::from_f32(&[x.len() as u64], x).unwrap();
+    eval::run(&lowered.graph, &[x]).unwrap_or_else(|error| panic!("{error}"))[0].to_f64()
+}
+
+#[test]
+fn the_first_arm_that_holds_is_taken() {
+    let body = "
+pipeline Pick(x: f32[2]) -> f32[2] {
+  return when x[0] > x[1] { doubled = x + x, doubled - 1 } else when x.sum() == 0.0 { [7.0, 8.0] } else { -x }
+}
+";
+    assert_eq!(run(body, &[3.0, 1.0]), [5.0, 1.0]);
+    assert_eq!(run(body, &[-2.0, 2.0]), [7.0, 8.0]);
+    assert_eq!(run(body, &[1.0, 4.0]), [-1.0, -4.0]);
+}
+
+#[test]
+fn arms_are_chosen_field_by_field_and_labels_are_compared() {
+    let body = r#"
+pipeline Read(x: f32[3]) -> { best: label<Means.means>, score: f32[] } {
+  scores = x |> Named
+  best   = argmax(scores)
+  return when best == "green" { { best, score = scores.max() } } else { { score = scores.min() - 1, best = top_k(scores, 3)[2] } }
+}
+pipeline Named(x: f32[3]) -> f32[3] @labels(Means.means) {
+  return Means(to_nchw(Pixels(x))) |> unbatch |> add(x)
+}
+pipeline add(a: f32[3] @labels(L), b: f32[3]) -> f32[3] @labels(L) { return a + b * 1 }
+pipeline Pixels(x: f32[3]) -> f32[2, 2, 3] { return [[[0, 0, 0], [0, 0, 0]], [[0, 0, 0], [0, 0, 0]]] }
+"#;
+    let program = checked_or_explained(body);
+    assert!(program.contains("E0213"), "adding loses labels, which is said: {program}");
+    let body = r#"
+pipeline Read(photo: image<rgb>) -> { best: label<Means.means>, score: f32[] } {
+  scores = photo |> resize(2x2) |> to_nchw |> Means |> unbatch
+  best   = argmax(scores)
+  return when best == "green" { { best, score = scores.max() } } else { { score = scores.min() - 1, best = top_k(scores, 3)[2] } }
+}
+"#;
+    let lowered = lowered(body);
+    let read = |pixel: [u8; 3]| {
+        let pixels: Vec<u8> = (0..4).flat_map(|_| [pixel[0], pixel[1], pixel[2], 255]).collect();
+        let outputs = eval::run(&lowered.graph, &[Tensor::new(DType::U8, vec![2, 2, 4], pixels).unwrap()]).unwrap();
+        (outputs[0].to_f64()[0], outputs[1].to_f64()[0])
+    };
+    assert_eq!(read([10, 90, 20]), (1.0, 90.0));
+    assert_eq!(read([80, 9, 20]), (1.0, 8.0));
+}
+
+fn checked_or_explained(body: &str) -> String {
+    let source = format!("{HEAD}{body}");
+    check(&Tiny(&source), "app/main.mlp").diagnostics().iter().map(|diagnostic| diagnostic.code.to_string() + " ").collect()
+}
+
+#[test]
+fn loops_run_their_rounds_and_end_when_their_condition_holds() {
+    let fixed = "pipeline Power(x: f32[2]) -> f32[2] { return loop y = x at_most 3 { y * 2 } }\n";
+    assert_eq!(run(fixed, &[1.0, 3.0]), [8.0, 24.0]);
+    // The condition is asked of the new value, and later rounds change nothing.
+    let ended = "pipeline Power(x: f32[2]) -> f32[2] { return loop y = x at_most 8 until y.max() > 10.0 { y * 2 } }\n";
+    assert_eq!(run(ended, &[1.0, 3.0]), [4.0, 12.0]);
+    assert_eq!(run(ended, &[-1.0, 0.0]), [-256.0, 0.0]);
+    let counted = "pipeline P(x: f32[2]) -> f32[2] { return loop y = x at_most 5 counting i { when i < 2 { y + 1 } else { y } } }\n";
+    assert_eq!(run(counted, &[0.0, 1.0]), [2.0, 3.0]);
+}
+
+#[test]
+fn constants_and_the_maths_of_tensors_run() {
+    let body = "
+const bias: f32[3] = [1, 2, three]
+const three = 2 + 1
+const top: number = 4
+pipeline P(x: f32[three]) -> { all: f32[3], best: f32[], mean: f32[] } {
+  both = parallel { shifted = x + bias, small = x.relu().clip(low = 0.5, high = top) }
+  return { all = both.small, best = both.shifted.max(), mean = both.shifted.mean() }
+}
+";
+    let lowered = lowered(body);
+    let x = Tensor::from_f32(&[3], &[-4.0, 0.75, 9.0]).unwrap();
+    let outputs = eval::run(&lowered.graph, &[x]).unwrap();
+    assert_eq!(outputs[0].to_f64(), [0.5, 0.75, 4.0]);
+    assert_eq!(outputs[1].to_f64(), [12.0]);
+    assert_eq!(outputs[2].to_f64(), [(-3.0 + 2.75 + 12.0) / 3.0]);
+}
+
+#[test]
+fn too_many_rounds_are_refused() {
+    let program = checked("pipeline P(x: f32[1]) -> f32[1] { return loop a = x at_most 100 { loop b = a at_most 100 { b + 1 } } }\n");
+    let (id, _) = program.entries().next().unwrap();
+    let error = lower(&program, id, &means).unwrap_err();
+    assert!(error.to_string().contains("256 rounds"), "{error}");
 }
