@@ -207,10 +207,10 @@ impl<'c, 'w> BodyChecker<'c, 'w> {
             return (ExprKind::None, ty.clone());
         }
         let is_const = matches!(self.checker.scopes[self.file.0 as usize].peek(name), Some(Symbol::Const(_)));
-        if let Some(Type::Choice(options)) = wanted {
-            if options.iter().any(|option| option == name) {
-                return (ExprKind::Value(Value::Choice(name.to_owned())), Type::Choice(options.clone()));
-            }
+        if let Some(Type::Choice(options)) = wanted
+            && options.iter().any(|option| option == name)
+        {
+            return (ExprKind::Value(Value::Choice(name.to_owned())), Type::Choice(options.clone()));
         }
         if let (Some(Type::Choice(options)), false) = (wanted, is_const) {
             let message = format!("`{name}` is none of the words that fit here");

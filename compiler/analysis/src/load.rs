@@ -39,7 +39,7 @@ pub(crate) fn load(checker: &mut Checker<'_>, root: &str) {
     }
 }
 
-fn shared((tree, diagnostics): (File, Vec<Diagnostic>)) -> (Rc<File>, Vec<Diagnostic>) {
+fn shared((tree, diagnostics): (File, Vec<Diagnostic>)) -> stdlib::Parsed {
     (Rc::new(tree), diagnostics)
 }
 

@@ -5,13 +5,16 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
+/// A tree with what was found while it was parsed.
+pub(crate) type Parsed = (Rc<File>, Vec<Diagnostic>);
+
 thread_local! {
     /// The trees of modules: their texts never change.
-    static TREES: RefCell<HashMap<String, (Rc<File>, Vec<Diagnostic>)>> = RefCell::default();
+    static TREES: RefCell<HashMap<String, Parsed>> = RefCell::default();
 }
 
 /// The tree of a module.
-pub(crate) fn parsed(name: &str, text: &str) -> (Rc<File>, Vec<Diagnostic>) {
+pub(crate) fn parsed(name: &str, text: &str) -> Parsed {
     let found = TREES.with_borrow(|trees| trees.get(name).cloned());
     found.unwrap_or_else(|| {
         let (tree, diagnostics) = parse(text);
