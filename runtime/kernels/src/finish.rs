@@ -73,9 +73,11 @@ impl ResidualAdd {
 pub struct Requantization {
     scale: Vec<f32>,
     /// The same in the order of `tile::quads`.
+    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "the VNNI kernels read it"))]
     quad_scale: Vec<f32>,
     multiplier: Vec<i32>,
     /// As `quad_scale`.
+    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "the VNNI kernels read it"))]
     quad_multiplier: Vec<i32>,
     shift: u32,
     zero: i32,
@@ -161,6 +163,7 @@ impl Requantization {
     }
 
     /// Whether [`Simd::rounded`] alone decides every quotient, and limits are those of a byte.
+    #[cfg(any(test, target_arch = "x86_64"))]
     pub(crate) fn fused(&self) -> bool {
         self.fused
     }

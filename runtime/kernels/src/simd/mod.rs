@@ -41,6 +41,7 @@ pub(crate) const WHOLE: f32 = 12_582_912.0;
 pub(crate) const WHOLE_BITS: i32 = 0x4b40_0000;
 
 /// What is taken off results of `lo..=hi` to make signed bytes of them.
+#[cfg(target_arch = "x86_64")]
 pub(crate) const fn unsigned_offset(hi: i32) -> i32 {
     if hi > 127 { 128 } else { 0 }
 }
