@@ -35,7 +35,7 @@ pub struct DepthwiseConv {
     padding: Vec<u8>,
     /// The tiles of an output row.
     spans: Vec<Span>,
-    /// Of each span, what it reads of an input row, in the order of its tile's pointers: bytes from the row's first pixel, or [`OUTSIDE`].
+    /// Of each span's first tile, what it reads of an input row, in the order of the tile's pointers: bytes from the row's first pixel, or [`OUTSIDE`].
     columns: Vec<usize>,
     /// Which of [`Kernels::stencils_f32`] or [`Kernels::stencils_i8`] fits.
     stencil: Option<usize>,
@@ -43,12 +43,14 @@ pub struct DepthwiseConv {
     run: usize,
 }
 
-/// A tile's place in an output row.
+/// The place of tiles of one width in an output row.
 #[derive(Clone, Copy, Debug)]
 struct Span {
     x: usize,
     width: usize,
-    /// Whether all columns that it reads are inside the input.
+    /// How many there are: one, or several that read inside the input.
+    tiles: usize,
+    /// Whether all columns that they read are inside the input.
     inside: bool,
     /// Its part of [`DepthwiseConv::columns`].
     first: usize,
@@ -195,7 +197,7 @@ impl DepthwiseConv {
     /// thread runs the same items.
     pub unsafe fn run_f32(&self, items: Range<usize>, buffers: &DepthwiseBuffers, finish: &FinishF32) {
         // SAFETY: the caller's promise.
-        unsafe { self.each_tile(items, buffers, |pixels, tile| self.row_f32(pixels)(tile, finish)) }
+        unsafe { self.each_tile(items, buffers, true, |pixels, tile| self.row_f32(pixels)(tile, finish)) }
     }
 
     /// Runs `items` of a convolution of bytes.
@@ -205,7 +207,7 @@ impl DepthwiseConv {
     pub unsafe fn run_i8(&self, items: Range<usize>, buffers: &DepthwiseBuffers, finish: &FinishI8<'_>) {
         let finish = FinishInt::Bytes(*finish);
         // SAFETY: the caller's promise.
-        unsafe { self.each_tile(items, buffers, |pixels, tile| self.row_i8(pixels)(tile, &finish)) }
+        unsafe { self.each_tile(items, buffers, true, |pixels, tile| self.row_i8(pixels)(tile, &finish)) }
     }
 
     /// Runs `items` and hands the sums (`f32` or `i32`) of each tile to `then`.
@@ -239,47 +241,47 @@ impl DepthwiseConv {
             then(Raw { at, stride, pixel: tile.pixel, rows: pixels, channel: tile.from, cols: tile.to - tile.from });
         };
         // SAFETY: the caller's promise.
-        unsafe { self.each_tile(items, buffers, run) }
+        unsafe { self.each_tile(items, buffers, false, run) }
     }
 
-    unsafe fn each_tile(&self, items: Range<usize>, buffers: &DepthwiseBuffers, run: impl Fn(usize, &RowTile)) {
+    /// Calls `run` with the width and the operands of tiles; of several at once where `together`.
+    unsafe fn each_tile(&self, items: Range<usize>, buffers: &DepthwiseBuffers, together: bool, run: impl Fn(usize, &RowTile)) {
         let w = &self.window;
         let pointers = buffers.scratch.cast::<*const u8>();
         let step = w.stride[1] * w.in_pixel * self.element;
         let weights = if self.repacked.is_empty() { buffers.weights } else { self.repacked.as_ptr().cast() };
         for item in items {
             let (row, from) = (item % self.rows(), item / self.rows() * self.run);
-            let to = w.out_c.min(from + self.run);
             let (image, y) = (row / w.out_h, row % w.out_h);
             let row_inside = self.row_inside(y);
-            // The span whose pointers, moved along, serve all that are as wide and inside the input.
-            let mut shared: Option<&Span> = None;
             for span in &self.spans {
-                let inside = row_inside && span.inside;
-                let mut shift = 0;
-                match shared {
-                    Some(same) if inside && same.width == span.width => shift = (span.x - same.x) * step,
-                    _ => {
+                let advance = span.width * step;
+                let shared = row_inside && span.inside;
+                let (calls, repeats) = if shared && together { (1, span.tiles) } else { (span.tiles, 1) };
+                for call in 0..calls {
+                    // Pointers into the input serve all tiles, moved along; those to the padding do not move.
+                    if call == 0 || !shared {
                         // SAFETY: the scratch begins with a pointer a row of taps and column.
-                        unsafe { self.point(image, y, span, buffers.input, pointers) };
-                        shared = inside.then_some(span);
+                        unsafe { self.point(image, y, (span, call * advance), buffers.input, pointers) };
                     }
+                    run(
+                        span.width,
+                        &RowTile {
+                            sources: pointers.cast_const(),
+                            shift: if shared { call * advance } else { 0 },
+                            taps: if self.stencil.is_some() { w.kernel[0] } else { w.kernel[0] * w.kernel[1] },
+                            weights,
+                            init: self.init.as_ptr().cast(),
+                            channels: w.out_c,
+                            from,
+                            to: w.out_c.min(from + self.run),
+                            pixel: row * w.out_w + span.x + call * span.width,
+                            signed: self.signed,
+                            repeats,
+                            advance,
+                        },
+                    );
                 }
-                run(
-                    span.width,
-                    &RowTile {
-                        sources: pointers.cast_const(),
-                        shift,
-                        taps: if self.stencil.is_some() { w.kernel[0] } else { w.kernel[0] * w.kernel[1] },
-                        weights,
-                        init: self.init.as_ptr().cast(),
-                        channels: w.out_c,
-                        from,
-                        to,
-                        pixel: row * w.out_w + span.x,
-                        signed: self.signed,
-                    },
-                );
             }
         }
     }
@@ -302,8 +304,8 @@ impl DepthwiseConv {
         self.window.source(0, y, 0).is_some() && self.window.source(0, y, self.window.kernel[0] - 1).is_some()
     }
 
-    /// Sets the pointers of a span of row `y`.
-    unsafe fn point(&self, image: usize, y: usize, span: &Span, input: *const u8, pointers: *mut *const u8) {
+    /// Sets the pointers of a tile of row `y`, so many bytes after its span's first.
+    unsafe fn point(&self, image: usize, y: usize, (span, along): (&Span, usize), input: *const u8, pointers: *mut *const u8) {
         let w = &self.window;
         let columns = &self.columns[span.first..span.first + span.count];
         let padding = self.padding.as_ptr();
@@ -314,7 +316,7 @@ impl DepthwiseConv {
                 // SAFETY: row and column are inside the input, `at` inside the table.
                 unsafe {
                     *at = match row {
-                        Some(row) if column != OUTSIDE => input.add(row + column),
+                        Some(row) if column != OUTSIDE => input.add(row + column + along),
                         _ => padding,
                     };
                     at = at.add(1);
@@ -324,26 +326,34 @@ impl DepthwiseConv {
     }
 }
 
-/// The tiles of an output row, of nearly one width and at most `most` pixels, and the columns that they read: for a stencil each once, else those of every tap.
+/// The tiles of an output row, of nearly one width and at most `most` pixels, and the columns that they read: for a stencil each once, else those of every tap. Wide
+/// ones come first, so that many stand side by side that differ in their place alone.
 fn spans(w: &Window, element: usize, stencil: bool, quads: bool, most: usize) -> (Vec<Span>, Vec<usize>) {
     let tiles = w.out_w.div_ceil(most);
-    let (mut spans, mut columns) = (Vec::new(), Vec::new());
+    let (mut spans, mut columns): (Vec<Span>, Vec<usize>) = (Vec::new(), Vec::new());
+    let mut x = 0;
     for tile in 0..tiles {
-        let (x, end) = (tile * w.out_w / tiles, (tile + 1) * w.out_w / tiles);
-        let first = columns.len();
+        let width = w.out_w / tiles + usize::from(tile < w.out_w % tiles);
+        let (first, end) = (columns.len(), x + width);
         let place = |x: usize, kx: usize| w.source(1, x, kx).map_or(OUTSIDE, |column| (column * w.in_pixel + w.in_offset) * element);
         if stencil {
             // Taps past the last stand for the columns that the span's other pixels reach.
-            let reach = (end - x - 1) * w.stride[1] + w.kernel[1];
+            let reach = (width - 1) * w.stride[1] + w.kernel[1];
             // What completes a quad meets weights of zero, and need but be readable.
-            let count = if quads { quads::quad_columns(end - x, w.kernel[1], w.stride[1]) } else { reach };
+            let count = if quads { quads::quad_columns(width, w.kernel[1], w.stride[1]) } else { reach };
             columns.extend((0..count).map(|column| place(x, column.min(reach - 1))));
         } else {
             columns.extend((0..w.kernel[1]).flat_map(|kx| (x..end).map(move |x| place(x, kx))));
         }
-        let count = columns.len() - first;
         let inside = columns[first..].iter().all(|&column| column != OUTSIDE);
-        spans.push(Span { x, width: end - x, inside, first, count });
+        match spans.last_mut() {
+            Some(last) if inside && last.inside && last.width == width => {
+                last.tiles += 1;
+                columns.truncate(first);
+            }
+            _ => spans.push(Span { x, width, tiles: 1, inside, first, count: columns.len() - first }),
+        }
+        x = end;
     }
     (spans, columns)
 }

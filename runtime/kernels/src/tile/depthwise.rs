@@ -1,10 +1,10 @@
-//! The tile of a depthwise convolution: `P` pixels of a row by a run of channels, sixteen (or more) at a time.
+//! The tiles of a depthwise convolution: `P` pixels of a row by a run of channels, sixteen (or more) at a time; several such tiles, where they lie side by side.
 
 use super::matrix::FinishInt;
 use crate::finish::{BytesOf, FinishF32, finish_f32, finish_i8};
 use crate::simd::Simd;
 
-/// One tile's operands.
+/// The operands of tiles that lie side by side.
 #[derive(Clone, Copy)]
 pub(crate) struct RowTile {
     /// `[tap][pixel]`, pointers to channel 0, `P` pixels a tap.
@@ -27,6 +27,20 @@ pub(crate) struct RowTile {
     pub pixel: usize,
     /// Whether bytes are signed.
     pub signed: bool,
+    /// How many tiles there are.
+    pub repeats: usize,
+    /// Bytes from the input of one to that of the next.
+    pub advance: usize,
+}
+
+impl RowTile {
+    /// Tile `i` of them, of `pixels`. Fields are read one by one: who calls has just written them so, and one wide load of several would wait for the stores.
+    #[inline(always)]
+    pub(crate) fn tile(&self, i: usize, pixels: usize) -> RowTile {
+        let &RowTile { sources, shift, taps, weights, init, channels, from, to, pixel, signed, advance, .. } = self;
+        let (shift, pixel) = (shift + i * advance, pixel + i * pixels);
+        RowTile { sources, shift, taps, weights, init, channels, from, to, pixel, signed, repeats: 1, advance }
+    }
 }
 
 /// Weights are `[tap][channels rounded up to 16]`.
@@ -35,6 +49,16 @@ pub(crate) struct RowTile {
 /// Sources are readable for all channels rounded up to 16, and `f` covers the pixels and channels.
 #[inline(always)]
 pub(crate) unsafe fn row_f32<S: Simd, const P: usize>(t: &RowTile, f: &FinishF32) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        for i in 0..t.repeats {
+            channels_f32::<S, P>(&t.tile(i, P), f);
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn channels_f32<S: Simd, const P: usize>(t: &RowTile, f: &FinishF32) {
     // SAFETY: the caller's promise.
     unsafe {
         let padded = t.channels.next_multiple_of(16);
@@ -87,6 +111,16 @@ unsafe fn block_f32<S: Simd, const P: usize, const V: usize>(t: &RowTile, f: &Fi
 /// As for [`row_f32`].
 #[inline(always)]
 pub(crate) unsafe fn row_i8<S: Simd, const P: usize>(t: &RowTile, f: &FinishInt<'_>) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        for i in 0..t.repeats {
+            channels_i8::<S, P>(&t.tile(i, P), f);
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn channels_i8<S: Simd, const P: usize>(t: &RowTile, f: &FinishInt<'_>) {
     // SAFETY: the caller's promise.
     unsafe {
         let padded = t.channels.next_multiple_of(16);

@@ -15,10 +15,13 @@ use core::arch::x86_64::*;
 pub(crate) unsafe fn row_i8<const P: usize>(t: &RowTile, f: &FinishInt<'_>) {
     // SAFETY: the caller's promise.
     unsafe {
-        if t.signed {
-            row::<P, true>(t, f);
-        } else {
-            row::<P, false>(t, f);
+        for i in 0..t.repeats {
+            let t = t.tile(i, P);
+            if t.signed {
+                row::<P, true>(&t, f);
+            } else {
+                row::<P, false>(&t, f);
+            }
         }
     }
 }

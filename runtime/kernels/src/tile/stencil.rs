@@ -60,18 +60,21 @@ unsafe fn sums<S: Simd, const KW: usize, const STEP: usize, const P: usize>(
 pub(crate) unsafe fn stencil_f32<S: Simd, const KW: usize, const STEP: usize, const P: usize>(t: &RowTile, f: &FinishF32) {
     // SAFETY: the caller's promise.
     unsafe {
-        let (t, f) = (*t, *f);
+        let f = *f;
         let mut c = t.from;
         while c < t.to {
             let first = S::load(t.init.cast::<f32>().add(c));
-            let acc = sums::<S, KW, STEP, P>(&t, c, 4, first, |p| S::load(p.cast()));
-            if f.residual.is_null() && c + S::LANES <= t.channels {
-                for (i, v) in acc.into_iter().enumerate() {
-                    finish_f32::<S, 1, true>(f, [v], t.pixel + i, c, t.channels - c);
-                }
-            } else {
-                for (i, v) in acc.into_iter().enumerate() {
-                    finish_f32::<S, 1, false>(f, [v], t.pixel + i, c, t.channels - c);
+            for repeat in 0..t.repeats {
+                let t = t.tile(repeat, P);
+                let acc = sums::<S, KW, STEP, P>(&t, c, 4, first, |p| S::load(p.cast()));
+                if f.residual.is_null() && c + S::LANES <= t.channels {
+                    for (i, v) in acc.into_iter().enumerate() {
+                        finish_f32::<S, 1, true>(f, [v], t.pixel + i, c, t.channels - c);
+                    }
+                } else {
+                    for (i, v) in acc.into_iter().enumerate() {
+                        finish_f32::<S, 1, false>(f, [v], t.pixel + i, c, t.channels - c);
+                    }
                 }
             }
             c += S::LANES;
@@ -87,10 +90,13 @@ pub(crate) unsafe fn stencil_f32<S: Simd, const KW: usize, const STEP: usize, co
 pub(crate) unsafe fn stencil_i8<S: Simd, const KW: usize, const STEP: usize, const P: usize>(t: &RowTile, f: &FinishInt<'_>) {
     // SAFETY: the caller's promise.
     unsafe {
-        match S::LANES {
-            16 => sixteen::<S, KW, STEP, P, 1>(t, f),
-            8 => sixteen::<S, KW, STEP, P, 2>(t, f),
-            _ => sixteen::<S, KW, STEP, P, 4>(t, f),
+        for i in 0..t.repeats {
+            let t = t.tile(i, P);
+            match S::LANES {
+                16 => sixteen::<S, KW, STEP, P, 1>(&t, f),
+                8 => sixteen::<S, KW, STEP, P, 2>(&t, f),
+                _ => sixteen::<S, KW, STEP, P, 4>(&t, f),
+            }
         }
     }
 }

@@ -171,15 +171,15 @@ pub(crate) unsafe fn stencil_i8<const KW: usize, const STEP: usize, const P: usi
     // SAFETY: the caller's promise.
     unsafe {
         if t.signed {
-            stencil::<KW, STEP, P, true>(*t, f);
+            stencil::<KW, STEP, P, true>(t, f);
         } else {
-            stencil::<KW, STEP, P, false>(*t, f);
+            stencil::<KW, STEP, P, false>(t, f);
         }
     }
 }
 
 #[inline(always)]
-unsafe fn stencil<const KW: usize, const STEP: usize, const P: usize, const SIGNED: bool>(t: RowTile, f: &FinishInt<'_>) {
+unsafe fn stencil<const KW: usize, const STEP: usize, const P: usize, const SIGNED: bool>(t: &RowTile, f: &FinishInt<'_>) {
     let end = t.channels.next_multiple_of(16);
     let mut c = t.from;
     while c < t.to {
@@ -187,9 +187,9 @@ unsafe fn stencil<const KW: usize, const STEP: usize, const P: usize, const SIGN
         // SAFETY: the caller's promise; a run begins and ends at groups' bounds.
         unsafe {
             match group(left) {
-                64 => channels::<__m512i, KW, STEP, P, SIGNED>(&t, f, c),
-                32 => channels::<__m256i, KW, STEP, P, SIGNED>(&t, f, c),
-                _ => channels::<__m128i, KW, STEP, P, SIGNED>(&t, f, c),
+                64 => channels::<__m512i, KW, STEP, P, SIGNED>(t, f, c),
+                32 => channels::<__m256i, KW, STEP, P, SIGNED>(t, f, c),
+                _ => channels::<__m128i, KW, STEP, P, SIGNED>(t, f, c),
             }
         }
         c += group(left);
@@ -204,19 +204,25 @@ unsafe fn channels<V: Lanes, const KW: usize, const STEP: usize, const P: usize,
 ) {
     // SAFETY: the caller's promise.
     unsafe {
-        let acc = sums::<V, KW, STEP, P, SIGNED>(t, c);
-        if let FinishInt::Bytes(finish) = f
-            && finish.residual.is_null()
-        {
-            match finish.requantization.fused() {
-                true => finish_fused::<V, P>(t, finish, acc, c),
-                false => finish_plain::<V, P>(t, finish, acc, c),
+        match f {
+            FinishInt::Bytes(finish) if finish.residual.is_null() && finish.requantization.fused() => {
+                let constants = Fused::<V>::new(finish, c);
+                for repeat in 0..t.repeats {
+                    let t = t.tile(repeat, P);
+                    let acc = sums::<V, KW, STEP, P, SIGNED>(&t, c);
+                    finish_fused::<V, P>(&t, &constants, acc, c);
+                }
             }
-            return;
-        }
-        for i in 0..P {
-            let ordered = in_order::<V>(&acc[i]);
-            finish_others(t, f, &ordered[..V::CHANNELS], i, c);
+            _ => {
+                for repeat in 0..t.repeats {
+                    let t = t.tile(repeat, P);
+                    let acc = sums::<V, KW, STEP, P, SIGNED>(&t, c);
+                    match f {
+                        FinishInt::Bytes(finish) if finish.residual.is_null() => finish_plain::<V, P>(&t, finish, acc, c),
+                        _ => (0..P).for_each(|i| finish_others(&t, f, &in_order::<V>(&acc[i])[..V::CHANNELS], i, c)),
+                    }
+                }
+            }
         }
     }
 }
@@ -298,23 +304,44 @@ unsafe fn four<V: Lanes>(p: *const u8) -> [V; 4] {
     unsafe { [V::load(p), V::load(p.add(V::CHANNELS)), V::load(p.add(2 * V::CHANNELS)), V::load(p.add(3 * V::CHANNELS))] }
 }
 
-/// Where a product's bits are its quotient.
-#[inline(always)]
-unsafe fn finish_fused<V: Lanes, const P: usize>(t: &RowTile, f: &FinishI8<'_>, acc: [[V; 4]; P], c: usize) {
-    // SAFETY: the caller's promise; scales are there for whole groups.
-    unsafe {
+/// How sums of a group of channels become bytes where a product's bits are its quotient.
+struct Fused<V> {
+    scale: [V; 4],
+    /// What is added to the bits of a product.
+    plus: V,
+    /// As [`Lanes::pack_signed`] takes it.
+    clamp: [V; 3],
+    out: *mut u8,
+    out_pixel: usize,
+}
+
+impl<V: Lanes> Fused<V> {
+    /// # Safety
+    /// `f` has scales for whole groups.
+    #[inline(always)]
+    unsafe fn new(f: &FinishI8<'_>, c: usize) -> Fused<V> {
         let (scales, (_, [zero, lo, hi], _)) = (f.requantization.quad_factors().0, f.requantization.constants());
-        let scale: [V; 4] = four(scales.add(c).cast());
         let off = unsigned_offset(hi);
-        let bytes = |x: i32| V::splat(i32::from_ne_bytes([x as u8; 4]));
-        let (plus, clamp) = (V::splat(zero - off - WHOLE_BITS), [bytes(lo - off), bytes(hi - off), bytes(off)]);
+        let bytes = |x: i32| i32::from_ne_bytes([x as u8; 4]);
+        // SAFETY: the caller's promise.
+        unsafe {
+            let clamp = [V::splat(bytes(lo - off)), V::splat(bytes(hi - off)), V::splat(bytes(off))];
+            let scale = four(scales.add(c).cast());
+            Fused { scale, plus: V::splat(zero - off - WHOLE_BITS), clamp, out: f.out.wrapping_add(c), out_pixel: f.out_pixel }
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn finish_fused<V: Lanes, const P: usize>(t: &RowTile, f: &Fused<V>, acc: [[V; 4]; P], c: usize) {
+    // SAFETY: the caller's promise.
+    unsafe {
         written_out!(i in 0..P, {
             let mut v = acc[i];
             for q in 0..4 {
-                v[q] = V::rounded(acc[i][q], scale[q], plus);
+                v[q] = V::rounded(acc[i][q], f.scale[q], f.plus);
             }
-            let at = f.out.wrapping_add((t.pixel + i) * f.out_pixel + c);
-            V::pack_signed(at, v, clamp, t.channels - c);
+            V::pack_signed(f.out.wrapping_add((t.pixel + i) * f.out_pixel), v, f.clamp, t.channels - c);
         });
     }
 }
