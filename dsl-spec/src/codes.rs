@@ -86,6 +86,11 @@ codes! {
     E0402 Error "A label does not exist"
     E0403 Error "A test's photo cannot be found"
     E0404 Error "A hook's name does not start with `use`"
+    E0405 Error "A file that a block names cannot be found"
+    E0406 Error "A limit points the wrong way"
+    E0407 Error "Two parts of a block belong to different pipelines"
+    E0408 Error "Shares are more than the whole"
+    E0506 Error "A budget that renews bounds nothing in the long run"
     E0901 Warning "A build leaves this out"
 }
 

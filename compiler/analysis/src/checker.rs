@@ -1,12 +1,14 @@
 //! The order of the checks, and what they share.
 
+use crate::declared::Declarations;
 use crate::program::{Const, LabelSet, LeftOut, Model, Pipeline, Program, SourceFile, TypeAlias};
 use crate::scope::Scope;
 use crate::types::Type;
 use crate::world::World;
-use crate::{aliases, constants, cycles, expectations, hooks, labels, left_out, load, models, pipelines, scope};
-use mlp_syntax::ast::{self, File};
+use crate::{aliases, blocks, constants, cycles, expectations, hooks, labels, left_out, load, models, pipelines, scope};
+use mlp_syntax::ast::{self, DeclarationKind, File};
 use mlp_syntax::{Code, Diagnostic, FileId, Location, Span, closest};
+use std::collections::HashMap;
 use std::rc::Rc;
 
 /// What checking gave.
@@ -62,10 +64,12 @@ pub fn check(world: &dyn World, root: &str) -> Analysis {
     pipelines::declare_all(&mut checker);
     pipelines::check_bodies(&mut checker);
     cycles::check(&mut checker);
-    let hooks = hooks::check_all(&mut checker);
+    blocks::check_quantize(&mut checker);
+    let declarations = blocks::check_all(&mut checker);
+    let hooks = hooks::check_all(&mut checker, &declarations);
     let tests = expectations::check_all(&mut checker);
     scope::report_unused(&mut checker);
-    checker.finish(hooks, tests)
+    checker.finish(declarations, hooks, tests)
 }
 
 /// The state of a check.
@@ -83,6 +87,8 @@ pub(crate) struct Checker<'w> {
     pub(crate) aliases: Vec<TypeAlias>,
     /// The syntax of each alias, with its file.
     pub(crate) alias_nodes: Vec<(FileId, Rc<ast::Type>)>,
+    /// How many declarations there are of each kind.
+    pub(crate) block_counts: HashMap<DeclarationKind, u32>,
     /// How many aliases may still be replaced by what they stand for.
     pub(crate) expansions_left: usize,
     pub(crate) labels: Vec<LabelSet>,
@@ -104,6 +110,7 @@ impl<'w> Checker<'w> {
             consts: Vec::new(),
             aliases: Vec::new(),
             alias_nodes: Vec::new(),
+            block_counts: HashMap::new(),
             expansions_left: aliases::MAX_EXPANSIONS,
             labels: Vec::new(),
             label_names: Vec::new(),
@@ -130,7 +137,7 @@ impl<'w> Checker<'w> {
         self.files.get(at.file.0 as usize).map_or("", |file| at.span.text(&file.text))
     }
 
-    fn finish(mut self, hooks: Vec<crate::Hook>, tests: Vec<crate::Test>) -> Analysis {
+    fn finish(mut self, declarations: Declarations, hooks: Vec<crate::Hook>, tests: Vec<crate::Test>) -> Analysis {
         self.diagnostics.sort_by(|a, b| (a.primary(), a.code, &a.message).cmp(&(b.primary(), b.code, &b.message)));
         self.diagnostics.dedup();
         let program = Program {
@@ -141,6 +148,7 @@ impl<'w> Checker<'w> {
             pipelines: self.pipelines,
             consts: self.consts,
             aliases: self.aliases,
+            declarations,
             hooks,
             tests,
             left_out: LeftOut::default(),

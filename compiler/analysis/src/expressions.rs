@@ -9,6 +9,7 @@ use crate::unify::{Misfit, assignable};
 use crate::{constants, shapes, stdlib};
 use mlp_bundle::DType;
 use mlp_syntax::ast::{self, Name};
+use mlp_syntax::units::Dimension;
 use mlp_syntax::{Code, Diagnostic, FileId, Location, Span};
 
 /// The most elements of a tensor that is written out.
@@ -412,12 +413,7 @@ impl<'c, 'w> BodyChecker<'c, 'w> {
     fn type_misfit(&self, wanted: &Type, value: &Expr, wanted_text: &str, found: &str) -> Diagnostic {
         match (wanted, &value.ty) {
             (Type::Quantity(dimension), Type::Number) => {
-                let unit = match dimension {
-                    mlp_syntax::units::Dimension::Time => "ms",
-                    mlp_syntax::units::Dimension::Bytes => "MiB",
-                    mlp_syntax::units::Dimension::Rate => "Hz",
-                    mlp_syntax::units::Dimension::Ratio => "%",
-                };
+                let unit = unit_of(*dimension);
                 let text = match &value.kind {
                     // Half of a whole is 50%.
                     ExprKind::Value(Value::Number(number, None)) if unit == "%" => format!("{}%", number * 100.0),
@@ -429,9 +425,24 @@ impl<'c, 'w> BodyChecker<'c, 'w> {
                     .fix(value.at, text)
             }
             (Type::Number | Type::Quantity(_), Type::Quantity(dimension)) => {
-                Diagnostic::new(Code::E0210, format!("expected {wanted_text}, found a number of {}", dimension.name()))
-                    .label(value.at, format!("this measures {}", dimension.name()))
-                    .help("write a number of the dimension that is asked for")
+                let diagnostic = Diagnostic::new(Code::E0210, format!("expected {wanted_text}, found a number of {}", dimension.name()))
+                    .label(value.at, format!("this measures {}", dimension.name()));
+                let text = self.checker.text(value.at);
+                let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic() || c == '%');
+                match (wanted, &value.kind) {
+                    // 1% is 0.01 of a whole; of other units no plain number is the same.
+                    (Type::Number, ExprKind::Value(Value::Number(number, _))) if dimension.name() == "ratio" => {
+                        diagnostic.help(format!("write `{number}`")).fix(value.at, number.to_string())
+                    }
+                    _ if digits.is_empty() || digits.parse::<f64>().is_err() => {
+                        diagnostic.help("write a number of the dimension that is asked for")
+                    }
+                    (Type::Quantity(wanted), _) => {
+                        let text = format!("{digits}{}", unit_of(*wanted));
+                        diagnostic.help(format!("write a number of {}, such as `{text}`", wanted.name())).fix(value.at, text)
+                    }
+                    _ => diagnostic.help("write a number without a unit").fix(value.at, digits),
+                }
             }
             _ => {
                 let diagnostic = Diagnostic::new(Code::E0201, format!("expected {wanted_text}, found {found}"))
@@ -453,6 +464,16 @@ impl<'c, 'w> BodyChecker<'c, 'w> {
             return "`|> to_nchw` from `std.vision` makes a batch of one, channels first".to_owned();
         }
         general
+    }
+}
+
+/// The unit of a dimension that is most often meant.
+fn unit_of(dimension: Dimension) -> &'static str {
+    match dimension {
+        Dimension::Time => "ms",
+        Dimension::Bytes => "MiB",
+        Dimension::Rate => "Hz",
+        Dimension::Ratio => "%",
     }
 }
 

@@ -1,18 +1,18 @@
 //! Hooks of the root file.
 
+use crate::blocks::{HOOK_KEYS, Reader};
 use crate::checker::{Checker, at, unknown_name};
+use crate::declared::{Declarations, ExplainId, MonitorId, OutletId};
 use crate::program::{Backend, Hook};
 use crate::scope::Symbol;
-use mlp_syntax::ast::{self, ExprKind, Item};
-use mlp_syntax::{Code, Diagnostic, FileId};
+use mlp_syntax::ast::{self, DeclarationKind, ExprKind, Item};
+use mlp_syntax::units::Dimension;
+use mlp_syntax::{Code, Diagnostic, FileId, Location};
 
 const ROOT: FileId = FileId(0);
 
-/// Entries that a later compiler reads.
-const LATER_ENTRIES: &[&str] = &["monitor", "outlet", "realtime"];
-
 /// Every hook that makes sense.
-pub(crate) fn check_all(checker: &mut Checker<'_>) -> Vec<Hook> {
+pub(crate) fn check_all(checker: &mut Checker<'_>, declarations: &Declarations) -> Vec<Hook> {
     let Some(tree) = checker.trees.first().cloned() else { return Vec::new() };
     let mut hooks: Vec<Hook> = Vec::new();
     for item in &tree.items {
@@ -23,12 +23,12 @@ pub(crate) fn check_all(checker: &mut Checker<'_>) -> Vec<Hook> {
                 Diagnostic::new(Code::E0102, format!("`{}` is defined twice", node.name.text)).label(place, "defined again here");
             checker.report(diagnostic.label(first.at, "first defined here").help("give one of them another name"));
         }
-        hooks.extend(check(checker, node));
+        hooks.extend(check(checker, node, declarations));
     }
     hooks
 }
 
-fn check(checker: &mut Checker<'_>, node: &ast::Hook) -> Option<Hook> {
+fn check(checker: &mut Checker<'_>, node: &ast::Hook, declarations: &Declarations) -> Option<Hook> {
     let place = at(ROOT, node.name.span);
     let name = &node.name.text;
     if !name.strip_prefix("use").is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_uppercase())) {
@@ -44,25 +44,74 @@ fn check(checker: &mut Checker<'_>, node: &ast::Hook) -> Option<Hook> {
                 .fix(place, fixed),
         );
     }
-    let mut prefer = Vec::new();
-    for entry in &node.entries {
-        let key = entry.key.text.as_str();
-        let key_place = at(ROOT, entry.key.span);
-        if key == "prefer" {
-            prefer = backends(checker, &entry.value);
-        } else if LATER_ENTRIES.contains(&key) {
-            let diagnostic = Diagnostic::new(Code::E0009, format!("`{key}` of a hook is not supported by this version of the compiler"));
-            checker.report(diagnostic.label(key_place, "not read yet").help("remove the entry, or use a newer compiler"));
-        } else {
-            let diagnostic = unknown_name(Code::E0107, format!("a hook has no entry `{key}`"), key, key_place, ["prefer"]);
-            checker.report(diagnostic);
+    let pipeline = pipeline(checker, &node.pipeline);
+    let mut hook = Hook {
+        name: name.clone(),
+        doc: node.doc.clone(),
+        at: place,
+        pipeline: pipeline.unwrap_or(crate::PipelineId(0)),
+        prefer: Vec::new(),
+        monitor: None,
+        outlet: None,
+        explain: None,
+        realtime: None,
+        later: Vec::new(),
+    };
+    entries(checker, node, declarations, pipeline, &mut hook);
+    if hook.prefer.is_empty() {
+        hook.prefer = Backend::ALL.iter().map(|(_, backend)| *backend).collect();
+    }
+    pipeline.map(|_| hook)
+}
+
+fn entries(checker: &mut Checker<'_>, node: &ast::Hook, declarations: &Declarations, pipeline: Option<crate::PipelineId>, hook: &mut Hook) {
+    let mut reader = Reader { checker, file: ROOT, noun: "a hook", name: node.name.span, span: node.span };
+    for (key, entry) in reader.entries(node.entries.iter(), HOOK_KEYS) {
+        let place = at(ROOT, entry.value.span);
+        match key {
+            "prefer" => hook.prefer = backends(reader.checker, ROOT, "prefer", &entry.value),
+            "realtime" => hook.realtime = reader.positive(&entry.value, Some(Dimension::Rate)),
+            _ => {
+                let (kind, noun) = match key {
+                    "monitor" => (DeclarationKind::Monitor, "a monitor"),
+                    "outlet" => (DeclarationKind::Outlet, "an outlet"),
+                    _ => (DeclarationKind::Explain, "an explanation"),
+                };
+                let found = reader.reference(&entry.value, noun, |symbol| matches!(symbol, Symbol::Block(found, _) if found == kind));
+                let Some(Symbol::Block(_, id)) = found else { continue };
+                let index = id as usize;
+                let of = match kind {
+                    DeclarationKind::Monitor => {
+                        hook.monitor = Some(MonitorId(id));
+                        declarations.monitors.get(index).and_then(|monitor| monitor.pipeline)
+                    }
+                    DeclarationKind::Outlet => {
+                        hook.outlet = Some(OutletId(id));
+                        declarations.outlets.get(index).and_then(|outlet| outlet.pipeline)
+                    }
+                    _ => {
+                        hook.explain = Some(ExplainId(id));
+                        declarations.explains.get(index).and_then(|explain| explain.pipeline)
+                    }
+                };
+                if let (Some(of), Some(pipeline)) = (of, pipeline)
+                    && of != pipeline
+                {
+                    other_pipeline(&mut reader, place, noun, of, pipeline);
+                }
+            }
+        }
+        if key != "prefer" {
+            hook.later.push((key, at(ROOT, entry.span)));
         }
     }
-    if prefer.is_empty() {
-        prefer = Backend::ALL.iter().map(|(_, backend)| *backend).collect();
-    }
-    let pipeline = pipeline(checker, &node.pipeline)?;
-    Some(Hook { name: name.clone(), doc: node.doc.clone(), at: place, pipeline, prefer })
+}
+
+fn other_pipeline(reader: &mut Reader<'_, '_>, place: Location, noun: &str, of: crate::PipelineId, wanted: crate::PipelineId) {
+    let name = |id: crate::PipelineId| reader.checker.pipelines.get(id.0 as usize).map_or(String::new(), |pipeline| pipeline.name.clone());
+    let (of, wanted) = (name(of), name(wanted));
+    let diagnostic = Diagnostic::new(Code::E0407, format!("this hook runs `{wanted}`")).label(place, format!("this is {noun} of `{of}`"));
+    reader.report(diagnostic.help(format!("name {noun} of `{wanted}`, or leave the entry away")));
 }
 
 fn pipeline(checker: &mut Checker<'_>, name: &ast::Name) -> Option<crate::PipelineId> {
@@ -98,11 +147,12 @@ fn pipeline(checker: &mut Checker<'_>, name: &ast::Name) -> Option<crate::Pipeli
     }
 }
 
-fn backends(checker: &mut Checker<'_>, value: &ast::Expr) -> Vec<Backend> {
+pub(crate) fn backends(checker: &mut Checker<'_>, file: FileId, key: &str, value: &ast::Expr) -> Vec<Backend> {
     let ExprKind::List(items) = &value.kind else {
         if !matches!(value.kind, ExprKind::Broken) {
-            let diagnostic = Diagnostic::new(Code::E0201, "`prefer` is a list").label(at(ROOT, value.span), "expected a list");
-            checker.report(diagnostic.help("write `prefer = [webgpu, wasm]`"));
+            let diagnostic = Diagnostic::new(Code::E0201, format!("`{key}` is a list")).label(at(file, value.span), "expected a list");
+            let text = format!("[{}]", checker.text(at(file, value.span)));
+            checker.report(diagnostic.help(format!("write `{key} = [webgpu, wasm]`")).fix(at(file, value.span), text));
         }
         return Vec::new();
     };
@@ -117,13 +167,13 @@ fn backends(checker: &mut Checker<'_>, value: &ast::Expr) -> Vec<Backend> {
             Some((_, backend)) if !backends.contains(backend) => backends.push(*backend),
             Some(_) => {
                 let diagnostic =
-                    Diagnostic::new(Code::E0102, format!("`{found}` is listed twice")).label(at(ROOT, item.span), "listed again here");
+                    Diagnostic::new(Code::E0102, format!("`{found}` is listed twice")).label(at(file, item.span), "listed again here");
                 checker.report(diagnostic.help("remove one of them"));
             }
             None => {
-                let message = format!("there is no backend `{}`", checker.text(at(ROOT, item.span)));
+                let message = format!("there is no backend `{}`", checker.text(at(file, item.span)));
                 let names = Backend::ALL.iter().map(|(name, _)| *name);
-                let diagnostic = unknown_name(Code::E0107, message, found, at(ROOT, item.span), names);
+                let diagnostic = unknown_name(Code::E0107, message, found, at(file, item.span), names);
                 checker.report(diagnostic);
             }
         }

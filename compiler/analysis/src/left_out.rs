@@ -16,6 +16,7 @@ pub(crate) fn find(program: &Program, labels: &[String]) -> LeftOut {
             finder.pipeline(PipelineId(index as u32), pipeline);
         }
     }
+    finder.declarations();
     finder.out.diagnostics.sort_by(|a, b| (a.primary(), &a.message).cmp(&(b.primary(), &b.message)));
     finder.out.diagnostics.dedup();
     finder.out
@@ -58,6 +59,32 @@ impl<'p> Finder<'p> {
             let what = format!("the pipeline `{}`", pipeline.name);
             self.out.diagnostics.push(warning(&what, place, &remark));
             self.out.pipelines.push(id);
+        }
+    }
+
+    /// Declarations are checked, and acted upon later.
+    fn declarations(&mut self) {
+        let all = &self.program.declarations;
+        let budgets = all.budgets.iter().map(|node| (&node.declared, "budget"));
+        let outlets = all.outlets.iter().map(|node| (&node.declared, "outlet"));
+        let monitors = all.monitors.iter().map(|node| (&node.declared, "monitor"));
+        let explains = all.explains.iter().map(|node| (&node.declared, "explanation"));
+        let experiments = all.experiments.iter().map(|node| (&node.declared, "experiment"));
+        let devices = all.devices.iter().map(|node| (&node.declared, "device"));
+        let declared = budgets.chain(outlets).chain(monitors).chain(explains).chain(experiments).chain(devices);
+        for (declared, noun) in declared.filter(|(declared, _)| declared.at.file.0 == 0) {
+            let what = format!("the {noun} `{}`", declared.name);
+            self.out.diagnostics.push(warning(&what, declared.at, "nothing in the bundle does this yet"));
+        }
+        for hook in &self.program.hooks {
+            for (key, place) in &hook.later {
+                self.out.diagnostics.push(warning(&format!("`{key}` of a hook"), *place, "the hook runs as if this were not here"));
+            }
+        }
+        for model in &self.program.models {
+            for place in &model.quantize {
+                self.out.diagnostics.push(warning("`quantize`", *place, "the model runs as its file has it"));
+            }
         }
     }
 

@@ -6,11 +6,13 @@
 
 mod aliases;
 mod attributes;
+mod blocks;
 mod calls;
 mod checker;
 mod constants;
 mod control;
 mod cycles;
+mod declared;
 mod dims;
 mod expectations;
 mod expressions;
@@ -32,7 +34,12 @@ mod unify;
 mod world;
 
 pub use attributes::{AttributeForm, STATEMENT_ATTRIBUTES};
+pub use blocks::{
+    BUDGET_KEYS, DEVICE_KEYS, DRIFT_KEYS, DRIFT_TESTS, EXPERIMENT_KEYS, EXPLAIN_KEYS, EXPLANATIONS, HOOK_KEYS, Key, MEASURES, MECHANISMS,
+    MONITOR_KEYS, Measure, Method, OUTLET_KEYS, Parameter, QUANTIZE_KEYS, Takes, VARIANT_KEYS, keys,
+};
 pub use checker::{Analysis, Checked, check};
+pub use declared::*;
 pub use dims::{Atom, Formula};
 pub use mlp_syntax::ast::Operator;
 pub use mlp_syntax::{Diagnostic, FileId, Location, Span};

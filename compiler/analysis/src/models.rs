@@ -27,9 +27,6 @@ pub(crate) fn check_all(checker: &mut Checker<'_>) {
 fn check(checker: &mut Checker<'_>, file: FileId, index: usize, node: &ast::Model) {
     // The second of two models with one name is reported already, and no name leads to it.
     let source = entries(checker, file, index, node);
-    for block in &node.blocks {
-        checker.report(later(&format!("a `{}` block", block.keyword.text), at(file, block.keyword.span)));
-    }
     if let Some(layers) = &node.layers {
         checker.report(later("a `layers` block", at(file, Span { end: layers.span.start + 6, ..layers.span })));
     }

@@ -1,5 +1,6 @@
 //! The checked program: every name resolved, every expression typed.
 
+use crate::declared::{Declarations, ExplainId, MonitorId, OutletId};
 use crate::types::{Dim, LabelsId, Type};
 use mlp_syntax::ast::Operator;
 use mlp_syntax::units::Dimension;
@@ -33,6 +34,8 @@ pub struct Program {
     pub consts: Vec<Const>,
     /// Types with names, of all files.
     pub aliases: Vec<TypeAlias>,
+    /// Budgets, outlets, monitors and the like, of all files.
+    pub declarations: Declarations,
     /// Hooks of the root file.
     pub hooks: Vec<Hook>,
     /// Tests of the root file.
@@ -128,6 +131,8 @@ pub struct Model {
     pub sizes: Vec<(String, Dim)>,
     /// The largest sizes of its symbols.
     pub bounds: Vec<Bound>,
+    /// Where its `quantize` blocks stand.
+    pub quantize: Vec<Location>,
 }
 
 /// A value with a name.
@@ -512,6 +517,16 @@ pub struct Hook {
     pub pipeline: PipelineId,
     /// What it runs on, best first.
     pub prefer: Vec<Backend>,
+    /// What watches it.
+    pub monitor: Option<MonitorId>,
+    /// How its answers leave the device.
+    pub outlet: Option<OutletId>,
+    /// The explanation that it offers.
+    pub explain: Option<ExplainId>,
+    /// How often a second it runs on a stream.
+    pub realtime: Option<f64>,
+    /// The entries that a build leaves out, with their places.
+    pub later: Vec<(&'static str, Location)>,
 }
 
 /// What a hook can run on.

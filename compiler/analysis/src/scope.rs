@@ -1,10 +1,11 @@
 //! The names of a file: what it declares and what it imports.
 
+use crate::blocks;
 use crate::checker::{Checker, at, later, unknown_name};
 use crate::program::{AliasId, Body, Const, ConstId, LabelSet, Model, ModelId, Pipeline, PipelineId, TypeAlias};
 use crate::signature;
 use crate::types::{LabelsId, Type};
-use mlp_syntax::ast::{Item, Name, PipelineKind};
+use mlp_syntax::ast::{DeclarationKind, Item, Name, PipelineKind};
 use mlp_syntax::{Code, Diagnostic, FileId, Location, Span};
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -17,6 +18,8 @@ pub(crate) enum Symbol {
     Const(ConstId),
     Alias(AliasId),
     Labels(LabelsId),
+    /// A declaration: which kind, and its position among those of its kind.
+    Block(DeclarationKind, u32),
     /// Something that an error hides; using it is not an error again.
     Broken,
 }
@@ -30,6 +33,7 @@ impl Symbol {
             Symbol::Const(_) => "a constant",
             Symbol::Alias(_) => "a type",
             Symbol::Labels(_) => "a set of labels",
+            Symbol::Block(kind, _) => blocks::noun(kind),
             Symbol::Broken => "broken",
         }
     }
@@ -110,6 +114,7 @@ fn declare_item(checker: &mut Checker<'_>, file: FileId, item: &Item) {
                 outputs: Vec::new(),
                 sizes: Vec::new(),
                 bounds: Vec::new(),
+                quantize: node.blocks.iter().map(|block| at(file, block.keyword.span)).collect(),
             });
             insert(checker, file, &node.name, Symbol::Model(id), false);
         }
@@ -132,7 +137,12 @@ fn declare_item(checker: &mut Checker<'_>, file: FileId, item: &Item) {
             let id = signature::add_labels(checker, LabelSet { path: name.clone(), name, lines: Vec::new() });
             insert(checker, file, &node.name, Symbol::Labels(id), false);
         }
-        Item::Declaration(node) => hide(checker, file, node.kind.keyword(), &node.name),
+        Item::Declaration(node) => {
+            let id = checker.block_counts.entry(node.kind).or_insert(0);
+            let symbol = Symbol::Block(node.kind, *id);
+            *id += 1;
+            insert(checker, file, &node.name, symbol, false);
+        }
         Item::Pipeline(node) => {
             let id = PipelineId(checker.pipelines.len() as u32);
             checker.pipelines.push(Pipeline {
