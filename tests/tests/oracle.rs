@@ -5,6 +5,7 @@ mod build;
 #[path = "support/networks.rs"]
 mod networks;
 
+use mlp_driver::compile::Sharing;
 use mlp_driver::{compile, onnx};
 use mlp_engine::BackendKind;
 use mlp_engine::backend::{self, Artifacts};
@@ -15,9 +16,15 @@ fn ours(model: &[u8], input: &[f32], kind: BackendKind) -> Vec<f32> {
     let graph = onnx::import(model, &Default::default()).expect("the model imports");
     let compiled = compile::compile(graph).expect("the model compiles");
     let code = compile::emit(&compiled.plan).expect("the plan has code");
-    let module = if kind == BackendKind::WasmRelaxed { &code.relaxed } else { &code.simd128 };
+    let shared =
+        compile::emit_threads(&compiled.plan, Sharing::Everywhere).expect("the plan has code for threads").expect("they share all");
+    let wasm = match kind {
+        BackendKind::WasmThreads => (&shared.0, &shared.1),
+        BackendKind::WasmRelaxed => (&code.relaxed, &code.wasm),
+        _ => (&code.simd128, &code.wasm),
+    };
     let gpu = code.gpu.as_ref().map_err(ToString::to_string);
-    let artifacts = Artifacts { plan: &compiled.plan, weights: compiled.weights.clone(), wasm: Some((module, &code.wasm)), gpu };
+    let artifacts = Artifacts { plan: &compiled.plan, weights: compiled.weights.clone(), wasm: Some((wasm.0, wasm.1)), gpu };
     let mut backend = backend::open(kind, &artifacts, 1).expect("the plan loads");
     let bytes: Vec<u8> = input.iter().flat_map(|x| x.to_le_bytes()).collect();
     let outputs = backend.run(&[&bytes], &[]).expect("the plan runs");

@@ -65,6 +65,8 @@ pub(crate) enum Runtime {
     Wasm,
     /// The WebAssembly module for relaxed SIMD
     WasmRelaxed,
+    /// The WebAssembly module for relaxed SIMD and several threads, where those pay
+    WasmThreads,
 }
 
 impl From<Runtime> for mlp_engine::BackendKind {
@@ -74,6 +76,7 @@ impl From<Runtime> for mlp_engine::BackendKind {
             Runtime::Gpu => Self::Gpu,
             Runtime::Wasm => Self::Wasm,
             Runtime::WasmRelaxed => Self::WasmRelaxed,
+            Runtime::WasmThreads => Self::WasmThreads,
         }
     }
 }
@@ -175,6 +178,8 @@ pub(crate) enum VerifyBackend {
     Wasm,
     /// The WebAssembly module for relaxed SIMD
     WasmRelaxed,
+    /// The WebAssembly module for relaxed SIMD and several threads, which share every kernel here
+    WasmThreads,
     /// All of these
     All,
 }

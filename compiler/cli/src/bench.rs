@@ -111,7 +111,12 @@ pub(crate) fn bench(arguments: &Bench) -> Outcome {
 }
 
 fn measure(kind: BackendKind, subject: &Subject, arguments: &Bench) -> Result<Row, Failure> {
-    let threads = if kind == BackendKind::Native { arguments.choice.threads } else { 1 };
+    let threads = match kind {
+        // A module for several threads is not run by one.
+        BackendKind::WasmThreads => arguments.choice.threads.max(2),
+        _ if kind.has_threads() => arguments.choice.threads,
+        _ => 1,
+    };
     let target = subject.target(kind, Options::default())?;
     let start = Instant::now();
     let Loaded { name, plan, mut backend } = target.load(kind, threads.into())?;

@@ -7,7 +7,7 @@ use mlp_bundle::gpu::GpuProgram;
 use mlp_bundle::manifest::{Pipeline, WasmModules};
 use mlp_bundle::plan::{Plan, Port};
 use mlp_bundle::{Bundle, DType, Scalar};
-use mlp_driver::compile::{self, CompileError, Compiled};
+use mlp_driver::compile::{self, Compiled, Sharing};
 use mlp_driver::onnx;
 use mlp_engine::backend::{self, Artifacts};
 use mlp_engine::{Backend, BackendKind, Storage};
@@ -146,12 +146,18 @@ impl Subject {
 
 impl Code {
     /// Emits what a backend of that kind runs.
-    pub(crate) fn emit(plan: &Plan, kind: BackendKind, options: Options<'_>) -> Result<Code, CompileError> {
+    pub(crate) fn emit(plan: &Plan, kind: BackendKind, options: Options<'_>) -> Result<Code, Failure> {
         Ok(match kind {
             BackendKind::Native => Code::Native,
             BackendKind::Wasm | BackendKind::WasmRelaxed => {
                 let relaxed = kind == BackendKind::WasmRelaxed;
                 let (module, modules) = if options.steps { compile::emit_steps(plan, relaxed) } else { compile::emit_wasm(plan, relaxed) }?;
+                Code::Wasm { module, modules }
+            }
+            BackendKind::WasmThreads => {
+                let made = compile::emit_threads(plan, Sharing::WherePays)?;
+                let (module, modules) =
+                    made.ok_or_else(|| Failure("several threads would save too little on it; take wasm-relaxed".into()))?;
                 Code::Wasm { module, modules }
             }
             BackendKind::Gpu => {
@@ -209,6 +215,7 @@ impl Target<'_> {
                     BackendKind::Native => size(&pipeline.plan),
                     BackendKind::Wasm => size(&pipeline.wasm.simd128),
                     BackendKind::WasmRelaxed => size(&pipeline.wasm.relaxed),
+                    BackendKind::WasmThreads => pipeline.wasm.threads.as_ref().map_or(0, |files| size(&files.relaxed)),
                     BackendKind::Gpu => bundle.gpu(&pipeline, &bundle.plan(&pipeline)?)?.as_ref().map_or(0, shaders),
                 }
             }

@@ -6,12 +6,13 @@ use mlp_bundle::contents::Bytes;
 use mlp_bundle::gpu::GpuProgram;
 use mlp_bundle::manifest::{FileEntry, WasmModules, WasmThreads};
 use mlp_bundle::plan::{Place, Plan};
-use mlp_codegen::wasm::{self, Sharing, Target, WasmModule};
+use mlp_codegen::wasm::{self, Target, WasmModule};
 use mlp_codegen::{CodegenError, wgsl};
 use mlp_graph::Graph;
 use std::thread::ScopedJoinHandle;
 use std::time::{Duration, Instant};
 
+pub use mlp_codegen::wasm::Sharing;
 pub use mlp_plan::{KernelCost, costs};
 
 /// Why a graph could not be compiled.
@@ -90,6 +91,13 @@ pub fn emit_steps(plan: &Plan, relaxed: bool) -> Result<(Vec<u8>, WasmModules), 
     Ok((module.bytes, modules))
 }
 
+/// Emits the module for relaxed SIMD and several threads; none where `sharing` finds that threads do not pay.
+pub fn emit_threads(plan: &Plan, sharing: Sharing) -> Result<Option<(Vec<u8>, WasmModules)>, CompileError> {
+    let Some(module) = wasm::emit_threads(plan, Target::Relaxed, sharing)? else { return Ok(None) };
+    let modules = WasmModules { threads: Some(sizes(&module)), ..modules(plan, &module) };
+    Ok(Some((module.bytes, modules)))
+}
+
 fn target(relaxed: bool) -> Target {
     if relaxed { Target::Relaxed } else { Target::Simd128 }
 }
@@ -136,8 +144,7 @@ impl WebAssembly {
         if let Some(simd128) = wasm::emit_threads(plan, Target::Simd128, Sharing::WherePays)?
             && let Some(relaxed) = wasm::emit_threads(plan, Target::Relaxed, Sharing::WherePays)?
         {
-            let (memory_pages, helper_pages) = (simd128.memory_pages, simd128.helper_pages);
-            modules.threads = Some(WasmThreads { simd128: String::new(), relaxed: String::new(), memory_pages, helper_pages });
+            modules.threads = Some(sizes(&simd128));
             threads = Some([simd128.bytes, relaxed.bytes]);
         }
         Ok(WebAssembly { simd128: simd128.bytes, relaxed, threads, modules })
@@ -171,6 +178,12 @@ fn modules(plan: &Plan, module: &WasmModule) -> WasmModules {
         ports,
         threads: None,
     }
+}
+
+/// What memory a module for several threads needs; the names of its files are not set.
+fn sizes(module: &WasmModule) -> WasmThreads {
+    let WasmModule { memory_pages, helper_pages, .. } = *module;
+    WasmThreads { simd128: String::new(), relaxed: String::new(), memory_pages, helper_pages }
 }
 
 fn offset(plan: &Plan, buffer: mlp_bundle::loops::BufferId) -> u64 {

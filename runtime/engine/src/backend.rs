@@ -20,11 +20,19 @@ pub enum BackendKind {
     Wasm,
     /// The bundle's WebAssembly module for relaxed SIMD.
     WasmRelaxed,
+    /// The bundle's WebAssembly module for relaxed SIMD and several threads, where there is one.
+    WasmThreads,
 }
 
 impl BackendKind {
     /// Every runtime.
-    pub const ALL: [BackendKind; 4] = [BackendKind::Native, BackendKind::Gpu, BackendKind::Wasm, BackendKind::WasmRelaxed];
+    pub const ALL: [BackendKind; 5] =
+        [BackendKind::Native, BackendKind::Gpu, BackendKind::Wasm, BackendKind::WasmRelaxed, BackendKind::WasmThreads];
+
+    /// Whether a number of threads means something to it.
+    pub const fn has_threads(self) -> bool {
+        matches!(self, BackendKind::Native | BackendKind::WasmThreads)
+    }
 
     /// The name on command lines and in reports.
     pub const fn name(self) -> &'static str {
@@ -33,6 +41,7 @@ impl BackendKind {
             BackendKind::Gpu => "gpu",
             BackendKind::Wasm => "wasm",
             BackendKind::WasmRelaxed => "wasm-relaxed",
+            BackendKind::WasmThreads => "wasm-threads",
         }
     }
 }
@@ -86,12 +95,12 @@ pub struct Artifacts<'a> {
     pub gpu: Result<&'a GpuProgram, String>,
 }
 
-/// Loads a plan on a backend. `threads` is how many the native backend may use.
+/// Loads a plan on a backend. `threads` is how many a backend that [has some](BackendKind::has_threads) may use; WebAssembly for several has two at least.
 pub fn open(kind: BackendKind, artifacts: &Artifacts<'_>, threads: usize) -> Result<Box<dyn Backend>, EngineError> {
     match kind {
         BackendKind::Native => native(artifacts, threads),
         BackendKind::Gpu => gpu(artifacts),
-        BackendKind::Wasm | BackendKind::WasmRelaxed => wasm(kind, artifacts),
+        BackendKind::Wasm | BackendKind::WasmRelaxed | BackendKind::WasmThreads => wasm(kind, artifacts, threads),
     }
 }
 
@@ -168,10 +177,17 @@ impl Backend for Gpu {
     }
 }
 
-fn wasm(kind: BackendKind, artifacts: &Artifacts<'_>) -> Result<Box<dyn Backend>, EngineError> {
+fn wasm(kind: BackendKind, artifacts: &Artifacts<'_>, threads: usize) -> Result<Box<dyn Backend>, EngineError> {
     let (module, modules) = artifacts.wasm.ok_or_else(|| refused(kind, "there is no WebAssembly module"))?;
     let offsets = mlp_wasm::Offsets { weights: modules.weights_offset, arena: modules.arena_offset };
-    let session = mlp_wasm::WasmSession::new(module, artifacts.plan, &artifacts.weights, offsets);
+    let session = if kind == BackendKind::WasmThreads {
+        let sizes = modules.threads.as_ref().ok_or_else(|| refused(kind, "there is no module for several threads"))?;
+        let count = u32::try_from(threads.max(2)).unwrap_or(u32::MAX);
+        let threads = mlp_wasm::Threads { count, pages: sizes.memory_pages, helper_pages: sizes.helper_pages };
+        mlp_wasm::WasmSession::with_threads(module, artifacts.plan, &artifacts.weights, offsets, threads)
+    } else {
+        mlp_wasm::WasmSession::new(module, artifacts.plan, &artifacts.weights, offsets)
+    };
     Ok(Box::new(Wasm { session: session.map_err(|error| refused(kind, error))?, kind }))
 }
 

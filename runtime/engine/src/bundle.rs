@@ -46,6 +46,7 @@ fn prepare(bundle: &Bundle, pipeline: &Pipeline, kind: BackendKind, threads: usi
     let module = match kind {
         BackendKind::Wasm => Some(bundle.file(&pipeline.wasm.simd128)?),
         BackendKind::WasmRelaxed => Some(bundle.file(&pipeline.wasm.relaxed)?),
+        BackendKind::WasmThreads => pipeline.wasm.threads.as_ref().map(|files| bundle.file(&files.relaxed)).transpose()?,
         _ => None,
     };
     let program = if kind == BackendKind::Gpu { bundle.gpu(pipeline, &plan)? } else { None };

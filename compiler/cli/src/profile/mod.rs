@@ -70,7 +70,12 @@ pub(crate) fn profile(arguments: &Profile) -> Outcome {
 }
 
 fn measure(kind: BackendKind, arguments: &Profile) -> Result<Report, Failure> {
-    let threads = if kind == BackendKind::Native { arguments.choice.threads } else { 1 };
+    if kind == BackendKind::WasmThreads {
+        return Err(Failure(
+            "threads share kernels in a module for several of them, which tells no times apart; profile wasm-relaxed".into(),
+        ));
+    }
+    let threads = if kind.has_threads() { arguments.choice.threads } else { 1 };
     let subject = subject::open(&arguments.choice)?;
     let target = subject.target(kind, Options { steps: true, gpu_variant: arguments.gpu_variant.as_deref() })?;
     let Loaded { name, plan, mut backend } = target.load(kind, threads.into())?;

@@ -46,6 +46,7 @@ fn backends(asked: &[VerifyBackend]) -> Vec<Option<BackendKind>> {
         (VerifyBackend::Gpu, Some(BackendKind::Gpu)),
         (VerifyBackend::Wasm, Some(BackendKind::Wasm)),
         (VerifyBackend::WasmRelaxed, Some(BackendKind::WasmRelaxed)),
+        (VerifyBackend::WasmThreads, Some(BackendKind::WasmThreads)),
     ];
     let wanted = |one: &VerifyBackend| asked.contains(one) || asked.contains(&VerifyBackend::All);
     all.into_iter().filter(|(one, _)| wanted(one)).map(|(_, kind)| kind).collect()

@@ -3,7 +3,8 @@
 use super::case::{Case, Recorded, read_file};
 use crate::Failure;
 use mlp_bundle::DType;
-use mlp_driver::compile::{self, Code, Compiled};
+use mlp_bundle::manifest::WasmModules;
+use mlp_driver::compile::{self, Code, Compiled, Sharing};
 use mlp_driver::onnx;
 use mlp_engine::BackendKind;
 use mlp_engine::backend::{self, Artifacts};
@@ -33,6 +34,8 @@ pub(super) struct Model {
     graph: Graph,
     compiled: Option<Compiled>,
     code: Option<Code>,
+    /// The module for several threads, which share every kernel of it.
+    shared: Option<(Vec<u8>, WasmModules)>,
     /// Inputs and expected outputs.
     pub(super) recorded: Recorded,
     /// The model's outputs.
@@ -72,7 +75,18 @@ impl Model {
         let quantized = graph.order.iter().any(|op| is_quantized(&graph.ops[*op].op));
         let steps = graph.outputs.iter().map(|port| if quantized { step(&graph, port.value) } else { None }).collect();
         let integer = quantized && graph.order.iter().all(|op| is_exact(&graph, &graph.ops[*op].op, &graph.ops[*op].results));
-        Ok(Model { graph, compiled: None, code: None, recorded, output_names, steps, integer, remark, variant: variant.map(str::to_owned) })
+        Ok(Model {
+            graph,
+            compiled: None,
+            code: None,
+            shared: None,
+            recorded,
+            output_names,
+            steps,
+            integer,
+            remark,
+            variant: variant.map(str::to_owned),
+        })
     }
 
     /// Runs the model on a backend, or in the reference interpreter.
@@ -83,15 +97,21 @@ impl Model {
         if self.compiled.is_none() {
             self.compiled = Some(compile::plan(&self.graph).map_err(unsupported)?);
         }
-        if self.code.is_none() && kind != BackendKind::Native {
+        if self.shared.is_none() && kind == BackendKind::WasmThreads {
+            let plan = &self.compiled.as_ref().expect("it was made above").plan;
+            self.shared = compile::emit_threads(plan, Sharing::Everywhere).map_err(unsupported)?;
+        } else if self.code.is_none() && kind != BackendKind::Native {
             let plan = &self.compiled.as_ref().expect("it was made above").plan;
             self.code = Some(self.emit(plan)?);
         }
         let compiled = self.compiled.as_ref().expect("it was made above");
-        let wasm = self.code.as_ref().map(|code| {
-            let bytes = if kind == BackendKind::Wasm { &code.simd128 } else { &code.relaxed };
-            (&bytes[..], &code.wasm)
-        });
+        let code = self.code.as_ref();
+        let wasm = match kind {
+            BackendKind::Wasm => code.map(|code| (&code.simd128[..], &code.wasm)),
+            BackendKind::WasmRelaxed => code.map(|code| (&code.relaxed[..], &code.wasm)),
+            BackendKind::WasmThreads => self.shared.as_ref().map(|(module, modules)| (&module[..], modules)),
+            _ => None,
+        };
         let gpu = match self.code.as_ref().map(|code| &code.gpu) {
             Some(Ok(program)) => Ok(program),
             Some(Err(error)) if kind == BackendKind::Gpu => return Err(unsupported(error)),
