@@ -90,6 +90,11 @@ codes! {
     E0406 Error "A limit points the wrong way"
     E0407 Error "Two parts of a block belong to different pipelines"
     E0408 Error "Shares are more than the whole"
+    E0501 Error "A private value would leave the device unprotected"
+    E0502 Error "No outlet spends a budget"
+    E0503 Error "Nothing bounds how far one person can move a value"
+    E0504 Error "A budget is overspent"
+    E0505 Error "A mechanism does not fit the value"
     E0506 Error "A budget that renews bounds nothing in the long run"
     E0901 Warning "A build leaves this out"
 }

@@ -5,7 +5,7 @@ use crate::program::{Const, LabelSet, LeftOut, Model, Pipeline, Program, SourceF
 use crate::scope::Scope;
 use crate::types::Type;
 use crate::world::World;
-use crate::{aliases, blocks, constants, cycles, expectations, hooks, labels, left_out, load, models, pipelines, scope};
+use crate::{aliases, blocks, constants, cycles, expectations, hooks, labels, left_out, load, models, pipelines, privacy, scope};
 use mlp_syntax::ast::{self, DeclarationKind, File};
 use mlp_syntax::{Code, Diagnostic, FileId, Location, Span, closest};
 use std::collections::HashMap;
@@ -65,7 +65,8 @@ pub fn check(world: &dyn World, root: &str) -> Analysis {
     pipelines::check_bodies(&mut checker);
     cycles::check(&mut checker);
     blocks::check_quantize(&mut checker);
-    let declarations = blocks::check_all(&mut checker);
+    let mut declarations = blocks::check_all(&mut checker);
+    privacy::check_all(&mut checker, &mut declarations);
     let hooks = hooks::check_all(&mut checker, &declarations);
     let tests = expectations::check_all(&mut checker);
     scope::report_unused(&mut checker);

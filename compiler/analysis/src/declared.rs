@@ -1,9 +1,10 @@
 //! Declarations of the checked program: budgets, outlets, monitors, explanations, experiments and devices.
 
+use crate::privacy::Released;
 use crate::program::{Backend, PipelineId};
 use crate::types::Type;
-use mlp_syntax::Location;
 use mlp_syntax::ast::Operator;
+use mlp_syntax::{Location, Span};
 
 /// The name of a declaration.
 #[derive(Clone, Debug)]
@@ -61,6 +62,10 @@ pub struct Budget {
     pub epsilon: Option<f64>,
     /// The chance that the loss is greater; 0 where it never is.
     pub delta: f64,
+    /// The item.
+    pub span: Span,
+    /// The loss of everything that its outlets may release; none where that is too much or not known.
+    pub spent: Option<f64>,
 }
 
 /// Whom a budget protects: two inputs that differ in this are told apart with the budget's loss at most.
@@ -103,6 +108,10 @@ pub struct Outlet {
     pub at_most: Option<(u64, Location)>,
     /// True where an error hides a part of it.
     pub broken: bool,
+    /// The item.
+    pub span: Span,
+    /// What the checker found out about it; none where it must not be used.
+    pub released: Option<Released>,
 }
 
 /// How a value is made harmless before it leaves.

@@ -7,7 +7,7 @@ use mlp_syntax::units::Dimension;
 use mlp_syntax::{Code, Diagnostic};
 
 pub(super) fn check(reader: &mut Reader<'_, '_>, node: &Declaration, declared: Declared) -> Budget {
-    let mut budget = Budget { declared, unit: None, window: None, epsilon: None, delta: 0.0 };
+    let mut budget = Budget { declared, unit: None, window: None, epsilon: None, delta: 0.0, span: node.span, spent: None };
     let entries = reader.only_entries(&node.members);
     let entries = reader.entries(entries.into_iter(), BUDGET_KEYS);
     let mut window = None;

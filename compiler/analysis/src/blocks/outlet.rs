@@ -19,6 +19,8 @@ pub(super) fn check(reader: &mut Reader<'_, '_>, node: &Declaration, declared: D
         mechanism: None,
         at_most: None,
         broken: false,
+        span: node.span,
+        released: None,
     };
     if let Some((pipeline, fields, ty)) = node.target.as_ref().and_then(|target| reader.answer(target)) {
         if let Type::Record(parts) = &ty {
