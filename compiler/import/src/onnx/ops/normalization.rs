@@ -12,6 +12,7 @@ pub(super) const TABLE: &[Row] = &[
     ("", "RMSNormalization", root_mean_square),
     ("", "MeanVarianceNormalization", mean_variance),
     ("", "LpNormalization", lp),
+    ("", "LRN", local_response),
 ];
 
 /// `op(x, number)`.
@@ -167,6 +168,46 @@ fn mean_variance(node: &mut NodeImport<'_>) -> Imported {
 }
 
 /// Division by the norm along an axis; where that is 0 the result is 0.
+/// Most neighbours that a local response normalization sums over: each is an addition.
+const MOST_NEIGHBOURS: i64 = 64;
+
+/// `x / (bias + alpha / size * sum of the squares of size neighbours along the channels) ^ beta`, zeros beyond the channels.
+fn local_response(node: &mut NodeImport<'_>) -> Imported {
+    let x = node.input(0)?;
+    let number = |value: Option<f32>, default: f32| f64::from(value.unwrap_or(default));
+    let (alpha, beta) = (number(node.attributes.float("alpha")?, 1e-4), number(node.attributes.float("beta")?, 0.75));
+    let bias = number(node.attributes.float("bias")?, 1.0);
+    let dims = node.dims(x);
+    if dims.len() < 2 {
+        return invalid(format!("the input must have a batch and channels, but has shape {dims:?}"));
+    }
+    let size = match node.attributes.int("size")? {
+        Some(size) if (1..=MOST_NEIGHBOURS).contains(&size) => size as u64,
+        Some(size) if size > MOST_NEIGHBOURS => {
+            return unsupported(format!("size = {size}; at most {MOST_NEIGHBOURS} neighbours are summed"));
+        }
+        other => return invalid(format!("the attribute `size` must be a positive number, not {other:?}")),
+    };
+    let square = node.binary(BinaryOp::Mul, x, x)?;
+    let pads = |count: u64| (0..dims.len()).map(|axis| if axis == 1 { count } else { 0 }).collect::<Vec<u64>>();
+    let zero = node.scalar(node.dtype(x), 0.0);
+    let before = (size - 1) / 2;
+    let padded = node.emit(Op::Pad { before: pads(before), after: pads(size - 1 - before) }, &[square, zero])?;
+    let neighbour = |node: &mut NodeImport<'_>, first: u64| {
+        let starts = pads(first).into_iter().map(|start| start as i64).collect();
+        node.slice(padded, starts, vec![1; dims.len()], &dims)
+    };
+    let mut sum = neighbour(node, 0)?;
+    for first in 1..size {
+        let next = neighbour(node, first)?;
+        sum = node.binary(BinaryOp::Add, sum, next)?;
+    }
+    let scaled = with_number(node, BinaryOp::Mul, sum, alpha / size as f64)?;
+    let base = with_number(node, BinaryOp::Add, scaled, bias)?;
+    let divisor = with_number(node, BinaryOp::Pow, base, beta)?;
+    Ok(vec![node.binary(BinaryOp::Div, x, divisor)?])
+}
+
 fn lp(node: &mut NodeImport<'_>) -> Imported {
     let x = node.input(0)?;
     let axis = node.axis(node.attributes.int("axis")?.unwrap_or(-1), node.rank(x))?;
