@@ -152,15 +152,35 @@ impl Planner<'_> {
     fn emit_groups(&mut self, group: &Group, window: Window, groups: u64, input: BufferId, weights: &Tensor) {
         let (inputs, outputs) = (weights.shape()[1], weights.shape()[0] / groups);
         let taps = weights.shape()[2..].iter().product();
-        let arithmetic = self.arithmetic(group);
-        let name = self.value_name(self.graph.ops[group.frame].operands[1]);
         // All groups must fuse alike: the first one that cannot take the tail makes all others store the frame.
         for index in 0..groups {
             let matrix = pack::Weights { outputs, inputs, taps, first: index * outputs * inputs * taps, strides: [inputs * taps, taps, 1] };
-            let weights = self.constant(&name, weights.dtype(), |file| pack::panels(weights, &matrix, file));
             let in_offset = window.in_offset + (index * inputs) as u32;
-            let window = Window { in_c: inputs as u32, out_c: outputs as u32, in_offset, ..window };
-            self.emit_contraction(group, "conv", index * outputs, outputs, |epilogue| {
+            let window = Window { in_c: inputs as u32, in_offset, ..window };
+            self.emit_outputs(group, "conv", (window, input), (weights, matrix), index * outputs);
+        }
+    }
+
+    /// Contractions that make the outputs of `matrix`, the frame's channels from `first`: one, or as many as their weights ask for.
+    fn emit_outputs(
+        &mut self,
+        group: &Group,
+        what: &str,
+        (window, input): (Window, BufferId),
+        (weights, matrix): (&Tensor, pack::Weights),
+        first: u64,
+    ) {
+        let arithmetic = self.arithmetic(group);
+        let name = self.value_name(self.graph.ops[group.frame].operands[1]);
+        let step = match self.options.kernel_weights {
+            Some(most) => pack::outputs_within(most, &matrix, weights.dtype()),
+            None => matrix.outputs,
+        };
+        for from in (0..matrix.outputs).step_by(step as usize) {
+            let part = pack::Weights { outputs: step.min(matrix.outputs - from), first: matrix.first + from * matrix.strides[0], ..matrix };
+            let weights = self.constant(&name, weights.dtype(), |file| pack::panels(weights, &part, file));
+            let window = Window { out_c: part.outputs as u32, ..window };
+            self.emit_contraction(group, what, first + from, part.outputs, |epilogue| {
                 Body::Contract(Contract { window, arithmetic, input, weights, epilogue })
             });
         }
@@ -300,8 +320,6 @@ impl Planner<'_> {
         let input = self.contraction_input(node.operands[0]);
         let (inputs, outputs) = (weights.shape()[0], weights.shape().get(1).copied().unwrap_or(1));
         let matrix = pack::Weights { outputs, inputs, taps: 1, first: 0, strides: [1, outputs, 0] };
-        let name = self.value_name(node.operands[1]);
-        let weights = self.constant(&name, weights.dtype(), |file| pack::panels(weights, &matrix, file));
         let window = Window {
             batch: 1,
             in_h: 1,
@@ -317,10 +335,7 @@ impl Planner<'_> {
             dilation: [1, 1],
             pad: [0, 0],
         };
-        let arithmetic = self.arithmetic(group);
-        self.emit_contraction(group, "matmul", 0, outputs, |epilogue| {
-            Body::Contract(Contract { window, arithmetic, input: input.buffer, weights, epilogue })
-        });
+        self.emit_outputs(group, "matmul", (window, input.buffer), (weights, matrix), 0);
     }
 
     /// What follows a sum of products in a nest that stands in for a contraction.

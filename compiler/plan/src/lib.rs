@@ -40,6 +40,9 @@ use mlp_graph::{Graph, Op};
 use planner::Planner;
 use std::collections::HashSet;
 
+/// What one storage binding of WebGPU can hold on every device, 128 MiB, less what aligning its ends takes.
+const MAX_KERNEL_WEIGHTS: u64 = (128 << 20) - 4096;
+
 /// Choices of planning.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -48,12 +51,14 @@ pub struct PlanOptions {
     pub attention: bool,
     /// Makes softmax and normalization of rows one kernel each, [`mlp_bundle::loops::Rows`]; nests otherwise.
     pub rows: bool,
+    /// Most bytes of packed weights that one kernel reads, where its outputs can be made by several; no limit otherwise.
+    pub kernel_weights: Option<u64>,
 }
 
 impl PlanOptions {
     /// All kinds of kernels that there are.
     pub fn all() -> PlanOptions {
-        PlanOptions { attention: true, rows: true }
+        PlanOptions { attention: true, rows: true, kernel_weights: Some(MAX_KERNEL_WEIGHTS) }
     }
 }
 

@@ -13,6 +13,15 @@ pub(crate) struct Weights {
     pub(crate) strides: [u64; 3],
 }
 
+/// How many outputs each of several kernels makes, a multiple of [`PANEL`] unless one makes all, so that none of them reads more than `most` bytes of [`panels`].
+pub(crate) fn outputs_within(most: u64, weights: &Weights, dtype: DType) -> u64 {
+    let inputs = if dtype == DType::F32 { weights.inputs } else { weights.inputs.next_multiple_of(4) };
+    let panel = weights.taps * inputs * u64::from(PANEL) * dtype.size() as u64;
+    let panels = weights.outputs.div_ceil(u64::from(PANEL));
+    let parts = panels.div_ceil((most / panel.max(1)).max(1));
+    if parts <= 1 { weights.outputs } else { panels.div_ceil(parts) * u64::from(PANEL) }
+}
+
 /// Appends `[ceil(outputs/16)][taps][inputs][16]` of floats, `[ceil(outputs/16)][taps][ceil(inputs/4)][16][4]` of bytes: contractions take no other elements.
 pub(crate) fn panels(tensor: &Tensor, weights: &Weights, file: &mut Vec<u8>) {
     match tensor.dtype() {
@@ -120,5 +129,18 @@ mod tests {
         let packed = appended(|file| depthwise(&tensor, file));
         assert_eq!(packed.len(), 2 * 32);
         assert_eq!((packed[16], packed[32 + 16], packed[17]), (32, 33, 0));
+    }
+
+    #[test]
+    fn kernels_read_no_more_than_they_may() {
+        let matrix = |outputs| Weights { outputs, inputs: 5, taps: 2, first: 0, strides: [1; 3] };
+        // A panel of floats has 2 * 5 * 16 * 4 bytes, one of bytes 2 * 8 * 16.
+        assert_eq!(outputs_within(3 * 640, &matrix(48), DType::F32), 48);
+        assert_eq!(outputs_within(3 * 640 - 1, &matrix(48), DType::F32), 32);
+        assert_eq!(outputs_within(2 * 640, &matrix(97), DType::F32), 32);
+        assert_eq!(outputs_within(3 * 640, &matrix(97), DType::F32), 48);
+        assert_eq!(outputs_within(0, &matrix(20), DType::F32), 16);
+        assert_eq!(outputs_within(2 * 256, &matrix(33), DType::I8), 32);
+        assert_eq!(outputs_within(3 * 256, &matrix(33), DType::I8), 33);
     }
 }

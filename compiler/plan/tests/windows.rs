@@ -2,7 +2,8 @@
 
 mod support;
 
-use support::{check, kernels};
+use mlp_plan::PlanOptions;
+use support::{check, compare_with, graph, inputs, kernels};
 
 /// Attributes of windows over two axes.
 const PLAIN: &str = "kernel=[1, 1], strides=[1, 1], dilations=[1, 1], pads_begin=[0, 0], pads_end=[0, 0]";
@@ -170,4 +171,33 @@ fn pools_count_what_is_inside() {
             }
         }
     }
+}
+
+#[test]
+fn large_weights_are_read_by_several_kernels() {
+    let graph = graph(
+        r#"input %0 "x": f32[1, 4, 3, 8]
+        %1 = constant noise(1): f32[80, 4, 1, 1]
+        %2 = constant noise(2): f32[80]
+        %3 = conv %0, %1, %2 {kernel=[1, 1], strides=[1, 1], dilations=[1, 1], pads_begin=[0, 0], pads_end=[0, 0], groups=2, layout=channels_last}: f32[1, 4, 3, 80]
+        %4 = tanh %3: f32[1, 4, 3, 80]
+        %5 = constant noise(3): f32[80, 50]
+        %6 = matmul %4, %5: f32[1, 4, 3, 50]
+        %7 = constant noise(4): f32[50]
+        %8 = add %6, %7: f32[1, 4, 3, 50]
+        input %9 "y": u8[5, 7]
+        %10 = constant noise(5): i8[7, 80]
+        %11 = constant noise(6): i32[80]
+        %12 = quantized_matmul %9, %10, %11 {out_zero=0, shift=1, to=i32, lo=0, hi=0}: i32[5, 80]
+        output "a" %8
+        output "b" %12"#,
+    );
+    let inputs = inputs(&graph, &[]);
+    let mut options = PlanOptions::all();
+    assert_eq!(compare_with(&graph, &inputs, &[], &options).plan.kernels.len(), 4);
+    // Two panels of the convolution, none of the product, four of the integers.
+    options.kernel_weights = Some(8 * 16 * 4);
+    let planned = compare_with(&graph, &inputs, &[], &options);
+    let count = |name: &str| kernels(&planned).iter().filter(|kernel| *kernel == name).count();
+    assert_eq!((count("conv"), count("matmul")), (2 * 2, 4 + 2), "{}", planned.plan);
 }

@@ -34,7 +34,7 @@ use mlp_bundle::gpu::{Binding, Dispatch, GpuProgram, ShaderModule, Transfer, Var
 use mlp_bundle::loops::{Body, BufferId, Kernel};
 use mlp_bundle::plan::{Place, Plan, Port};
 use module::Emitted;
-use slots::Slots;
+use slots::{MAX_BYTES, Slots};
 
 /// Storage buffers that every WebGPU device binds at once.
 const MAX_BUFFERS: usize = 8;
@@ -124,6 +124,14 @@ fn emit_kernel(plan: &Plan, kernel: &Kernel) -> Result<Vec<Emitted>, String> {
         ));
     }
     let alike = |other: &Emitted| other.buffers == made[0].buffers && other.symbols == made[0].symbols;
+    // Weights are bound from an aligned byte before them.
+    let bound = |&(buffer, _): &(BufferId, bool)| match plan.buffers[buffer].place {
+        Place::Weights { offset } => offset % BINDING_ALIGN + plan.buffers[buffer].bytes().next_multiple_of(16),
+        Place::Arena { .. } => plan.buffers[buffer].bytes(),
+    };
+    if let Some(large @ &(buffer, _)) = made[0].buffers.iter().find(|buffer| bound(buffer) > MAX_BYTES) {
+        return Err(format!("buffer `{}` takes {} bytes; WebGPU binds at most {MAX_BYTES}", plan.buffers[buffer].name, bound(large)));
+    }
     debug_assert!(made.iter().all(alike), "the variants of a kernel bind the same things in the same order");
     Ok(made)
 }

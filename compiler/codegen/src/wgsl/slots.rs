@@ -8,7 +8,7 @@ use mlp_bundle::plan::{Place, Plan};
 use std::collections::BTreeMap;
 
 /// WebGPU's portable limit of one storage binding.
-const MAX_BYTES: u64 = 128 << 20;
+pub(super) const MAX_BYTES: u64 = 128 << 20;
 
 /// Slots by buffer.
 pub(super) struct Slots {
