@@ -57,6 +57,7 @@ fn large_libraries_have_one_home() {
         ("wasmtime", "mlp-wasm"),
         ("pest", "mlp-syntax"),
         ("miette", "mlpc"),
+        ("tower-lsp-server", "mlp-lsp"),
     ] {
         let users: Vec<&str> = metadata
             .workspace_packages()

@@ -76,6 +76,12 @@ impl Program {
         all.filter(|(id, pipeline)| pipeline.at.file.0 == 0 && pipeline.is_entry() && !self.left_out.pipelines.contains(id))
     }
 
+    /// A type as messages write it.
+    pub fn show(&self, ty: &Type) -> String {
+        let names: Vec<String> = self.labels.iter().map(|labels| labels.name.clone()).collect();
+        ty.quoted(&names).trim_matches('`').to_owned()
+    }
+
     /// A pipeline.
     pub fn pipeline(&self, id: PipelineId) -> Option<&Pipeline> {
         self.pipelines.get(id.0 as usize)

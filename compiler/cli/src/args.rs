@@ -1,6 +1,7 @@
 //! The command line, as `--help` teaches it.
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use mlp_syntax::Code;
 use std::path::PathBuf;
 
 /// Compiles declarative machine learning to code that runs where the user is.
@@ -8,17 +9,32 @@ use std::path::PathBuf;
 #[command(
     name = "mlpc",
     version,
+    args_conflicts_with_subcommands = true,
+    arg_required_else_help = true,
     after_help = "Start with: mlpc run examples/objects/objects.mlp --input photo=examples/objects/espresso.png"
 )]
 pub(crate) struct Arguments {
     #[command(subcommand)]
-    pub(crate) command: Command,
+    pub(crate) command: Option<Command>,
+    /// Say what a diagnostic means, with an example and its remedy
+    #[arg(long, value_name = "CODE", value_parser = crate::explain::code)]
+    pub(crate) explain: Option<Code>,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Start a project: a pipeline and a page that runs it
+    New(New),
     /// Check a .mlp file: names, types, shapes, units
     Check(Check),
+    /// Write .mlp files in the language's one style
+    Fmt(Fmt),
+    /// Say what a diagnostic means, with an example and its remedy
+    Explain(Explain),
+    /// Write the pages of a package: its models, pipelines and types with their comments
+    Doc(Doc),
+    /// Serve an editor: diagnostics, completion, hover and more, over the standard streams
+    Lsp(Lsp),
     /// Run a pipeline on this machine and print its answer
     Run(Run),
     /// Run the tests in a .mlp file
@@ -37,7 +53,7 @@ pub(crate) enum Command {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  mlpc check objects.mlp\n  mlpc check objects.mlp --format json   one diagnostic a line, for editors and bundlers"
+    after_help = "Examples:\n  mlpc check objects.mlp\n  mlpc check objects.mlp --format json     one diagnostic a line, for editors and bundlers\n  mlpc check objects.mlp --format github   annotations in a workflow\n  mlpc check objects.mlp --format sarif    a report for code scanning\n\nFields of json: code, severity (error or warning), message, labels (the first is where it points), help and fix (null where there is none). A label has\nfile, start, end (bytes from 0), line, column, end_line, end_column (from 1, columns in characters) and text; a fix has the same with replacement."
 )]
 pub(crate) struct Check {
     /// The source file
@@ -53,6 +69,59 @@ pub(crate) enum Format {
     Human,
     /// One JSON object a line
     Json,
+    /// Annotations of GitHub's workflows
+    Github,
+    /// SARIF 2.1.0, the format of static analysis results
+    Sarif,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  mlpc new tiles && cd tiles && npm install && npm run dev")]
+pub(crate) struct New {
+    /// The project's folder, which is empty or does not exist; its name is the project's
+    #[arg(value_name = "NAME")]
+    pub(crate) folder: PathBuf,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  mlpc fmt                     every .mlp file below this folder\n  mlpc fmt objects.mlp src\n  mlpc fmt --check             write nothing, list what is not in the style, and fail where anything is\n  mlpc fmt --stdin < a.mlp     for editors"
+)]
+pub(crate) struct Fmt {
+    /// Files and folders; this folder where none is named
+    pub(crate) paths: Vec<PathBuf>,
+    /// Write nothing; list the files that are not in the style, and exit with 1 where there are any
+    #[arg(long)]
+    pub(crate) check: bool,
+    /// Read a text and print it in the style
+    #[arg(long, conflicts_with = "paths")]
+    pub(crate) stdin: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  mlpc explain E0203")]
+pub(crate) struct Explain {
+    /// A diagnostic's code
+    #[arg(value_parser = crate::explain::code)]
+    pub(crate) code: Code,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  mlpc doc objects.mlp -o docs")]
+pub(crate) struct Doc {
+    /// The package's root: a .mlp file
+    #[arg(value_name = "PACKAGE")]
+    pub(crate) file: PathBuf,
+    /// The folder to write the pages to; other files in it stay
+    #[arg(short, long)]
+    pub(crate) output: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Lsp {
+    /// What editors say of the streams they use; there are no others
+    #[arg(long, hide = true)]
+    pub(crate) stdio: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

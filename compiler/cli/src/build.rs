@@ -4,7 +4,7 @@ use crate::args::Build;
 use crate::progress::Progress;
 use crate::render::{self, BOLD, DIM, PLAIN};
 use crate::subject::{self, Code, Options};
-use crate::{Failure, Outcome, check};
+use crate::{Failure, Outcome, check, report};
 use etcetera::BaseStrategy;
 use mlp_analysis::PipelineId;
 use mlp_bundle::Bundle;
@@ -26,7 +26,7 @@ struct Report<'a> {
     bundle: &'a Path,
     files: Vec<String>,
     dependencies: Vec<PathBuf>,
-    diagnostics: Vec<render::JsonDiagnostic<'a>>,
+    diagnostics: Vec<report::JsonDiagnostic<'a>>,
     /// Where they were asked for.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     timings: Vec<Timing>,
@@ -50,14 +50,14 @@ pub(crate) fn build(arguments: &Build) -> Outcome {
     let sources = check::sources(&package);
     let left_out = if package.has_errors() { &[] } else { package.left_out() };
     if !arguments.json {
-        check::report(&package);
+        check::print(&package);
         render::human(left_out, &sources);
     }
     let mut report = Report {
         bundle: &arguments.output,
         files: Vec::new(),
         dependencies: package.dependencies().map(Path::to_path_buf).collect(),
-        diagnostics: package.diagnostics().iter().chain(left_out).map(|diagnostic| render::json(diagnostic, &sources)).collect(),
+        diagnostics: package.diagnostics().iter().chain(left_out).map(|diagnostic| report::json(diagnostic, &sources)).collect(),
         timings: Vec::new(),
     };
     if package.has_errors() {

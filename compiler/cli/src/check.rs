@@ -1,7 +1,7 @@
 //! `mlpc check`: is a file right?
 
 use crate::args::{Check, Format};
-use crate::{Outcome, render};
+use crate::{Outcome, render, report};
 use mlp_driver::host::Disk;
 use mlp_driver::package::Package;
 use std::path::Path;
@@ -11,17 +11,24 @@ pub(crate) fn check(arguments: &Check) -> Outcome {
     let package = Package::check(&Disk::default(), &arguments.file);
     match arguments.format {
         Format::Human => {
-            report(&package);
+            print(&package);
             if package.has_errors() {
                 return Ok(false);
             }
             let count = package.program().entries().count();
             anstream::println!("{} is right: {count} pipeline{}", arguments.file.display(), if count == 1 { "" } else { "s" });
         }
-        Format::Json => {
+        format => {
             let sources = sources(&package);
-            for diagnostic in package.diagnostics() {
-                anstream::println!("{}", serde_json::to_string(&render::json(diagnostic, &sources))?);
+            let diagnostics = package.diagnostics();
+            match format {
+                Format::Sarif => anstream::println!("{}", serde_json::to_string_pretty(&report::sarif(diagnostics, &sources))?),
+                Format::Github => diagnostics.iter().for_each(|one| anstream::println!("{}", report::github(one, &sources))),
+                _ => {
+                    for diagnostic in diagnostics {
+                        anstream::println!("{}", serde_json::to_string(&report::json(diagnostic, &sources))?);
+                    }
+                }
             }
         }
     }
@@ -34,13 +41,13 @@ pub(crate) fn sources<'p>(package: &'p Package) -> impl Fn(u32) -> Option<(&'p s
 }
 
 /// Prints a package's diagnostics for people.
-pub(crate) fn report(package: &Package) {
+pub(crate) fn print(package: &Package) {
     render::human(package.diagnostics(), &sources(package));
 }
 
 /// Checks a file and prints what is wrong; none where something is.
 pub(crate) fn checked(file: &Path) -> Option<Package> {
     let package = Package::check(&Disk::default(), file);
-    report(&package);
+    print(&package);
     (!package.has_errors()).then_some(package)
 }

@@ -6,10 +6,15 @@ mod args;
 mod bench;
 mod build;
 mod check;
+mod create;
+mod doc;
+mod explain;
+mod fmt;
 mod inspect;
 mod profile;
 mod progress;
 mod render;
+mod report;
 mod run;
 mod subject;
 mod test;
@@ -44,15 +49,11 @@ impl<E: std::error::Error> From<E> for Failure {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let outcome = match &arguments.command {
-        Command::Check(arguments) => check::check(arguments),
-        Command::Run(arguments) => run::run(arguments),
-        Command::Test(arguments) => test::test(arguments),
-        Command::Build(arguments) => build::build(arguments),
-        Command::Inspect(arguments) => inspect::inspect(arguments),
-        Command::Verify(arguments) => verify::verify(arguments),
-        Command::Bench(arguments) => bench::bench(arguments),
-        Command::Profile(arguments) => profile::profile(arguments),
+    let outcome = match (&arguments.command, arguments.explain) {
+        (Some(command), _) => perform(command),
+        (None, Some(code)) => explain::explain(code),
+        // The parser refuses an empty command line.
+        (None, None) => return ExitCode::from(2),
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,
@@ -61,5 +62,23 @@ fn main() -> ExitCode {
             anstream::eprintln!("{}error:{} {message}", render::RED, render::PLAIN);
             ExitCode::FAILURE
         }
+    }
+}
+
+fn perform(command: &Command) -> Outcome {
+    match command {
+        Command::New(arguments) => create::new(arguments),
+        Command::Check(arguments) => check::check(arguments),
+        Command::Fmt(arguments) => fmt::fmt(arguments),
+        Command::Explain(arguments) => explain::explain(arguments.code),
+        Command::Doc(arguments) => doc::doc(arguments),
+        Command::Lsp(_) => Ok(mlp_lsp::serve_stdio().map(|()| true)?),
+        Command::Run(arguments) => run::run(arguments),
+        Command::Test(arguments) => test::test(arguments),
+        Command::Build(arguments) => build::build(arguments),
+        Command::Inspect(arguments) => inspect::inspect(arguments),
+        Command::Verify(arguments) => verify::verify(arguments),
+        Command::Bench(arguments) => bench::bench(arguments),
+        Command::Profile(arguments) => profile::profile(arguments),
     }
 }

@@ -3,8 +3,7 @@
 use miette::{
     GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteDiagnostic, NamedSource, Report, Severity, ThemeCharacters, ThemeStyles,
 };
-use mlp_syntax::{Diagnostic, Location};
-use serde::Serialize;
+use mlp_syntax::Diagnostic;
 use std::io::IsTerminal;
 
 pub(crate) const RED: &str = "\x1b[1;31m";
@@ -41,7 +40,7 @@ fn report<'a>(diagnostic: &Diagnostic, sources: &Sources<'a>) -> Report {
     let severity = if diagnostic.is_error() { Severity::Error } else { Severity::Warning };
     let mut data =
         MietteDiagnostic::new(&diagnostic.message).with_code(diagnostic.code.to_string()).with_severity(severity).with_labels(labels);
-    if let Some(help) = help(diagnostic) {
+    if let Some(help) = remedy(diagnostic) {
         data = data.with_help(help);
     }
     let report = Report::new(data);
@@ -52,64 +51,13 @@ fn report<'a>(diagnostic: &Diagnostic, sources: &Sources<'a>) -> Report {
 }
 
 /// The remedy, and the replacement that a fix would write.
-fn help(diagnostic: &Diagnostic) -> Option<String> {
+pub(crate) fn remedy(diagnostic: &Diagnostic) -> Option<String> {
     let fix = diagnostic.fix.as_ref().filter(|fix| !fix.replacement.trim().is_empty() && !fix.replacement.contains('\n'));
     match (&diagnostic.help, fix) {
         (Some(help), Some(fix)) if !help.contains(&fix.replacement) => Some(format!("{help}: write `{}`", fix.replacement)),
         (Some(help), _) => Some(help.clone()),
         (None, Some(fix)) => Some(format!("write `{}`", fix.replacement)),
         (None, None) => None,
-    }
-}
-
-/// A diagnostic as programs read it; lines and columns count from 1, columns in characters.
-#[derive(Serialize)]
-pub(crate) struct JsonDiagnostic<'d> {
-    code: String,
-    severity: mlp_syntax::Severity,
-    message: &'d str,
-    labels: Vec<JsonLabel<'d>>,
-    help: Option<&'d str>,
-    fix: Option<JsonFix<'d>>,
-}
-
-#[derive(Serialize)]
-struct JsonLabel<'d> {
-    #[serde(flatten)]
-    place: JsonPlace,
-    text: &'d str,
-}
-
-#[derive(Serialize)]
-struct JsonFix<'d> {
-    #[serde(flatten)]
-    place: JsonPlace,
-    replacement: &'d str,
-}
-
-#[derive(Serialize)]
-struct JsonPlace {
-    file: String,
-    start: u32,
-    end: u32,
-    line: u32,
-    column: u32,
-}
-
-/// A diagnostic as programs read it.
-pub(crate) fn json<'d, 'a>(diagnostic: &'d Diagnostic, sources: &Sources<'a>) -> JsonDiagnostic<'d> {
-    let place = |at: Location| {
-        let (path, text) = sources(at.file.0).unwrap_or(("", ""));
-        let start = mlp_syntax::LineIndex::new(text).line_column(text, at.span.start);
-        JsonPlace { file: path.into(), start: at.span.start, end: at.span.end, line: start.line, column: start.column }
-    };
-    JsonDiagnostic {
-        code: diagnostic.code.to_string(),
-        severity: diagnostic.severity,
-        message: &diagnostic.message,
-        labels: diagnostic.labels.iter().map(|label| JsonLabel { place: place(label.at), text: &label.text }).collect(),
-        help: diagnostic.help.as_deref(),
-        fix: diagnostic.fix.as_ref().map(|fix| JsonFix { place: place(fix.at), replacement: &fix.replacement }),
     }
 }
 

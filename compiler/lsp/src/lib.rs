@@ -1,0 +1,23 @@
+//! The language server.
+//!
+//! A [`Session`] knows the documents that an editor has open and answers questions about them; it does no I/O of its own and knows nothing of transports, so that
+//! tests, [`serve`] and a page in a browser use the same one. Names are resolved on the syntax tree ([`names`]), which is there for every file, however broken;
+//! types come from the checked program. `server.rs` alone knows of requests.
+
+mod actions;
+mod completion;
+mod diagnostics;
+mod hints;
+mod hover;
+mod names;
+mod navigation;
+mod rename;
+mod semantic;
+mod server;
+mod session;
+mod symbols;
+mod text;
+mod typed;
+
+pub use server::{serve, serve_stdio};
+pub use session::{Published, Session};

@@ -1,0 +1,268 @@
+//! The open documents and what is known of them.
+
+use crate::names::Index;
+use crate::text::Text;
+use mlp_bundle::contents::Bytes;
+use mlp_driver::cache::{Cache, Key, Stamp};
+use mlp_driver::host::{Host, normalize};
+use mlp_driver::package::Package;
+use mlp_syntax::Location;
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::sync::{Arc, Mutex, OnceLock};
+use tower_lsp_server::ls_types::{self as lsp, Diagnostic, TextDocumentContentChangeEvent, Uri};
+
+/// The diagnostics of one document, to be shown in place of those before.
+#[derive(Clone, Debug)]
+pub struct Published {
+    /// The document.
+    pub uri: Uri,
+    /// The version they are of, where it is open.
+    pub version: Option<i32>,
+    /// What was found.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// What an editor has open.
+pub struct Session {
+    disk: Box<dyn Host + Send>,
+    kept: Kept,
+    documents: BTreeMap<PathBuf, Document>,
+    /// Closed files that have diagnostics on show, by the document whose package they belong to.
+    shown: BTreeMap<PathBuf, Vec<PathBuf>>,
+}
+
+/// An open document.
+struct Document {
+    uri: Uri,
+    version: i32,
+    text: Text,
+    snapshot: Option<Arc<Snapshot>>,
+}
+
+/// A package as it was when it was checked last, seen from the document that is its root.
+pub(crate) struct Snapshot {
+    pub(crate) package: Package,
+    texts: Vec<Text>,
+    uris: Vec<Option<Uri>>,
+    index: OnceLock<Index>,
+}
+
+impl Snapshot {
+    /// The text of a file of the package.
+    pub(crate) fn text(&self, file: usize) -> Option<&Text> {
+        self.texts.get(file)
+    }
+
+    /// The document that a file is; none for modules of the standard library, which are in the compiler.
+    pub(crate) fn uri(&self, file: usize) -> Option<&Uri> {
+        self.uris.get(file)?.as_ref()
+    }
+
+    /// The package's names.
+    pub(crate) fn index(&self) -> &Index {
+        self.index.get_or_init(|| Index::new(&self.package.program().files, None))
+    }
+
+    /// A place as the protocol has it.
+    pub(crate) fn location(&self, at: Location) -> Option<lsp::Location> {
+        let file = at.file.0 as usize;
+        Some(lsp::Location { uri: self.uri(file)?.clone(), range: self.text(file)?.range(at.span) })
+    }
+}
+
+impl Session {
+    /// A session over files that are not open.
+    pub fn new(disk: Box<dyn Host + Send>) -> Session {
+        Session { disk, kept: Kept::default(), documents: BTreeMap::new(), shown: BTreeMap::new() }
+    }
+
+    /// A document is open from now on.
+    pub fn open(&mut self, uri: Uri, version: i32, text: String) -> Vec<Published> {
+        let path = path_of(&uri);
+        self.documents.insert(path.clone(), Document { uri, version, text: Text::new(text), snapshot: None });
+        self.changed(&path)
+    }
+
+    /// Edits of an open document, in their order.
+    pub fn change(&mut self, uri: &Uri, version: i32, changes: Vec<TextDocumentContentChangeEvent>) -> Vec<Published> {
+        let path = path_of(uri);
+        let Some(document) = self.documents.get_mut(&path) else { return Vec::new() };
+        for change in changes {
+            let text = match change.range {
+                None => change.text,
+                Some(range) => {
+                    let mut text = document.text.as_str().to_owned();
+                    text.replace_range(document.text.bytes(range), &change.text);
+                    text
+                }
+            };
+            document.text = Text::new(text);
+        }
+        document.version = version;
+        self.changed(&path)
+    }
+
+    /// A document is not open any more; what is on disk counts again.
+    pub fn close(&mut self, uri: &Uri) -> Vec<Published> {
+        let path = path_of(uri);
+        let Some(document) = self.documents.remove(&path) else { return Vec::new() };
+        let mut published = vec![Published { uri: document.uri, version: None, diagnostics: Vec::new() }];
+        for shown in self.shown.remove(&path).unwrap_or_default() {
+            published.extend(uri_of(&shown).map(|uri| Published { uri, version: None, diagnostics: Vec::new() }));
+        }
+        published.extend(self.changed(&path));
+        published
+    }
+
+    /// A file changed on disk, or was written.
+    pub fn saved(&mut self, uri: &Uri) -> Vec<Published> {
+        self.changed(&path_of(uri))
+    }
+
+    /// Whether a document is open.
+    pub fn is_open(&self, uri: &Uri) -> bool {
+        self.documents.contains_key(&path_of(uri))
+    }
+
+    /// Checks the packages of all open documents that a file belongs to.
+    fn changed(&mut self, path: &Path) -> Vec<Published> {
+        let depends = |document: &Document| match &document.snapshot {
+            None => true,
+            Some(snapshot) => snapshot.package.dependencies().any(|dependency| dependency == path),
+        };
+        let roots: Vec<PathBuf> =
+            self.documents.iter().filter(|(root, document)| *root == path || depends(document)).map(|(root, _)| root.clone()).collect();
+        roots.into_iter().flat_map(|root| self.check(&root)).collect()
+    }
+
+    fn check(&mut self, root: &Path) -> Vec<Published> {
+        let overlay = Overlay { documents: &self.documents, disk: &*self.disk, kept: &self.kept };
+        let package = Package::check(&overlay, root);
+        let files = &package.program().files;
+        let texts = files.iter().map(|file| Text::new(file.text.clone())).collect();
+        let uris = files.iter().enumerate().map(|(file, source)| self.uri(file, root, &source.path)).collect();
+        let snapshot = Arc::new(Snapshot { package, texts, uris, index: OnceLock::new() });
+        let mut published = self.publish(root, &snapshot);
+        if let Some(document) = self.documents.get_mut(root) {
+            document.snapshot = Some(snapshot);
+        }
+        published.sort_by(|a, b| a.uri.cmp(&b.uri));
+        published
+    }
+
+    fn uri(&self, file: usize, root: &Path, path: &str) -> Option<Uri> {
+        let path = if file == 0 { root.to_owned() } else { normalize(Path::new(path)) };
+        match self.documents.get(&path) {
+            Some(document) => Some(document.uri.clone()),
+            None if mlp_analysis::STD_MODULES.iter().any(|module| Path::new(module.name) == path) => None,
+            None => uri_of(&path),
+        }
+    }
+
+    /// The diagnostics of a root, and those of the files that it alone brings in. An open file has its own package and speaks for itself.
+    fn publish(&mut self, root: &Path, snapshot: &Snapshot) -> Vec<Published> {
+        let mut published = Vec::new();
+        let mut now = Vec::new();
+        for (file, source) in snapshot.package.program().files.iter().enumerate() {
+            let Some(uri) = snapshot.uri(file) else { continue };
+            let path = if file == 0 { root.to_owned() } else { normalize(Path::new(&source.path)) };
+            let open = self.documents.get(&path);
+            if file > 0 && open.is_some() {
+                continue;
+            }
+            let diagnostics = crate::diagnostics::of_file(snapshot, file);
+            if file > 0 && diagnostics.is_empty() {
+                continue;
+            }
+            if file > 0 {
+                now.push(path);
+            }
+            published.push(Published { uri: uri.clone(), version: open.map(|document| document.version), diagnostics });
+        }
+        let before = self.shown.insert(root.to_owned(), now.clone()).unwrap_or_default();
+        let gone = before.into_iter().filter(|path| !now.contains(path) && !self.documents.contains_key(path));
+        published.extend(gone.filter_map(|path| uri_of(&path)).map(|uri| Published { uri, version: None, diagnostics: Vec::new() }));
+        published
+    }
+
+    /// The package whose root a document is; none where it is not open.
+    pub(crate) fn snapshot(&self, uri: &Uri) -> Option<Arc<Snapshot>> {
+        self.documents.get(&path_of(uri))?.snapshot.clone()
+    }
+
+    /// The packages of all open documents.
+    pub(crate) fn everything(&self) -> Vec<Arc<Snapshot>> {
+        self.documents.values().filter_map(|document| document.snapshot.clone()).collect()
+    }
+
+    /// An open document's text.
+    pub(crate) fn text(&self, uri: &Uri) -> Option<&Text> {
+        Some(&self.documents.get(&path_of(uri))?.text)
+    }
+}
+
+/// The path that stands for a document. One that is no file gets a name that no file has, so that nothing on disk is taken for it.
+fn path_of(uri: &Uri) -> PathBuf {
+    let is_file = uri.scheme().as_str().eq_ignore_ascii_case("file");
+    match uri.to_file_path().filter(|_| is_file) {
+        Some(path) => normalize(&path),
+        None => normalize(Path::new(&format!("{}.unsaved", uri.as_str().replace(['/', '\\'], "_")))),
+    }
+}
+
+fn uri_of(path: &Path) -> Option<Uri> {
+    let absolute = std::path::absolute(path).ok()?;
+    Uri::from_file_path(&absolute).or_else(|| Uri::from_str(&format!("file://{}", absolute.display())).ok())
+}
+
+/// The open documents over the files on disk.
+struct Overlay<'a> {
+    documents: &'a BTreeMap<PathBuf, Document>,
+    disk: &'a dyn Host,
+    kept: &'a Kept,
+}
+
+impl Host for Overlay<'_> {
+    fn read(&self, path: &Path) -> io::Result<Bytes> {
+        match self.documents.get(&normalize(path)) {
+            Some(document) => Ok(Bytes::copy_from_slice(document.text.as_str().as_bytes())),
+            None => self.disk.read(path),
+        }
+    }
+
+    fn exists(&self, path: &Path) -> bool {
+        self.documents.contains_key(&normalize(path)) || self.disk.exists(path)
+    }
+
+    fn stamp(&self, path: &Path) -> Option<Stamp> {
+        self.disk.stamp(path)
+    }
+
+    fn cache(&self) -> Option<&dyn Cache> {
+        Some(self.kept)
+    }
+}
+
+/// What was learned of models, so that a keystroke does not read them again.
+#[derive(Default)]
+struct Kept(Mutex<BTreeMap<Key, Vec<u8>>>);
+
+/// The most models that are kept.
+const MAX_KEPT: usize = 256;
+
+impl Cache for Kept {
+    fn get(&self, key: &Key) -> Option<Bytes> {
+        Some(self.0.lock().ok()?.get(key)?.clone().into())
+    }
+
+    fn put(&self, key: &Key, parts: &[&[u8]]) {
+        let Ok(mut entries) = self.0.lock() else { return };
+        if entries.len() >= MAX_KEPT {
+            entries.clear();
+        }
+        entries.insert(key.clone(), parts.concat());
+    }
+}
