@@ -12,7 +12,7 @@ use tower_lsp_server::ls_types::{self as lsp, DocumentHighlight, Position, Uri};
 pub(crate) const STD_SCHEME: &str = "mlp-std";
 
 /// What is named at a position of an open document.
-pub(crate) fn named<'s>(snapshot: &'s Snapshot, position: Position) -> Option<(&'s Occurrence, &'s Definition)> {
+pub(crate) fn named(snapshot: &Snapshot, position: Position) -> Option<(&Occurrence, &Definition)> {
     let occurrence = snapshot.index().at(0, snapshot.text(0)?.offset(position))?;
     Some((occurrence, snapshot.index().definitions.get(occurrence.definition)?))
 }

@@ -174,7 +174,7 @@ fn context(tokens: &[Token<'_>], newline: bool) -> Context {
                 frames.pop();
                 frames.last_mut().into_iter().for_each(|frame| frame.statement.push(token.text));
             }
-            "," if frame.open != "" => frame.statement.clear(),
+            "," if !frame.open.is_empty() => frame.statement.clear(),
             text => frame.statement.push(text),
         }
     }
