@@ -33,7 +33,8 @@ fn examples() -> Vec<Example> {
     for chapter in chapters {
         let page = std::fs::read_to_string(&chapter).unwrap();
         let name = chapter.file_name().unwrap().to_string_lossy().into_owned();
-        for (line, rest) in page.match_indices("```mlp").map(|(at, mark)| (page[..at].matches('\n').count() + 1, &page[at + mark.len()..])) {
+        for (line, rest) in page.match_indices("```mlp").map(|(at, mark)| (page[..at].matches('\n').count() + 1, &page[at + mark.len()..]))
+        {
             let (info, text) = rest.split_once('\n').unwrap();
             let text = text.split("```").next().unwrap();
             let text = if text.starts_with("edition") { text.to_owned() } else { format!("edition 2026\n\n{text}") };
@@ -51,6 +52,7 @@ fn analyze(text: &str) -> Analysis {
         .file("imagenet.txt", &labels)
         .file("colours.txt", "red\ngreen\nblue\n")
         .file("photo.png", "")
+        .file("reference.npy", "")
         .model("objects.onnx", "0b1ec7", "image f32[batch, 3, 224, 224]", "logits f32[batch, 1000]")
         .model("colours.onnx", "c0ffee", "x f32[batch, 3]", "y f32[batch, 3]");
     check(&world, "main.mlp")

@@ -1,8 +1,8 @@
 //! The commands that read and write sources: check, fmt, new, doc, explain.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::fs;
-use std::io::Write;
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -266,20 +266,37 @@ fn doc_writes_pages() {
 
 #[test]
 fn lsp_speaks_on_the_standard_streams() {
-    let framed = |text: &str| format!("Content-Length: {}\r\n\r\n{text}", text.len());
-    let messages = [
-        r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"capabilities":{}}}"#,
-        r#"{"jsonrpc":"2.0","method":"initialized","params":{}}"#,
-        r#"{"jsonrpc":"2.0","method":"textDocument/didOpen","params":{"textDocument":{"uri":"file:///a.mlp","languageId":"mlp","version":1,"text":"pipeline"}}}"#,
-        r#"{"jsonrpc":"2.0","id":2,"method":"shutdown"}"#,
-        r#"{"jsonrpc":"2.0","method":"exit"}"#,
-    ];
-    let input: String = messages.map(framed).concat();
-    let run = mlpc(&["lsp", "--stdio"], Path::new(ROOT), &input);
-    assert_eq!(run.code, Some(0), "{}", run.err);
-    assert!(
-        run.out.contains("hoverProvider") && run.out.contains("textDocument/publishDiagnostics") && run.out.contains("E0105"),
-        "{}",
-        run.out
-    );
+    let mut child = Command::new(env!("CARGO_BIN_EXE_mlpc"))
+        .args(["lsp", "--stdio"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("mlpc runs");
+    let (mut input, mut output) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
+    let mut say = |message: Value| {
+        let text = message.to_string();
+        write!(input, "Content-Length: {}\r\n\r\n{text}", text.len()).unwrap();
+    };
+    let mut hear = || -> Value {
+        let mut header = String::new();
+        while !header.ends_with("\r\n\r\n") {
+            assert!(output.read_line(&mut header).unwrap() > 0, "the server is gone");
+        }
+        let length = header.lines().find_map(|line| line.strip_prefix("Content-Length: ")).unwrap().parse().unwrap();
+        let mut bytes = vec![0; length];
+        output.read_exact(&mut bytes).unwrap();
+        serde_json::from_slice(&bytes).unwrap()
+    };
+    say(json!({ "jsonrpc": "2.0", "id": 1, "method": "initialize", "params": { "capabilities": {} } }));
+    assert_eq!(hear()["result"]["capabilities"]["hoverProvider"], true);
+    say(json!({ "jsonrpc": "2.0", "method": "initialized", "params": {} }));
+    let document = json!({ "uri": "file:///a.mlp", "languageId": "mlp", "version": 1, "text": "pipeline" });
+    say(json!({ "jsonrpc": "2.0", "method": "textDocument/didOpen", "params": { "textDocument": document } }));
+    let published = hear();
+    assert_eq!(published["method"], "textDocument/publishDiagnostics");
+    assert!(published["params"]["diagnostics"].as_array().unwrap().iter().any(|one| one["code"] == "E0105"), "{published}");
+    say(json!({ "jsonrpc": "2.0", "id": 2, "method": "shutdown" }));
+    assert_eq!(hear()["id"], 2);
+    say(json!({ "jsonrpc": "2.0", "method": "exit" }));
+    assert_eq!(child.wait().unwrap().code(), Some(0));
 }

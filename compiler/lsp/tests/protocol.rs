@@ -228,6 +228,10 @@ fn names_lead_to_definitions_and_uses() {
         let text = client.request("mlp/library", json!({ "uri": location["uri"] })).await;
         let line = location["range"]["start"]["line"].as_u64().unwrap() as usize;
         assert!(text.as_str().unwrap().lines().nth(line).unwrap().contains("pipeline softmax"), "{text}");
+        let method = "edition 2026\n\npipeline P(x: f32[10]) -> f32[10] {\n  return x.softmax()\n}\n";
+        client.open("file:///m.mlp", method).await;
+        let there = client.at("textDocument/definition", "file:///m.mlp", position(method, "softmax", 2)).await;
+        assert_eq!(there, location, "a method is the pipeline of the library");
         let params = json!({ "textDocument": { "uri": URI }, "position": position(SOURCE, "soft = x", 1), "context": { "includeDeclaration": true } });
         let found = client.request("textDocument/references", params).await;
         assert_eq!(found.as_array().unwrap().len(), 4, "{found}");
@@ -272,7 +276,8 @@ fn completion_knows_where_it_is() {
         ("pipeline Q(x: image<rgb>) -> f32[1] {\n  y = x |> resize(|)", &["size", "crop"], &[]),
         ("pipeline Q(x: image<rgb>) -> f32[1] {\n  y = x |> resize(8x8, crop = |)", &["center", "none"], &["x"]),
         ("pipeline Q(x: f32[1]) -> f32[1] {\n  return x @timeout(16|)\n}", &["ms", "s", "MiB"], &["x"]),
-        ("pipeline Q(x: f32[10]) -> f32[10] {\n  a = Both(x)\n  return a.|\n}", &["soft", "twice"], &["x"]),
+        ("pipeline Q(x: f32[10]) -> f32[10] {\n  a = Both(x)\n  return a.|\n}", &["soft", "twice", "softmax"], &["x"]),
+        ("pipeline Q(x: f32[10]) -> f32[10] {\n  return x.|\n}", &["softmax", "max"], &["x", "Both"]),
         ("outlet O from |", &["Both", "Prepare"], &["f32"]),
         ("outlet O from Both.| {\n}", &["soft", "twice"], &[]),
         ("// |", &[], &["pipeline"]),

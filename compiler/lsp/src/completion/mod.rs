@@ -55,7 +55,7 @@ impl Completer<'_> {
                     self.item(unit.symbol, CompletionItemKind::UNIT, unit.dimension.name(), &doc, "");
                 }
             }
-            Context::Attribute => self.words(vocabulary::ATTRIBUTES, CompletionItemKind::PROPERTY),
+            Context::Attribute => self.words(&vocabulary::attributes(), CompletionItemKind::PROPERTY),
             Context::Member => self.members(),
             Context::Module(before) => self.modules(before),
             Context::Import(source) => self.imports(source),
@@ -71,10 +71,10 @@ impl Completer<'_> {
             Context::Key(block) => {
                 // A model or a hook says each thing once, but an input is said again.
                 let said = self.said();
-                let keys = vocabulary::keys(block).iter().filter(|key| {
-                    !said.contains(&key.word.to_owned()) || matches!(key.word, "input" | "output" | "expect" | "explain" | "variant")
-                });
-                let keys: Vec<Word> = keys.copied().collect();
+                let again =
+                    |word: &str| matches!(word, "input" | "output" | "expect" | "explain" | "variant" | "drift") || block == "monitor";
+                let mut keys = vocabulary::keys(block);
+                keys.retain(|key| again(key.word) || !said.iter().any(|said| said == key.word));
                 self.words(&keys, CompletionItemKind::PROPERTY);
             }
             Context::Statement => {
@@ -108,7 +108,8 @@ impl Completer<'_> {
             }
         }
         let key = key.unwrap_or("");
-        self.words(vocabulary::choices(key), CompletionItemKind::ENUM_MEMBER);
+        let choices = vocabulary::choices(key);
+        self.words(&choices, CompletionItemKind::ENUM_MEMBER);
         let block = match key {
             "spend" => Some("budget"),
             "outlet" => Some("outlet"),
@@ -117,7 +118,7 @@ impl Completer<'_> {
         };
         match block {
             Some(block) => self.globals(|kind| matches!(kind, Kind::Declaration(kind) if kind.keyword() == block)),
-            None if vocabulary::choices(key).is_empty() => self.values(),
+            None if choices.is_empty() => self.values(),
             None => {}
         }
     }
@@ -226,6 +227,27 @@ impl Completer<'_> {
         for member in members {
             self.item(&member.name, CompletionItemKind::FIELD, &member.detail, &member.doc, "");
         }
+        let is_target = ["outlet", "monitor", "explain", "experiment"].iter().any(|keyword| self.line().starts_with(keyword));
+        if !is_target {
+            self.methods();
+        }
+    }
+
+    /// The line that is being written, up to the place.
+    fn line(&self) -> &str {
+        let before = &self.text.as_str()[..self.place.start];
+        before.rsplit('\n').next().unwrap_or("")
+    }
+
+    /// `x.max()` calls a pipeline of `std.tensor`.
+    fn methods(&mut self) {
+        let Some(module) = STD_MODULES.iter().find(|module| module.name == "std.tensor") else { return };
+        for item in &parse(module.source).0.items {
+            let Item::Pipeline(node) = item else { continue };
+            let signature = mlp_syntax::Span { start: node.span.start, end: node.result.span.end }.text(module.source);
+            let call = if node.params.len() > 1 { format!("{}($1)", node.name.text) } else { format!("{}()", node.name.text) };
+            self.item(&node.name.text, CompletionItemKind::METHOD, &one_line(signature), &node.doc, &call);
+        }
     }
 
     fn modules(&mut self, before: &str) {
@@ -294,7 +316,7 @@ impl Completer<'_> {
 
     fn words(&mut self, words: &[Word], kind: CompletionItemKind) {
         for word in words {
-            self.item(word.word, kind, "", word.doc, word.snippet);
+            self.item(word.word, kind, "", word.doc, &word.snippet);
         }
     }
 

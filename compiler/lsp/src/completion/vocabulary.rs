@@ -1,16 +1,23 @@
-//! The words of the language: what can stand where, and what it means.
+//! The words of the language: what can stand where, and what it means. What the checker has tables of comes from those.
+
+use mlp_analysis::{
+    BUDGET_KEYS, DEVICE_KEYS, DRIFT_KEYS, DRIFT_TESTS, EXPERIMENT_KEYS, EXPLAIN_KEYS, EXPLANATIONS, HOOK_KEYS, Key, MEASURES, MECHANISMS,
+    Method, OUTLET_KEYS, QUANTIZE_KEYS, STATEMENT_ATTRIBUTES, VARIANT_KEYS,
+};
+use mlp_syntax::units::Dimension;
+use std::borrow::Cow;
 
 /// A word with what it means and, for a block, the text to write.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Word {
     pub(crate) word: &'static str,
     pub(crate) doc: &'static str,
     /// What is written, with `$1` where the cursor goes; the word itself where it is empty.
-    pub(crate) snippet: &'static str,
+    pub(crate) snippet: Cow<'static, str>,
 }
 
 const fn word(word: &'static str, doc: &'static str, snippet: &'static str) -> Word {
-    Word { word, doc, snippet }
+    Word { word, doc, snippet: Cow::Borrowed(snippet) }
 }
 
 /// What starts an item.
@@ -53,103 +60,38 @@ pub(crate) const ITEMS: &[Word] = &[
     word("test", "What must hold.", "test \"${1:what holds}\" {\n  expect $0\n}"),
 ];
 
-/// The keys and sub-blocks of each block.
-pub(crate) const KEYS: &[(&str, &[Word])] = &[
-    (
-        "model",
-        &[
-            word(
-                "source",
-                "Where the model's file is: `onnx(\"./model.onnx\")`, `safetensors(...)` or `registry(...)`.",
-                "source = onnx(\"./$1.onnx\")",
-            ),
-            word("licence", "The SPDX expression of the file's licence.", "licence = \"$1\""),
-            word("input", "What the model takes.", "input ${1:x}: f32[$2]"),
-            word("output", "What the model gives.", "output ${1:y}: f32[$2]"),
-            word(
-                "quantize",
-                "Compute in integers: with which data, and how much may be lost.",
-                "quantize int8 {\n  calibrate = $1\n  max_drop  = 1%\n}",
-            ),
-            word("layers", "What the model computes, where its file holds weights alone.", "layers {\n  return $0\n}"),
-        ],
+/// The keys and blocks of a model.
+const MODEL: &[Word] = &[
+    word(
+        "source",
+        "Where the model's file is: `onnx(\"./model.onnx\")`, `safetensors(...)` or `registry(...)`.",
+        "source = onnx(\"./$1.onnx\")",
     ),
-    (
+    word("licence", "The SPDX expression of the file's licence.", "licence = \"$1\""),
+    word("input", "What the model takes.", "input ${1:x}: f32[$2]"),
+    word("output", "What the model gives.", "output ${1:y}: f32[$2]"),
+    word(
         "quantize",
-        &[
-            word("calibrate", "Inputs from which the ranges of values are learned.", "calibrate = $1"),
-            word("max_drop", "How much less the answers may agree with those of the unquantized model.", "max_drop = ${1:1%}"),
-            word("keep", "Layers that stay as they are.", "keep = [$1]"),
-        ],
+        "Compute in integers: with which data, and how much may be lost.",
+        "quantize int8 {\n  calibrate = $1\n  max_drop  = 1%\n}",
     ),
-    (
-        "hook",
-        &[
-            word("prefer", "What it runs on, best first.", "prefer = [webgpu, wasm]"),
-            word("monitor", "What watches it.", "monitor = $1"),
-            word("outlet", "How values leave the device.", "outlet = $1"),
-            word("realtime", "How often a second it must answer.", "realtime = ${1:60fps}"),
-        ],
-    ),
-    (
-        "budget",
-        &[
-            word("unit", "Whose privacy it is about.", "unit = user"),
-            word("window", "The time for which it must last.", "window = ${1:lifetime}"),
-            word("epsilon", "How much may be learned: the bound of differential privacy.", "epsilon = ${1:1.0}"),
-            word("delta", "How likely the bound may fail.", "delta = ${1:1e-6}"),
-        ],
-    ),
-    (
-        "outlet",
-        &[
-            word("spend", "The budget that each release is taken from.", "spend = $1"),
-            word("mechanism", "How noise is added.", "mechanism = $1"),
-            word("at_most", "How often a value is released.", "at_most = ${1:48}"),
-        ],
-    ),
-    (
-        "monitor",
-        &[
-            word("latency", "How long an answer takes.", "latency p95 < ${1:16ms}"),
-            word("memory", "How much memory it needs.", "memory peak < ${1:64MiB}"),
-            word(
-                "drift",
-                "Whether values still are as they were when the model was made.",
-                "drift ${1:Pipeline.field} { test = psi, alpha = ${2:1%} }",
-            ),
-            word("explain", "An explanation that is made of answers.", "explain $1"),
-        ],
-    ),
-    (
-        "drift",
-        &[
-            word("test", "The statistic.", "test = ${1:psi}"),
-            word("reference", "The values that are compared with.", "reference = samples(\"./$1.npy\")"),
-            word("alpha", "How often it may be wrong.", "alpha = ${1:1%} over ${2:lifetime}"),
-        ],
-    ),
-    ("explain", &[word("method", "How it is explained.", "method = $1"), word("top", "How many answers are explained.", "top = ${1:3}")]),
-    (
-        "experiment",
-        &[
-            word("variant", "A pipeline in place of the other.", "variant ${1:small} { pipeline = $2, share = ${3:10%} }"),
-            word("metric", "The monitor that decides.", "metric = $1"),
-            word("until", "When it ends.", "until = ${1:14d}"),
-        ],
-    ),
-    ("variant", &[word("pipeline", "What runs.", "pipeline = $1"), word("share", "For how many.", "share = ${1:10%}")]),
-    (
-        "device",
-        &[
-            word("memory", "How much memory it has.", "memory = ${1:2GiB}"),
-            word("cores", "How many cores it has.", "cores = ${1:4}"),
-            word("backends", "What it runs.", "backends = [webgpu, wasm]"),
-            word("downlink", "How fast it downloads.", "downlink = ${1:8MB over 1s}"),
-        ],
-    ),
-    ("test", &[word("expect", "What must hold: `part == value`.", "expect $0")]),
+    word("layers", "What the model computes, where its file holds weights alone.", "layers {\n  return $0\n}"),
 ];
+
+/// The blocks of a monitor, beside its limits.
+const MONITOR: &[Word] = &[
+    word(
+        "drift",
+        "Whether values still are as they were when the model was made.",
+        "drift ${1:Pipeline.field} { test = psi, alpha = ${2:1%} }",
+    ),
+    word("explain", "An explanation that is made of answers.", "explain $1"),
+];
+
+const VARIANT: Word = word("variant", "A pipeline in place of the other.", "variant ${1:small} { pipeline = $2, share = ${3:10%} }");
+
+/// The statements of a test.
+const TEST: &[Word] = &[word("expect", "What must hold: `part == value`.", "expect $0")];
 
 /// What starts a statement of a pipeline or layer.
 pub(crate) const STATEMENTS: &[Word] = &[word("return", "The pipeline's answer.", "return $0")];
@@ -188,61 +130,131 @@ pub(crate) const TYPES: &[Word] = &[
     word("ratio", "A part of a whole: `50%`.", "ratio"),
 ];
 
-/// Attributes: of statements first, then of types.
-pub(crate) const ATTRIBUTES: &[Word] = &[
-    word("timeout", "The answer must be there in that time.", "timeout(${1:8ms})"),
-    word("retry", "Try again where it fails.", "retry(times = ${1:2})"),
-    word("cache", "Keep answers for inputs that come again.", "cache(entries = ${1:64})"),
-    word("labels", "What the positions along the last dimension stand for.", "labels(\"./$1.txt\")"),
+/// The attribute of types.
+const LABELS: Word = word("labels", "What the positions along the last dimension stand for.", "labels(\"./$1.txt\")");
+
+const BACKENDS: &[Word] = &[word("webgpu", "WebGPU.", ""), word("wasm", "WebAssembly.", "")];
+
+const SOURCES: &[Word] = &[
+    word("onnx", "An ONNX file.", "onnx(\"./$1.onnx\")"),
+    word("safetensors", "Weights alone, with layers written here.", "safetensors(\"./$1.safetensors\")"),
+    word("registry", "A model of the registry.", "registry(\"$1\", \"^1.0\")"),
 ];
 
-/// Words that are the value of a key.
-pub(crate) const CHOICES: &[(&str, &[Word])] = &[
-    ("prefer", &[word("webgpu", "WebGPU.", ""), word("wasm", "WebAssembly.", "")]),
-    ("backends", &[word("webgpu", "WebGPU.", ""), word("wasm", "WebAssembly.", "")]),
-    ("unit", &[word("user", "One person.", "")]),
-    ("window", &[word("lifetime", "Ever.", "")]),
-    (
-        "mechanism",
-        &[
-            word(
-                "randomized_response",
-                "A label is told truly with a probability that epsilon bounds.",
-                "randomized_response(epsilon = ${1:0.02})",
-            ),
-            word("laplace", "Noise of the Laplace distribution.", "laplace(epsilon = ${1:0.02})"),
-            word("gaussian", "Noise of the normal distribution.", "gaussian(epsilon = ${1:0.02}, delta = ${2:1e-7})"),
-        ],
-    ),
-    (
-        "source",
-        &[
-            word("onnx", "An ONNX file.", "onnx(\"./$1.onnx\")"),
-            word("safetensors", "Weights alone, with layers written here.", "safetensors(\"./$1.safetensors\")"),
-            word("registry", "A model of the registry.", "registry(\"$1\", \"^1.0\")"),
-        ],
-    ),
-    (
-        "method",
-        &[
-            word("grad_cam", "What a layer of the network looked at.", "grad_cam(layer = \"$1\")"),
-            word("integrated_gradients", "How much each input counted.", "integrated_gradients(tolerance = ${1:1e-3})"),
-        ],
-    ),
+const PROTECTED: &[Word] = &[
+    word("user", "One person.", ""),
+    word("device", "One device.", ""),
+    word("session", "One session.", ""),
+    word("event", "One event.", ""),
 ];
+
+/// The blocks that have keys.
+const BLOCKS: &[&str] =
+    &["model", "quantize", "hook", "budget", "outlet", "monitor", "drift", "explain", "experiment", "variant", "device", "test"];
+
+/// The keys that have words for values.
+const KEYED: &[&str] = &["prefer", "backends", "unit", "window", "renewable", "mechanism", "source", "method", "explain", "test"];
 
 /// The keys of a block.
-pub(crate) fn keys(block: &str) -> &'static [Word] {
-    KEYS.iter().find(|(name, _)| *name == block).map_or(&[], |(_, keys)| keys)
+pub(crate) fn keys(block: &str) -> Vec<Word> {
+    let of = |keys: &[Key]| keys.iter().map(from_key).collect();
+    match block {
+        "model" => MODEL.to_vec(),
+        "quantize" => of(QUANTIZE_KEYS),
+        "hook" => of(HOOK_KEYS),
+        "budget" => of(BUDGET_KEYS),
+        "outlet" => of(OUTLET_KEYS),
+        "monitor" => limits().chain(MONITOR.iter().cloned()).collect(),
+        "drift" => of(DRIFT_KEYS),
+        "explain" => of(EXPLAIN_KEYS),
+        "experiment" => std::iter::once(VARIANT).chain(EXPERIMENT_KEYS.iter().map(from_key)).collect(),
+        "variant" => of(VARIANT_KEYS),
+        "device" => of(DEVICE_KEYS),
+        "test" => TEST.to_vec(),
+        _ => Vec::new(),
+    }
+}
+
+/// A key with a value that it may have.
+fn from_key(key: &Key) -> Word {
+    let example = key.example.replace('\\', "\\\\").replace('}', "\\}").replace('$', "\\$");
+    Word { word: key.name, doc: key.doc, snippet: Cow::Owned(format!("{} = ${{1:{example}}}", key.name)) }
+}
+
+/// The limits of a monitor.
+fn limits() -> impl Iterator<Item = Word> {
+    MEASURES.iter().map(|measure| {
+        let statistic =
+            measure.statistics.get(measure.statistics.len() / 2).map_or_else(String::new, |statistic| format!("${{1:{statistic}}} "));
+        let bound = match measure.dimension {
+            Dimension::Time => "16ms",
+            Dimension::Bytes => "64MiB",
+            Dimension::Rate => "30fps",
+            Dimension::Ratio => "1%",
+        };
+        let op = if measure.least { '<' } else { '>' };
+        Word { word: measure.name, doc: measure.doc, snippet: Cow::Owned(format!("{} {statistic}{op} ${{2:{bound}}}", measure.name)) }
+    })
 }
 
 /// The words that can be a key's value.
-pub(crate) fn choices(key: &str) -> &'static [Word] {
-    CHOICES.iter().find(|(name, _)| *name == key).map_or(&[], |(_, words)| words)
+pub(crate) fn choices(key: &str) -> Vec<Word> {
+    match key {
+        "prefer" | "backends" => BACKENDS.to_vec(),
+        "unit" => PROTECTED.to_vec(),
+        "window" => vec![word("lifetime", "Ever.", "")],
+        "renewable" => vec![word("acknowledged", "It is known that a window that ends bounds nothing over a lifetime.", "")],
+        "source" => SOURCES.to_vec(),
+        "mechanism" => MECHANISMS.iter().map(from_method).collect(),
+        "method" | "explain" => EXPLANATIONS.iter().map(from_method).collect(),
+        "test" => DRIFT_TESTS.iter().map(|test| word(test, "A test of drift.", "")).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// A method with the parameters that it needs.
+fn from_method(method: &Method) -> Word {
+    let needed = method.parameters.iter().filter(|parameter| parameter.required).enumerate();
+    let arguments: Vec<String> = needed.map(|(index, parameter)| format!("{} = ${}", parameter.name, index + 1)).collect();
+    let snippet = match arguments.as_slice() {
+        [] => method.name.to_owned(),
+        arguments => format!("{}({})", method.name, arguments.join(", ")),
+    };
+    Word { word: method.name, doc: method.doc, snippet: Cow::Owned(snippet) }
+}
+
+/// Attributes: of statements first, then of types.
+pub(crate) fn attributes() -> Vec<Word> {
+    let of_statements = STATEMENT_ATTRIBUTES.iter().map(|form| Word {
+        word: form.name,
+        doc: form.doc,
+        snippet: Cow::Owned(form.form.trim_start_matches('@').to_owned()),
+    });
+    of_statements.chain([LABELS]).collect()
 }
 
 /// What a word means.
 pub(crate) fn describe(text: &str) -> Option<&'static str> {
-    let tables = [ITEMS, STATEMENTS, VALUES, TYPES, ATTRIBUTES].into_iter().chain(KEYS.iter().chain(CHOICES).map(|(_, words)| *words));
-    tables.flatten().find(|word| word.word == text).map(|word| word.doc)
+    let fixed = [ITEMS, STATEMENTS, VALUES, TYPES].into_iter().flatten().cloned();
+    let tables = BLOCKS.iter().flat_map(|block| keys(block)).chain(KEYED.iter().flat_map(|key| choices(key))).chain(attributes());
+    fixed.chain(tables).find(|word| word.word == text).map(|word| word.doc)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn snippets_are_closed_and_start_with_their_word() {
+        let keys = BLOCKS.iter().flat_map(|block| keys(block));
+        let all = ITEMS.iter().cloned().chain(keys).chain(KEYED.iter().flat_map(|key| choices(key))).chain(attributes());
+        let mut count = 0;
+        for word in all {
+            count += 1;
+            assert!(word.snippet.is_empty() || word.snippet.starts_with(word.word), "{word:?}");
+            assert!(!word.doc.is_empty(), "{word:?}");
+        }
+        assert!(count > 60);
+        assert_eq!(describe("epsilon"), Some("The privacy loss that all outlets together may cause."));
+    }
 }

@@ -323,8 +323,18 @@ impl<'c, 't> Body<'c, 't> {
     fn call(&mut self, call: &'t Call) {
         call.piped.iter().for_each(|piped| self.expr(piped, None));
         self.expr(&call.callee, None);
-        let callee = name_of(&call.callee).and_then(|name| self.find(name));
+        let callee = match &call.callee.kind {
+            ExprKind::Field(_, name) => self.method(name),
+            _ => name_of(&call.callee).and_then(|name| self.find(name)),
+        };
         self.arguments(&call.arguments, callee);
+    }
+
+    /// `x.max()` calls a pipeline of `std.tensor`.
+    fn method(&mut self, name: &Name) -> Option<DefinitionId> {
+        let id = self.collector.scopes[self.collector.methods?].get(&name.text).copied()?;
+        self.collector.note(self.file, name.span, id, Role::Use);
+        Some(id)
     }
 
     fn arguments(&mut self, arguments: &'t [Argument], callee: Option<DefinitionId>) {

@@ -25,6 +25,8 @@ pub(super) struct Collector<'t> {
     pub(super) fields: HashMap<(usize, u32), DefinitionId>,
     /// Ports of models and parameters of pipelines.
     pub(super) owned: HashMap<(DefinitionId, String), DefinitionId>,
+    /// The file whose pipelines are called as methods.
+    pub(super) methods: Option<usize>,
 }
 
 /// The names of files.
@@ -36,6 +38,7 @@ pub(super) fn collect(paths: &[&str], texts: &[String]) -> Index {
         nodes: HashMap::new(),
         fields: HashMap::new(),
         owned: HashMap::new(),
+        methods: paths.iter().position(|path| *path == "std.tensor"),
     };
     for (file, tree) in trees.iter().enumerate() {
         tree.items.iter().for_each(|item| collector.declare(file, item));
