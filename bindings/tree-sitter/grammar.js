@@ -59,7 +59,13 @@ module.exports = grammar({
     _signature: ($) => seq(field('name', $.identifier), field('parameters', $.parameters), '->', field('result', $._type)),
     parameters: ($) => seq('(', commas($.parameter), ')'),
     parameter: ($) =>
-      seq(optional('public'), field('name', $.identifier), ':', field('type', $._type), optional(seq('=', field('default', $._expression)))),
+      seq(
+        optional('public'),
+        field('name', choice($.identifier, alias('public', $.identifier))),
+        ':',
+        field('type', $._type),
+        optional(seq('=', field('default', $._expression))),
+      ),
     body: ($) => seq('{', lines(choice($.return, $.binding)), '}'),
     return: ($) => seq('return', $._expression, repeat($.attribute)),
     binding: ($) => seq(field('name', $.identifier), '=', field('value', $._expression), repeat($.attribute)),
@@ -80,7 +86,7 @@ module.exports = grammar({
     entry: ($) => seq(field('key', $._keyword), '=', field('value', $._expression)),
     block: ($) => seq(field('keyword', $._keyword), optional(field('subject', $.path)), field('body', $.members)),
     limit: ($) =>
-      seq(field('subject', $._keyword), optional(field('statistic', $.identifier)), choice('<', '<=', '>', '>='), field('bound', $._value)),
+      seq(field('subject', $._keyword), optional(field('statistic', $.identifier)), choice('<', '<=', '>', '>='), field('bound', choice($.over, $._value))),
     apply: ($) => prec.right(seq(field('keyword', $._keyword), field('callee', $.path), optional($.arguments))),
 
     _type: ($) => choice($.optional_type, $._plain_type),
