@@ -266,3 +266,55 @@ impl Cache for Kept {
         entries.insert(key.clone(), parts.concat());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mlp_driver::host::Memory;
+    use tower_lsp_server::ls_types::{Position, Range};
+
+    /// Every question at many places of every file of the corpora, whole and cut off there: an answer or none, and no panic.
+    #[test]
+    fn every_corpus_file_is_answered_about() {
+        let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../../dsl-spec/corpus");
+        let folders = ["ok", "err", "check", "fmt"].map(|folder| std::fs::read_dir(Path::new(root).join(folder)).unwrap());
+        let paths = folders.into_iter().flatten().map(|entry| entry.unwrap().path());
+        let sources: Vec<String> = paths.filter_map(|path| std::fs::read_to_string(path).ok()).collect();
+        assert!(sources.len() >= 150, "only {} files", sources.len());
+        let uri = Uri::from_str("file:///corpus/main.mlp").unwrap();
+        let mut session = Session::new(Box::new(Memory::default()));
+        let mut answers = 0;
+        for (number, source) in sources.iter().enumerate() {
+            session.open(uri.clone(), 1, source.clone());
+            let text = Text::new(source.clone());
+            let places = (number % 5..=source.len()).step_by(5 + source.len() / 40);
+            for position in places.map(|offset| text.position(offset)) {
+                answers += ask(&session, &uri, position);
+            }
+            let cut: String = source.chars().take(source.chars().count() / 2).collect();
+            let end = Text::new(cut.clone()).position(cut.len());
+            session.open(uri.clone(), 2, cut);
+            answers += ask(&session, &uri, end);
+        }
+        assert!(answers > sources.len() * 20, "only {answers} answers");
+    }
+
+    /// How many questions have an answer.
+    fn ask(session: &Session, uri: &Uri, position: Position) -> usize {
+        let range = Range::new(position, Position::new(u32::MAX, u32::MAX));
+        let answers = [
+            session.hover(uri, position).is_some(),
+            session.completion(uri, position).is_some_and(|items| !items.is_empty()),
+            session.definition(uri, position).is_some(),
+            session.references(uri, position, true).is_some_and(|places| !places.is_empty()),
+            session.highlights(uri, position).is_some(),
+            session.prepare_rename(uri, position).is_ok(),
+            session.rename(uri, position, "renamed").is_ok(),
+            session.symbols(uri).is_some(),
+            session.semantic_tokens(uri).is_some(),
+            session.hints(uri, range).is_some(),
+            session.actions(uri, range).is_some(),
+        ];
+        answers.into_iter().filter(|answered| *answered).count()
+    }
+}
