@@ -13,7 +13,10 @@ use mlp_graph::op::{Layout, Spatial};
 use mlp_graph::{Op, Tensor, ValueId};
 
 /// Groups above this count become a nest rather than one kernel each.
-const MAX_GROUPS: u64 = 16;
+const MAX_GROUPS: u64 = 64;
+
+/// Outputs that a group has at least, where groups can be joined for it: those of a panel of weights.
+const GROUP_OUTPUTS: u64 = 16;
 
 /// Sizes that a window may have.
 const MAX_SIZE: u64 = 1 << 24;
@@ -52,7 +55,11 @@ impl Planner<'_> {
         };
         let (channels, outputs) = (weights.shape()[1] * groups, weights.shape()[0]);
         let depthwise = groups == channels && groups == outputs && groups > 1;
-        if groups > MAX_GROUPS && !depthwise {
+        // Joined groups multiply zeros, in lanes that would idle.
+        let narrow = |joined: &u64| joined * (outputs / groups) >= GROUP_OUTPUTS;
+        let joined = (1..=groups).filter(|joined| groups.is_multiple_of(*joined)).find(narrow).unwrap_or(groups);
+        let kernels = groups / joined;
+        if kernels > MAX_GROUPS && !depthwise {
             return self.emit_conv_nest(group, spatial, groups, layout);
         }
         let input = self.contraction_input(node.operands[0]);
@@ -60,7 +67,7 @@ impl Planner<'_> {
         if depthwise {
             self.emit_depthwise(group, window, input.buffer, &weights);
         } else {
-            self.emit_groups(group, window, groups, input.buffer, &weights);
+            self.emit_groups(group, window, kernels, input.buffer, &pack::joined(&weights, groups, joined));
         }
     }
 

@@ -3,6 +3,7 @@
 use mlp_bundle::DType;
 use mlp_bundle::loops::PANEL;
 use mlp_graph::Tensor;
+use std::borrow::Cow;
 
 /// How the weights of one group lie in their tensor: element `(output, input, tap)` is at `first + output * strides[0] + input * strides[1] + tap * strides[2]`.
 pub(crate) struct Weights {
@@ -11,6 +12,24 @@ pub(crate) struct Weights {
     pub(crate) taps: u64,
     pub(crate) first: u64,
     pub(crate) strides: [u64; 3],
+}
+
+/// The weights `[outputs, inputs, taps...]` of a convolution of `groups`, `count` of which are made one: an output has weights of zero for the inputs of the others.
+pub(crate) fn joined(tensor: &Tensor, groups: u64, count: u64) -> Cow<'_, Tensor> {
+    if count == 1 {
+        return Cow::Borrowed(tensor);
+    }
+    let mut shape = tensor.shape().to_vec();
+    // The bytes of an output's weights, before and after.
+    let [own, all] = [1, count].map(|count| shape[1..].iter().product::<u64>() as usize * count as usize * tensor.dtype().size());
+    let per_group = (shape[0] / groups) as usize;
+    let mut bytes = vec![0; shape[0] as usize * all];
+    for (output, (to, from)) in bytes.chunks_exact_mut(all).zip(tensor.bytes().chunks_exact(own)).enumerate() {
+        let place = output / per_group % count as usize * own;
+        to[place..place + own].copy_from_slice(from);
+    }
+    shape[1] *= count;
+    Cow::Owned(Tensor::new(tensor.dtype(), shape, bytes).expect("as many bytes as elements"))
 }
 
 /// How many outputs each of several kernels makes, a multiple of [`PANEL`] unless one makes all, so that none of them reads more than `most` bytes of [`panels`].
@@ -129,6 +148,18 @@ mod tests {
         let packed = appended(|file| depthwise(&tensor, file));
         assert_eq!(packed.len(), 2 * 32);
         assert_eq!((packed[16], packed[32 + 16], packed[17]), (32, 33, 0));
+    }
+
+    #[test]
+    fn joined_groups_have_zeros_beside_their_own_weights() {
+        // Four groups of one output each over two inputs and two taps.
+        let values: Vec<i8> = (1..=16).collect();
+        let tensor = Tensor::from_values(&[4, 2, 2], &values).unwrap();
+        let pairs = joined(&tensor, 4, 2);
+        assert_eq!(pairs.shape(), [4, 4, 2]);
+        assert_eq!(&pairs.bytes()[..16], &[1, 2, 3, 4, 0, 0, 0, 0, 0, 0, 0, 0, 5, 6, 7, 8]);
+        assert_eq!(&pairs.bytes()[16..], &[9, 10, 11, 12, 0, 0, 0, 0, 0, 0, 0, 0, 13, 14, 15, 16]);
+        assert!(matches!(joined(&tensor, 4, 1), Cow::Borrowed(_)));
     }
 
     #[test]

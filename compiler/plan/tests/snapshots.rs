@@ -100,10 +100,10 @@ fn grouped_convolutions_read_and_write_parts_of_a_pixel() {
     let planned = check(
         r#"input %0 "x": f32[1, 2, 2, 12]
         %1 = slice %0 {starts=[0, 0, 0, 4], steps=[1, 1, 1, 1]}: f32[1, 2, 2, 8]
-        %2 = constant noise(1): f32[6, 4, 1, 1]
-        %3 = conv %1, %2 {kernel=[1, 1], strides=[1, 1], dilations=[1, 1], pads_begin=[0, 0], pads_end=[0, 0], groups=2, layout=channels_last}: f32[1, 2, 2, 6]
-        %4 = reshape %3: f32[4, 6]
-        %5 = tanh %4: f32[4, 6]
+        %2 = constant noise(1): f32[40, 4, 1, 1]
+        %3 = conv %1, %2 {kernel=[1, 1], strides=[1, 1], dilations=[1, 1], pads_begin=[0, 0], pads_end=[0, 0], groups=2, layout=channels_last}: f32[1, 2, 2, 40]
+        %4 = reshape %3: f32[4, 40]
+        %5 = tanh %4: f32[4, 40]
         output "y" %5"#,
     );
     insta::assert_snapshot!(planned.plan);

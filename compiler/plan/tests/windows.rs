@@ -16,9 +16,14 @@ const WINDOWS: [(&str, &str, &str); 3] = [(PLAIN, "1, 1", "6, 5"), (SAME, "3, 3"
 #[test]
 fn float_convolutions_become_contractions() {
     for (window, taps, size) in WINDOWS {
-        for (groups, inputs, outputs, kind) in
-            [(1, 6, 18, vec!["conv"]), (2, 6, 8, vec!["conv", "conv"]), (6, 6, 6, vec!["depthwise"]), (20, 20, 40, vec!["conv"])]
-        {
+        // Groups of few outputs are joined.
+        for (groups, inputs, outputs, kind) in [
+            (1, 6, 18, vec!["conv"]),
+            (2, 6, 8, vec!["conv"]),
+            (2, 6, 34, vec!["conv", "conv"]),
+            (6, 6, 6, vec!["depthwise"]),
+            (20, 20, 40, vec!["conv", "conv"]),
+        ] {
             let planned = check(&format!(
                 r#"input %0 "x": f32[2, 6, 5, {inputs}]
                 %1 = constant noise(1): f32[{outputs}, {per}, {taps}]
@@ -74,7 +79,7 @@ fn other_layouts_ranks_and_types_become_nests() {
 fn integer_convolutions_are_exact() {
     for (x, zero) in [("u8", 128), ("i8", -5)] {
         for (window, taps, size) in WINDOWS {
-            for (groups, inputs, outputs) in [(1, 6, 18), (2, 6, 8), (6, 6, 6), (20, 20, 20), (20, 20, 40)] {
+            for (groups, inputs, outputs) in [(1, 6, 18), (2, 6, 8), (2, 6, 34), (6, 6, 6), (20, 20, 20), (20, 20, 40)] {
                 for layout in ["channels_last", "channels_first"] {
                     let (from, to) = match layout {
                         "channels_last" => (format!("[2, 6, 5, {inputs}]"), format!("[2, {size}, {outputs}]")),
