@@ -15,15 +15,12 @@ fn pipeline<'p>(program: &'p Program, definition: &Definition) -> Option<&'p Pip
 pub(crate) fn of_definition(program: &Program, definition: &Definition) -> Option<String> {
     let pipeline = match definition.kind {
         Kind::Local => pipeline(program, definition)?,
-        Kind::Parameter => program.pipelines.iter().find(|pipeline| {
-            // A parameter's item is itself; its pipeline's name stands right before it.
-            pipeline.at.file.0 as usize == definition.file
-                && pipeline.params.iter().any(|param| param.name == definition.name)
-                && pipeline.at.span.end <= definition.span.start
-                && !program.pipelines.iter().any(|other| {
-                    other.at.file == pipeline.at.file && other.at.span > pipeline.at.span && other.at.span.end <= definition.span.start
-                })
-        })?,
+        // A parameter's item is itself; the name of its pipeline is the last one before it.
+        Kind::Parameter => {
+            let before =
+                |pipeline: &&Pipeline| pipeline.at.file.0 as usize == definition.file && pipeline.at.span.end <= definition.span.start;
+            program.pipelines.iter().filter(before).max_by_key(|pipeline| pipeline.at.span)?
+        }
         _ => return None,
     };
     let ty = match (definition.kind, &pipeline.body) {

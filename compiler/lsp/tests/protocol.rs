@@ -300,6 +300,14 @@ fn completion_knows_where_it_is() {
                 assert!(!labels.contains(label), "{case}: {label} is in {labels:?}");
             }
         }
+        // A name in another pipeline is another value.
+        let two = format!("{SOURCE}\npipeline Q(x: f32[7]) -> f32[7] {{\n  y = x\n  return \n}}\n");
+        client.edit(URI, json!([{ "text": two }])).await;
+        let mut place = position(&two, "  return \n}", 0);
+        place["character"] = json!(9);
+        let items = client.at("textDocument/completion", URI, place).await;
+        assert_eq!(items.as_array().unwrap().iter().filter(|item| item["label"] == "x").count(), 1);
+        assert!(!items.to_string().contains("\"detail\":\"f32[10]\""), "{items}");
         // What is not imported brings its import.
         let text = SOURCE.replace("x |> softmax", "x |> arg");
         client.edit(URI, json!([{ "text": text }])).await;

@@ -42,6 +42,8 @@ pub(crate) struct Place {
     pub(crate) context: Context,
     /// Where the word starts that is being written.
     pub(crate) start: usize,
+    /// Where the item starts that it is in.
+    pub(crate) item: usize,
     /// The names that are bound before it in the same item.
     pub(crate) bound: Vec<String>,
 }
@@ -67,25 +69,30 @@ pub(crate) fn place(source: &str, offset: usize) -> Place {
     let before = &source[..offset];
     let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let mut start = before.rfind(|c| !word(c)).map_or(0, |at| at + before[at..].chars().next().map_or(1, char::len_utf8));
-    let none = |start| Place { context: Context::Nothing, start, bound: Vec::new() };
-    let covering = highlight(source).into_iter().find(|(span, _)| (span.start as usize) < offset && offset <= span.end as usize);
-    match covering {
+    let item = item_start(source, start);
+    let none = |start| Place { context: Context::Nothing, start, item, bound: Vec::new() };
+    let line_end = source[offset..].find('\n').map_or(source.len(), |at| offset + at);
+    // The item alone tells whether this is a comment or a string, however large the file is.
+    let covers = |(span, _): &(mlp_syntax::Span, TokenClass)| item + (span.start as usize) < offset && offset <= item + span.end as usize;
+    match highlight(&source[item..line_end]).into_iter().find(covers) {
         Some((_, TokenClass::Comment | TokenClass::DocComment)) => return none(start),
-        Some((span, TokenClass::Text)) if offset < span.end as usize || !span.text(source).ends_with('"') || span.end == span.start + 1 => {
-            return none(start);
+        Some((span, TokenClass::Text)) => {
+            let text = span.text(&source[item..line_end]);
+            if offset < item + span.end as usize || text.len() < 2 || !text.ends_with('"') {
+                return none(start);
+            }
         }
         _ => {}
     }
     if before[start..].starts_with(|c: char| c.is_ascii_digit()) {
         // A number, and perhaps the start of its unit.
         start += before[start..].find(|c: char| !c.is_ascii_digit()).unwrap_or(offset - start);
-        return Place { context: Context::Unit, start, bound: Vec::new() };
+        return Place { context: Context::Unit, start, item, bound: Vec::new() };
     }
-    let item = item_start(source, start);
     let tokens = tokens(&source[item..start]);
     let bound = bound(&tokens);
     let newline = source[item..start].rfind(|c: char| !c.is_whitespace()).is_none_or(|at| source[item + at..start].contains('\n'));
-    Place { context: context(&tokens, newline), start, bound }
+    Place { context: context(&tokens, newline), start, item, bound }
 }
 
 /// Where the item starts that a place is in: the last line that starts with a letter in its first column.

@@ -9,7 +9,7 @@ use crate::symbols::word;
 use crate::text::Text;
 use context::{Context, Place};
 use mlp_analysis::{STD_MODULES, join};
-use mlp_syntax::ast::{Item, UseSource};
+use mlp_syntax::ast::{File, Item, UseSource};
 use mlp_syntax::{LineIndex, parse, units};
 use tower_lsp_server::ls_types::{
     CompletionItem, CompletionItemKind, CompletionTextEdit, Documentation, InsertTextFormat, MarkupContent, MarkupKind, Position, Range,
@@ -127,6 +127,9 @@ impl Completer<'_> {
     fn values(&mut self) {
         for name in &self.place.bound {
             let known = self.snapshot.index().in_file(0).map(|(_, definition)| definition);
+            // A name in another pipeline is another value.
+            let start = self.place.item as u32;
+            let known = known.filter(|one| one.span.start >= start && one.span.end as usize <= self.place.start);
             let mut known = known.filter(|one| one.name == *name && matches!(one.kind, Kind::Local | Kind::Parameter));
             let ty = known.find_map(|one| crate::typed::of_definition(self.snapshot.package.program(), one)).unwrap_or_default();
             self.item(name, CompletionItemKind::VARIABLE, &ty, "", "");
@@ -160,6 +163,7 @@ impl Completer<'_> {
 
     /// Pipelines of the standard library that are not imported yet, each with the import.
     fn library(&mut self) {
+        let (own, _) = parse(self.text.as_str());
         for module in STD_MODULES {
             let (tree, _) = parse(module.source);
             for item in &tree.items {
@@ -169,7 +173,7 @@ impl Completer<'_> {
                     continue;
                 }
                 let signature = mlp_syntax::Span { start: node.span.start, end: node.result.span.end }.text(module.source);
-                let import = self.import_edit(module.name, name);
+                let import = self.import_edit(&own, module.name, name);
                 self.item(name, CompletionItemKind::FUNCTION, &format!("{} ({})", one_line(signature), module.name), &node.doc, "");
                 if let Some(item) = self.items.last_mut() {
                     item.additional_text_edits = Some(vec![import]);
@@ -179,9 +183,7 @@ impl Completer<'_> {
     }
 
     /// The edit that imports a name.
-    fn import_edit(&self, module: &str, name: &str) -> TextEdit {
-        let source = self.text.as_str();
-        let (tree, _) = parse(source);
+    fn import_edit(&self, tree: &File, module: &str, name: &str) -> TextEdit {
         let mut after = 0;
         for item in &tree.items {
             match item {
