@@ -137,7 +137,7 @@ fn position(text: &str, needle: &str, by: usize) -> Value {
     json!({ "line": line, "character": text[start..at].encode_utf16().count() })
 }
 
-const URI: &str = "file:///work/a%20package/main.mlp";
+const URI: &str = "file:///project/a%20package/main.mlp";
 
 #[test]
 fn diagnostics_follow_edits() {

@@ -17,7 +17,7 @@ const mlpc = process.env['MLPC'] ?? (existsSync(built) ? built : 'mlpc');
 test('a real client opens, completes, renames and formats', async () => {
   const server = spawn(mlpc, ['lsp'], { stdio: ['pipe', 'pipe', 'inherit'] });
   const connection = protocol.createProtocolConnection(new protocol.StreamMessageReader(server.stdout), new protocol.StreamMessageWriter(server.stdin));
-  const uri = 'file:///work/main.mlp';
+  const uri = 'file:///project/main.mlp';
   const text = 'edition 2026\n\nuse std.tensor.{ softmax }\n\npipeline P(x: f32[3]) -> f32[3] {\n  y = x |> softmax\n  return   y\n}\n';
   const diagnostics = new Promise<unknown[]>((resolve) =>
     connection.onNotification(protocol.PublishDiagnosticsNotification.type, (params) => resolve(params.diagnostics)),
