@@ -20,9 +20,9 @@ const MODULE_BUDGET = 40_000;
 const SCRIPT_BUDGET = 15_000;
 /**
  * How far a score may be from the native one. Photos are resized in floating point before the network's integers: WebAssembly rounds as the
- * processor does, and a GPU may round a pixel to the neighbouring integer.
+ * processor does, and a GPU may round a pixel to the neighbouring integer, which moves a logit by one step of its quantization: a score by 0.023 at most.
  */
-const TOLERANCE = { wasm: 1e-5, webgpu: 1e-2 };
+const TOLERANCE = { wasm: 1e-5, webgpu: 0.025 };
 /** Milliseconds for the page: where the GPU is played by a processor that others use too, shaders compile slowly. */
 const TIMEOUT = 300_000;
 
@@ -91,8 +91,15 @@ async function check(page, photo, backend) {
   const [shown, expected] = [await answer(page), await native(photo)];
   assert.equal(shown.alert, undefined);
   assert.equal(shown.backend, backend);
-  assert.deepEqual(shown.top.map(({ label }) => label), expected.map(({ label }) => label));
-  shown.top.forEach(({ label, score }, i) => assert.ok(Math.abs(score - expected[i].score) < TOLERANCE[backend], `${label}: ${score} instead of ${expected[i].score}`));
+  const labels = (top) => top.map(({ label }) => label);
+  assert.deepEqual(labels(shown.top).sort(), labels(expected).sort());
+  const scores = new Map(expected.map(({ label, score }) => [label, score]));
+  shown.top.forEach(({ label, score }, i) => {
+    const near = (one, other) => assert.ok(Math.abs(one - other) < TOLERANCE[backend], `${label}, place ${i + 1}: ${one} instead of ${other}`);
+    near(score, scores.get(label));
+    // Labels whose scores are as near may stand in the other order.
+    near(scores.get(label), expected[i].score);
+  });
 }
 
 for (const backend of ['wasm', 'webgpu']) {
