@@ -87,7 +87,7 @@ mod tests {
 
     #[test]
     fn what_sources_say_is_text() {
-        let source = "edition 2026\n\n/// <script>alert(1)</script> & `a<b` [x](javascript:alert(1)) [y](https://example.org)\ntype T = { a: f32[1] }\n\nconst evil = \"</code><img src=x onerror=y>\"\n";
+        let source = "edition 2026\n\n/// Say <script>alert(1)</script> & `a<b` [x](javascript:alert(1)) [y](https://example.org)\ntype T = { a: f32[1] }\n\nconst evil = \"</code><img src=x onerror=y>\"\n";
         let program = Program { files: vec![file("a/<b>.mlp", source)], ..Program::default() };
         let pages = pages(&program);
         let html = &pages["index.html"];
