@@ -12,12 +12,17 @@ use mlp_syntax::{Code, Diagnostic, FileId, Location, Span, closest};
 
 /// Fills in every model.
 pub(crate) fn check_all(checker: &mut Checker<'_>) {
+    each(checker, check);
+}
+
+/// Calls `visit` with every model's file, number and syntax.
+pub(crate) fn each(checker: &mut Checker<'_>, visit: fn(&mut Checker<'_>, FileId, usize, &ast::Model)) {
     let mut index = 0;
     for file in 0..checker.trees.len() {
         let tree = checker.trees[file].clone();
         for item in &tree.items {
             if let Item::Model(node) = item {
-                check(checker, FileId(file as u32), index, node);
+                visit(checker, FileId(file as u32), index, node);
                 index += 1;
             }
         }

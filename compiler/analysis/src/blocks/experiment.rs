@@ -78,14 +78,7 @@ fn percent(share: f64) -> String {
 }
 
 fn variant(reader: &mut Reader<'_, '_>, block: &Block, pipeline: Option<crate::PipelineId>) -> Option<Variant> {
-    let (outer_name, outer_span, outer_noun) = (reader.name, reader.span, reader.noun);
-    (reader.name, reader.span, reader.noun) = (block.keyword.span, block.span, "a variant");
-    let found = inner_variant(reader, block, pipeline);
-    (reader.name, reader.span, reader.noun) = (outer_name, outer_span, outer_noun);
-    found
-}
-
-fn inner_variant(reader: &mut Reader<'_, '_>, block: &Block, pipeline: Option<crate::PipelineId>) -> Option<Variant> {
+    let reader = &mut reader.inner(block, "a variant");
     let Some(subject) = &block.subject else {
         let place = reader.place(block.keyword.span);
         let diagnostic = Diagnostic::new(Code::E0108, "a variant needs a name").label(place, "expected a name after it");

@@ -106,14 +106,7 @@ fn statistic(reader: &mut Reader<'_, '_>, measure: &Measure, name: &ast::Name) -
 }
 
 fn drift(reader: &mut Reader<'_, '_>, block: &Block, pipeline: Option<crate::PipelineId>) -> Option<Drift> {
-    let (outer_name, outer_span, outer_noun) = (reader.name, reader.span, reader.noun);
-    (reader.name, reader.span, reader.noun) = (block.keyword.span, block.span, "`drift`");
-    let found = inner_drift(reader, block, pipeline);
-    (reader.name, reader.span, reader.noun) = (outer_name, outer_span, outer_noun);
-    found
-}
-
-fn inner_drift(reader: &mut Reader<'_, '_>, block: &Block, pipeline: Option<crate::PipelineId>) -> Option<Drift> {
+    let reader = &mut reader.inner(block, "`drift`");
     let entries = reader.only_entries(&block.members);
     let entries = reader.entries(entries.into_iter(), DRIFT_KEYS);
     let mut drift = Drift { fields: Vec::new(), test: "psi", reference: None, alpha: 0.01, window: None };

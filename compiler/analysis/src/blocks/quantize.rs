@@ -2,9 +2,10 @@
 
 use super::{Method, Parameter, QUANTIZE_KEYS, Reader, Takes};
 use crate::checker::{Checker, at, unknown_name};
+use crate::models;
 use crate::scope::Symbol;
 use crate::types::Type;
-use mlp_syntax::ast::{Block, Expr, ExprKind, Item, Member};
+use mlp_syntax::ast::{Block, Expr, ExprKind, Member};
 use mlp_syntax::units::Dimension;
 use mlp_syntax::{Code, Diagnostic, FileId};
 
@@ -19,16 +20,7 @@ const SOURCES: &[Method] = &[Method {
 
 /// Checks the blocks inside every model.
 pub(crate) fn check_all(checker: &mut Checker<'_>) {
-    let mut index = 0;
-    for file in 0..checker.trees.len() {
-        let tree = checker.trees[file].clone();
-        for item in &tree.items {
-            if let Item::Model(node) = item {
-                node.blocks.iter().for_each(|block| check(checker, FileId(file as u32), index, block));
-                index += 1;
-            }
-        }
-    }
+    models::each(checker, |checker, file, model, node| node.blocks.iter().for_each(|block| check(checker, file, model, block)));
 }
 
 fn check(checker: &mut Checker<'_>, file: FileId, model: usize, block: &Block) {

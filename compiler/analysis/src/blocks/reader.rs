@@ -9,7 +9,7 @@ use crate::scope::Symbol;
 use crate::types::Type;
 use crate::unify::Misfit;
 use crate::world;
-use mlp_syntax::ast::{self, Entry, Expr, Member, Name, Path};
+use mlp_syntax::ast::{self, Block, Entry, Expr, Member, Name, Path};
 use mlp_syntax::units::Dimension;
 use mlp_syntax::{Code, Diagnostic, FileId, Location, Span};
 
@@ -26,6 +26,11 @@ pub(crate) struct Reader<'c, 'w> {
 }
 
 impl<'w> Reader<'_, 'w> {
+    /// A reader of a block inside this one.
+    pub(crate) fn inner(&mut self, block: &Block, noun: &'static str) -> Reader<'_, 'w> {
+        Reader { checker: self.checker, file: self.file, noun, name: block.keyword.span, span: block.span }
+    }
+
     pub(crate) fn place(&self, span: Span) -> Location {
         at(self.file, span)
     }
