@@ -97,12 +97,13 @@ impl Model {
         if self.compiled.is_none() {
             self.compiled = Some(compile::plan(&self.graph).map_err(unsupported)?);
         }
-        if self.shared.is_none() && kind == BackendKind::WasmThreads {
-            let plan = &self.compiled.as_ref().expect("it was made above").plan;
-            self.shared = compile::emit_threads(plan, Sharing::Everywhere).map_err(unsupported)?;
-        } else if self.code.is_none() && kind != BackendKind::Native {
-            let plan = &self.compiled.as_ref().expect("it was made above").plan;
-            self.code = Some(self.emit(plan)?);
+        let plan = &self.compiled.as_ref().expect("it was made above").plan;
+        match kind {
+            BackendKind::Native => {}
+            BackendKind::WasmThreads if self.shared.is_some() => {}
+            BackendKind::WasmThreads => self.shared = compile::emit_threads(plan, Sharing::Everywhere).map_err(unsupported)?,
+            _ if self.code.is_some() => {}
+            _ => self.code = Some(self.emit(plan)?),
         }
         let compiled = self.compiled.as_ref().expect("it was made above");
         let code = self.code.as_ref();

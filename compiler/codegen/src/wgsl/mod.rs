@@ -123,28 +123,34 @@ fn emit_kernel(plan: &Plan, kernel: &Kernel) -> Result<Vec<Emitted>, String> {
             made[0].buffers.len()
         ));
     }
-    let alike = |other: &Emitted| other.buffers == made[0].buffers && other.symbols == made[0].symbols;
-    // Weights are bound from an aligned byte before them.
-    let bound = |&(buffer, _): &(BufferId, bool)| match plan.buffers[buffer].place {
-        Place::Weights { offset } => offset % BINDING_ALIGN + plan.buffers[buffer].bytes().next_multiple_of(16),
-        Place::Arena { .. } => plan.buffers[buffer].bytes(),
-    };
-    if let Some(large @ &(buffer, _)) = made[0].buffers.iter().find(|buffer| bound(buffer) > MAX_BYTES) {
-        return Err(format!("buffer `{}` takes {} bytes; WebGPU binds at most {MAX_BYTES}", plan.buffers[buffer].name, bound(large)));
+    for &(buffer, _) in &made[0].buffers {
+        let (_, bytes) = bound(plan, buffer);
+        if bytes > MAX_BYTES {
+            return Err(format!("buffer `{}` takes {bytes} bytes; WebGPU binds at most {MAX_BYTES}", plan.buffers[buffer].name));
+        }
     }
+    let alike = |other: &Emitted| other.buffers == made[0].buffers && other.symbols == made[0].symbols;
     debug_assert!(made.iter().all(alike), "the variants of a kernel bind the same things in the same order");
     Ok(made)
+}
+
+/// What is bound of a buffer: from which byte of the weights, if it lies there, and how many bytes.
+fn bound(plan: &Plan, buffer: BufferId) -> (u64, u64) {
+    let bytes = plan.buffers[buffer].bytes();
+    let Place::Weights { offset } = plan.buffers[buffer].place else { return (0, bytes) };
+    // Quads may lie partly beyond the buffer, never beyond the weights' slack.
+    let start = offset / BINDING_ALIGN * BINDING_ALIGN;
+    let bytes = (offset - start + bytes).max(1).next_multiple_of(16);
+    (start, bytes.min(plan.weights_bytes.next_multiple_of(4) - start))
 }
 
 fn bindings(plan: &Plan, slots: &Slots, made: &Emitted, params: bool) -> Vec<Binding> {
     let bind = |&(buffer, written): &(BufferId, bool)| match plan.buffers[buffer].place {
         Place::Arena { .. } if written => Binding::Write(slots.of(buffer)),
         Place::Arena { .. } => Binding::Read(slots.of(buffer)),
-        Place::Weights { offset } => {
-            // Quads may lie partly beyond the buffer, never beyond the weights' slack.
-            let start = offset / BINDING_ALIGN * BINDING_ALIGN;
-            let bytes = (offset - start + plan.buffers[buffer].bytes()).max(1).next_multiple_of(16);
-            Binding::Weights { offset: start, bytes: bytes.min(plan.weights_bytes.next_multiple_of(4) - start) }
+        Place::Weights { .. } => {
+            let (offset, bytes) = bound(plan, buffer);
+            Binding::Weights { offset, bytes }
         }
     };
     let symbols = made.symbols.then_some(Binding::Symbols);

@@ -167,7 +167,6 @@ fn mean_variance(node: &mut NodeImport<'_>) -> Imported {
     Ok(vec![node.binary(BinaryOp::Div, difference, safe)?])
 }
 
-/// Division by the norm along an axis; where that is 0 the result is 0.
 /// Most neighbours that a local response normalization sums over: each is an addition.
 const MOST_NEIGHBOURS: i64 = 64;
 
@@ -208,6 +207,7 @@ fn local_response(node: &mut NodeImport<'_>) -> Imported {
     Ok(vec![node.binary(BinaryOp::Div, x, divisor)?])
 }
 
+/// Division by the norm along an axis; where that is 0 the result is 0.
 fn lp(node: &mut NodeImport<'_>) -> Imported {
     let x = node.input(0)?;
     let axis = node.axis(node.attributes.int("axis")?.unwrap_or(-1), node.rank(x))?;
