@@ -122,7 +122,8 @@ fn forged_entries_of_a_cache_are_refused_or_compiled() {
             taken += usize::from(outcome.unwrap_or_else(|_| panic!("number {round} panics: {forged}")));
         }
         assert!((1..4000).contains(&taken), "{taken} of the forged entries were taken for prepared models");
-        let said = serde_json::to_vec(&mlp_driver::sources::Model { sha256: "0".repeat(64), signature }).expect("plain data");
+        let said =
+            serde_json::to_vec(&mlp_driver::sources::Model { sha256: "0".repeat(64), signature, files: Vec::new() }).expect("plain data");
         run(reader, &[("model".into(), said)], 300);
     }
 }

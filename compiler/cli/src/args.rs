@@ -45,6 +45,8 @@ pub(crate) enum Command {
     Inspect(Inspect),
     /// Ask whether a model comes out right on every backend
     Verify(Verify),
+    /// List ONNX's operators: which compile, on which backend, over which element types, and why the others do not
+    Coverage(Coverage),
     /// Measure a model or pipeline: latency, load time, memory, size
     Bench(Bench),
     /// Show where the time of a run goes, kernel by kernel
@@ -285,6 +287,14 @@ pub(crate) struct Verify {
     /// Run this variant of every GPU kernel that has it
     #[arg(long, value_name = "NAME", hide = true)]
     pub(crate) gpu_variant: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  mlpc coverage > docs/operators.md\n  mlpc coverage --json | grep Conv")]
+pub(crate) struct Coverage {
+    /// One JSON object a line: domain, operator, since, deprecated, imported, reason, types (by backend), not
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// What is measured, and on what.

@@ -119,7 +119,7 @@ fn build_model(arguments: &Build) -> Outcome {
     };
     let progress = Progress::start("compiling");
     let reading = Instant::now();
-    let sources::Model { sha256, signature } = sources::model(&disk, &arguments.file).map_err(named)?;
+    let sources::Model { sha256, signature, .. } = sources::model(&disk, &arguments.file).map_err(named)?;
     disk.took("check", reading.elapsed());
     let dims = subject::model_dims(&signature, &arguments.dims, arguments.data.as_deref())?;
     let compiled = compile::compile_for(&disk, onnx::prepared(&disk, &arguments.file, &sha256, &dims)?)?;

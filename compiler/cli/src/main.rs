@@ -6,6 +6,7 @@ mod args;
 mod bench;
 mod build;
 mod check;
+mod coverage;
 mod create;
 mod doc;
 mod explain;
@@ -78,6 +79,7 @@ fn perform(command: &Command) -> Outcome {
         Command::Build(arguments) => build::build(arguments),
         Command::Inspect(arguments) => inspect::inspect(arguments),
         Command::Verify(arguments) => verify::verify(arguments),
+        Command::Coverage(arguments) => coverage::coverage(arguments),
         Command::Bench(arguments) => bench::bench(arguments),
         Command::Profile(arguments) => profile::profile(arguments),
     }

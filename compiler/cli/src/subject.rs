@@ -8,12 +8,15 @@ use mlp_bundle::manifest::{Pipeline, WasmModules};
 use mlp_bundle::plan::{Plan, Port};
 use mlp_bundle::{Bundle, DType, Scalar};
 use mlp_driver::compile::{self, Compiled, Sharing};
+use mlp_driver::host::Disk;
 use mlp_driver::onnx;
+use mlp_driver::sources::{self, ModelError};
 use mlp_engine::backend::{self, Artifacts};
 use mlp_engine::{Backend, BackendKind, Storage};
 use mlp_graph::Tensor;
-use mlp_import::onnx::ModelSignature;
+use mlp_import::onnx::{ImportOptions, Model, ModelSignature};
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// What is measured: compiled already where it was a model or a source, once for all backends, and not yet opened where it is a bundle.
@@ -81,9 +84,10 @@ pub(crate) fn open(choice: &Choice) -> Result<Subject, Failure> {
     match extension {
         Some("onnx") => {
             let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-            let bytes = std::fs::read(path).map_err(|error| Failure(format!("{}: {error}", path.display())))?;
-            let dims = model_dims(&mlp_import::onnx::signature(&bytes)?, &choice.dims, choice.data.as_deref())?;
-            Ok(Subject::Compiled { name, compiled: Box::new(compile::compile(onnx::import(&bytes, &dims)?)?) })
+            let model = read_model(path)?;
+            let dims = model_dims(&model.signature()?, &choice.dims, choice.data.as_deref())?;
+            let graph = model.import(&ImportOptions { dims }, &BTreeMap::new())?;
+            Ok(Subject::Compiled { name, compiled: Box::new(compile::compile(graph)?) })
         }
         Some("mlp") => {
             let (name, compiled) = build::compile_pipeline(path, choice.pipeline.as_deref())?;
@@ -91,6 +95,14 @@ pub(crate) fn open(choice: &Choice) -> Result<Subject, Failure> {
         }
         _ => Ok(Subject::Bundle { path: path.clone(), pipeline: choice.pipeline.clone() }),
     }
+}
+
+/// The model at a path, with the weights that lie beside it.
+pub(crate) fn read_model(path: &Path) -> Result<Model, Failure> {
+    sources::read_model(&Disk::default(), path).map_err(|error| match error {
+        ModelError::Read(error) => Failure(format!("{}: {error}", path.display())),
+        ModelError::Import(error) => Failure::from(error),
+    })
 }
 
 /// The sizes of a model's symbolic dims: those of recorded inputs, or those that are given.

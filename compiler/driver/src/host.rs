@@ -1,11 +1,11 @@
 //! The door to the outside world: whoever drives the compiler decides where files come from, what is kept between builds, and who hears how long phases took.
 
 use crate::cache::{Cache, DiskCache, Stamp};
-use mlp_bundle::contents::Bytes;
+use mlp_bundle::contents::{Bytes, copied};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io;
+use std::io::{self, Seek, SeekFrom};
 use std::path::{Component, Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -17,6 +17,23 @@ pub trait Host {
     /// Whether there is such a file.
     fn exists(&self, path: &Path) -> bool {
         self.read(path).is_ok()
+    }
+
+    /// Bytes of a file from `offset` on: as many as are asked for, or all; [`io::ErrorKind::UnexpectedEof`] where it has not so many.
+    fn read_part(&self, path: &Path, offset: u64, length: Option<u64>) -> io::Result<Bytes> {
+        let bytes = self.read(path)?;
+        let length = part(bytes.len() as u64, offset, length)?;
+        Ok(bytes.slice(offset as usize..(offset + length) as usize))
+    }
+
+    /// How many bytes a file has.
+    fn length(&self, path: &Path) -> io::Result<u64> {
+        Ok(self.read(path)?.len() as u64)
+    }
+
+    /// A path that leads to the same through no link.
+    fn resolve(&self, path: &Path) -> io::Result<PathBuf> {
+        Ok(normalize(path))
     }
 
     /// What tells this version of a file from its others, where the host knows without reading it.
@@ -31,6 +48,13 @@ pub trait Host {
 
     /// Hears that a phase took that long.
     fn took(&self, _phase: &'static str, _time: Duration) {}
+}
+
+/// How many bytes of a file of `size` are a part of it.
+fn part(size: u64, offset: u64, length: Option<u64>) -> io::Result<u64> {
+    let rest = size.checked_sub(offset).ok_or(io::ErrorKind::UnexpectedEof)?;
+    let length = length.unwrap_or(rest);
+    if length <= rest { Ok(length) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
 }
 
 /// Does what a phase does, and tells the host how long it took.
@@ -69,6 +93,25 @@ impl Disk {
 impl Host for Disk {
     fn read(&self, path: &Path) -> io::Result<Bytes> {
         std::fs::read(path).map(Bytes::from)
+    }
+
+    fn read_part(&self, path: &Path, offset: u64, length: Option<u64>) -> io::Result<Bytes> {
+        let mut file = File::open(path)?;
+        let facts = file.metadata()?;
+        if !facts.is_file() {
+            return Err(io::Error::other("it is no regular file"));
+        }
+        let length = part(facts.len(), offset, length)?;
+        file.seek(SeekFrom::Start(offset))?;
+        copied(&file, usize::try_from(length).map_err(|_| io::ErrorKind::OutOfMemory)?)
+    }
+
+    fn length(&self, path: &Path) -> io::Result<u64> {
+        std::fs::metadata(path).map(|facts| facts.len())
+    }
+
+    fn resolve(&self, path: &Path) -> io::Result<PathBuf> {
+        std::fs::canonicalize(path)
     }
 
     fn exists(&self, path: &Path) -> bool {

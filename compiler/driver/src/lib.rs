@@ -6,6 +6,7 @@
 pub mod bundle;
 pub mod cache;
 pub mod compile;
+mod external;
 pub mod host;
 pub mod onnx;
 pub mod package;

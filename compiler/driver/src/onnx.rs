@@ -2,11 +2,12 @@
 
 use crate::cache::{Cache, Key};
 use crate::compile::{CompileError, joined};
+use crate::external;
 use crate::host::{Host, timed};
 use mlp_bundle::bundle::digest;
 use mlp_graph::{Graph, Tensor, archive};
 use mlp_import::ImportError;
-use mlp_import::onnx::{DimSignature, ImportOptions, ModelSignature};
+use mlp_import::onnx::{DimSignature, ImportOptions, Model, ModelSignature};
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
@@ -38,19 +39,26 @@ pub enum PrepareError {
 }
 
 /// Reads the model of that digest with its dims bound and runs the passes on it that need not know where it is used ([`mlp_graph::passes::prepare`]). The graph comes
-/// from the cache where a build made it before, of a file with this digest and with the same dims.
+/// from the cache where a build made it before, of a file with this digest, with the same weights beside it and the same dims.
 pub fn prepared(host: &dyn Host, path: &Path, sha256: &str, dims: &Dims) -> Result<Graph, PrepareError> {
-    let dims_json = serde_json::to_vec(dims).expect("names and numbers are plain data");
-    let key = Key::new("prepared model", &[sha256.as_bytes(), &dims_json]);
     let start = Instant::now();
-    if let Some(graph) = host.cache().and_then(|cache| archive::read(&cache.get(&key)?).ok()) {
+    // Which other files there are depends on the model's own alone.
+    let files_key = Key::new("files of a model", &[sha256.as_bytes()]);
+    let files = host.cache().and_then(|cache| serde_json::from_slice::<Vec<String>>(&cache.get(&files_key)?).ok());
+    let key = files.as_ref().map(|files| prepared_key(host, path, sha256, dims, files));
+    if let Some(graph) = host.cache().zip(key.as_ref()).and_then(|(cache, key)| archive::read(&cache.get(key)?).ok()) {
         host.took("import (cached)", start.elapsed());
         return Ok(graph);
     }
     let bytes = host.read(path)?;
+    let mut files = Vec::new();
     let (same, graph) = std::thread::scope(|scope| {
         let same = scope.spawn(|| digest(&bytes) == sha256);
-        let graph = mlp_import::onnx::import_shared(bytes.clone(), &ImportOptions { dims: dims.clone() });
+        let graph = Model::read(bytes.clone()).and_then(|mut model| {
+            files = model.files();
+            external::attach(host, path, &mut model)?;
+            model.import(&ImportOptions { dims: dims.clone() }, &BTreeMap::new())
+        });
         (joined(same), graph)
     });
     if !same {
@@ -63,9 +71,20 @@ pub fn prepared(host: &dyn Host, path: &Path, sha256: &str, dims: &Dims) -> Resu
     let prepare = || mlp_graph::passes::prepare(&mut graph).map_err(|error| CompileError::Optimize(error.to_string()));
     timed(host, "prepare", prepare)?;
     if let Some(cache) = host.cache() {
-        timed(host, "keep", || keep(cache, &key, &graph));
+        let key = key.unwrap_or_else(|| prepared_key(host, path, sha256, dims, &files));
+        timed(host, "keep", || {
+            cache.put(&files_key, &[&serde_json::to_vec(&files).expect("names are plain data")]);
+            keep(cache, &key, &graph);
+        });
     }
     Ok(graph)
+}
+
+/// What a prepared model is kept under.
+fn prepared_key(host: &dyn Host, path: &Path, sha256: &str, dims: &Dims, files: &[String]) -> Key {
+    let beside = external::digests(host, path, files);
+    let inputs = serde_json::to_vec(&(dims, files, beside)).expect("names and numbers are plain data");
+    Key::new("prepared model", &[sha256.as_bytes(), &inputs])
 }
 
 fn keep(cache: &dyn Cache, key: &Key, graph: &Graph) {
@@ -75,12 +94,12 @@ fn keep(cache: &dyn Cache, key: &Key, graph: &Graph) {
 
 /// Reads a model for given inputs. An input whose value an operator wants to know while compiling (a shape, axes, padding) is compiled in; gives the graph and
 /// the positions of the inputs that it does not take any more.
-pub fn import_for(bytes: &[u8], dims: &Dims, signature: &ModelSignature, given: &[Tensor]) -> Result<(Graph, Vec<usize>), ImportError> {
+pub fn import_for(model: &Model, dims: &Dims, signature: &ModelSignature, given: &[Tensor]) -> Result<(Graph, Vec<usize>), ImportError> {
     let options = ImportOptions { dims: dims.clone() };
     let mut positions = Vec::new();
     let mut fixed = BTreeMap::new();
     loop {
-        let error = match mlp_import::onnx::import_with_values(bytes, &options, &fixed) {
+        let error = match model.import(&options, &fixed) {
             Ok(graph) => {
                 positions.sort_unstable();
                 return Ok((graph, positions));

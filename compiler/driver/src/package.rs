@@ -2,6 +2,7 @@
 
 use crate::bundle::{CompiledPipeline, Packer};
 use crate::compile::{self, CompileError, Compiled};
+use crate::external::beside;
 use crate::host::{Host, normalize, timed};
 use crate::onnx::{self, PrepareError};
 use crate::sources::{self, ModelError};
@@ -107,10 +108,13 @@ impl World for HostWorld<'_> {
 
     fn signature(&self, path: &str) -> Result<ModelSignature, String> {
         let path = self.note(path);
-        let sources::Model { sha256, signature } = sources::model(self.host, &path).map_err(|error| match error {
+        let sources::Model { sha256, signature, files } = sources::model(self.host, &path).map_err(|error| match error {
             ModelError::Read(error) => unreadable(&error),
             ModelError::Import(error) => error.to_string(),
         })?;
+        for file in &files {
+            self.read.borrow_mut().entry(beside(&path, file)).or_default();
+        }
         self.read.borrow_mut().insert(path, Some(sha256.clone()));
         let port = |port: &mlp_import::onnx::PortSignature| {
             let dims = port.dims.iter().flatten().map(|dim| match dim {

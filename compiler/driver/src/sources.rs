@@ -2,11 +2,12 @@
 //! [`Stamp`](crate::cache::Stamp) finds what was learned of it then.
 
 use crate::cache::Key;
+use crate::external;
 use crate::host::Host;
 use mlp_bundle::bundle::digest;
 use mlp_bundle::contents::Bytes;
 use mlp_import::ImportError;
-use mlp_import::onnx::{ModelSignature, signature_shared};
+use mlp_import::onnx::ModelSignature;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::io;
@@ -19,6 +20,15 @@ pub struct Model {
     pub sha256: String,
     /// What it takes and gives.
     pub signature: ModelSignature,
+    /// The files beside it that hold its weights, from its folder.
+    pub files: Vec<String>,
+}
+
+impl Model {
+    fn learn(bytes: Bytes) -> Result<Model, ModelError> {
+        let message = mlp_import::onnx::Model::read(bytes.clone())?;
+        Ok(Model { sha256: digest(&bytes), signature: message.signature()?, files: message.files() })
+    }
 }
 
 /// Why nothing can be said of a model.
@@ -35,6 +45,13 @@ pub enum ModelError {
 /// Files of this size have what is known of them kept: smaller ones are read sooner than found.
 const LARGE: u64 = 1 << 20;
 
+/// The model at a path with its weights, whether they lie in its file or beside it.
+pub fn read_model(host: &dyn Host, path: &Path) -> Result<mlp_import::onnx::Model, ModelError> {
+    let mut model = mlp_import::onnx::Model::read(host.read(path)?)?;
+    external::attach(host, path, &mut model)?;
+    Ok(model)
+}
+
 /// The SHA-256 of a file.
 pub fn sha256(host: &dyn Host, path: &Path) -> io::Result<String> {
     known(host, path, "file digest", |bytes| Ok(digest(&bytes)))
@@ -42,7 +59,7 @@ pub fn sha256(host: &dyn Host, path: &Path) -> io::Result<String> {
 
 /// The digest and signature of an ONNX model.
 pub fn model(host: &dyn Host, path: &Path) -> Result<Model, ModelError> {
-    known(host, path, "model", |bytes| Ok(Model { sha256: digest(&bytes), signature: signature_shared(bytes)? }))
+    known(host, path, "model", Model::learn)
 }
 
 /// What `learn` makes of a file's bytes, kept where the host can tell the file's versions apart.

@@ -1,11 +1,13 @@
 //! A case's model, compiled on first need and run on a backend.
 
-use super::case::{Case, Recorded, read_file};
+use super::case::{Case, Recorded};
 use crate::Failure;
 use mlp_bundle::DType;
 use mlp_bundle::manifest::WasmModules;
 use mlp_driver::compile::{self, Code, Compiled, Sharing};
+use mlp_driver::host::Disk;
 use mlp_driver::onnx;
+use mlp_driver::sources::{self, ModelError};
 use mlp_engine::BackendKind;
 use mlp_engine::backend::{self, Artifacts};
 use mlp_graph::ir::Definition;
@@ -53,15 +55,18 @@ pub(super) struct Model {
 impl Model {
     /// Reads, imports and optimizes the model of a case for the sizes of its inputs.
     pub(super) fn load(case: &Case, variant: Option<&str>) -> Result<Model, Refused> {
-        let bytes = read_file(&case.model)?;
         let failed = |error: mlp_import::ImportError| Refused { unsupported: error.is_unsupported(), detail: error.to_string() };
-        let signature = mlp_import::onnx::signature(&bytes).map_err(failed)?;
+        let model = sources::read_model(&Disk::default(), &case.model).map_err(|error| match error {
+            ModelError::Read(error) => Refused::from(Failure(format!("{}: {error}", case.model.display()))),
+            ModelError::Import(error) => failed(error),
+        })?;
+        let signature = model.signature().map_err(failed)?;
         let names = |ports: &[mlp_import::onnx::PortSignature]| ports.iter().map(|port| port.name.clone()).collect::<Vec<_>>();
         let output_names = names(&signature.outputs);
         let mut recorded = case.read(&names(&signature.inputs), &output_names)?;
         let shapes: Vec<&[u64]> = recorded.inputs.iter().map(Tensor::shape).collect();
         let dims = onnx::dims_of(&signature, &shapes).map_err(Failure)?;
-        let (mut graph, compiled_in) = onnx::import_for(&bytes, &dims, &signature, &recorded.inputs).map_err(failed)?;
+        let (mut graph, compiled_in) = onnx::import_for(&model, &dims, &signature, &recorded.inputs).map_err(failed)?;
         let remark = if compiled_in.is_empty() {
             String::new()
         } else {

@@ -1,7 +1,8 @@
 //! The attributes of a node, read by name and kind, each at most once; what nobody read is reported.
 
+use super::narrow::Narrow;
 use super::proto::{AttributeProto, AttributeType, NodeProto};
-use super::tensor;
+use super::{sparse, tensor};
 use mlp_graph::Tensor;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -58,6 +59,20 @@ impl<'a> Attributes<'a> {
         let Some(attribute) = self.find(name, AttributeType::Tensor)? else { return Ok(None) };
         let proto = attribute.t.as_ref().ok_or_else(|| format!("attribute `{name}` holds no tensor"))?;
         tensor::read(proto).map(Some).map_err(|detail| format!("attribute `{name}`: {detail}"))
+    }
+
+    /// The element type of few bits of a tensor, if it has one.
+    pub(crate) fn narrow(&self, name: &str) -> Option<Narrow> {
+        let attribute = self.all.iter().find(|attribute| attribute.name == name)?;
+        Narrow::of(attribute.t.as_ref()?.data_type)
+    }
+
+    /// A sparse tensor with all its zeros.
+    pub(crate) fn sparse_tensor(&self, name: &str) -> Result<Option<Tensor>, String> {
+        let Some(attribute) = self.find(name, AttributeType::SparseTensor)? else { return Ok(None) };
+        let proto = attribute.sparse_tensor.as_ref().ok_or_else(|| format!("attribute `{name}` holds no tensor"))?;
+        let dense = sparse::dense(proto).and_then(|dense| tensor::read(&dense));
+        dense.map(Some).map_err(|detail| format!("attribute `{name}`: {detail}"))
     }
 
     /// An attribute that nothing read, so that it cannot have been honoured.

@@ -1,10 +1,11 @@
 //! The graph under construction: every operation is typed, bounded in size, and folded where it is small and constant.
 
+use super::narrow::Narrow;
 use super::node::Problem;
 use mlp_graph::infer::result_types;
 use mlp_graph::ir::{Definition, Type};
 use mlp_graph::{DType, Graph, Op, Origin, Tensor, ValueId};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// No single value may take more than this: the address space of a wasm module.
 const VALUE_BYTES: u64 = 1 << 32;
@@ -24,11 +25,13 @@ pub(crate) struct Builder {
     pub(crate) origin: Origin,
     created: u64,
     folded: u64,
+    /// Values whose element type in the model is one of few bits.
+    narrow: BTreeMap<ValueId, Narrow>,
 }
 
 impl Builder {
     pub(crate) fn new(name: &str) -> Builder {
-        Builder { graph: Graph::new(name), origin: Origin::default(), created: 0, folded: 0 }
+        Builder { graph: Graph::new(name), origin: Origin::default(), created: 0, folded: 0, narrow: BTreeMap::new() }
     }
 
     pub(crate) fn dtype(&self, value: ValueId) -> DType {
@@ -42,6 +45,21 @@ impl Builder {
 
     pub(crate) fn constant(&mut self, tensor: Tensor) -> ValueId {
         self.graph.constant(tensor, self.origin.clone())
+    }
+
+    /// Notes that a value has an element type of few bits in the model.
+    pub(crate) fn mark_narrow(&mut self, value: ValueId, narrow: Narrow) {
+        self.narrow.insert(value, narrow);
+    }
+
+    /// Notes that a value has the same element type in the model as here.
+    pub(crate) fn unmark_narrow(&mut self, value: ValueId) {
+        self.narrow.remove(&value);
+    }
+
+    /// The element type of few bits that a value has in the model, if it has one.
+    pub(crate) fn narrow(&self, value: ValueId) -> Option<Narrow> {
+        self.narrow.get(&value).copied()
     }
 
     /// The data of a value, where it is a constant.
@@ -82,10 +100,15 @@ impl Builder {
         }
         let types = result_types(&op, &self.graph.operand_types(operands), declared.as_ref().map(std::slice::from_ref))?;
         types.iter().try_for_each(|ty| bounded(ty).map(|_| ()))?;
-        if let Some(tensors) = self.fold(&op, operands, &types)? {
-            return Ok(tensors.into_iter().map(|tensor| self.constant(tensor)).collect());
+        let narrow = operands.first().and_then(|&first| self.narrow(first)).filter(|_| is_movement(&op));
+        let results = match self.fold(&op, operands, &types)? {
+            Some(tensors) => tensors.into_iter().map(|tensor| self.constant(tensor)).collect(),
+            None => self.graph.push(op, operands.to_vec(), types, self.origin.clone()),
+        };
+        if let Some(narrow) = narrow {
+            self.narrow.extend(results.iter().map(|&result| (result, narrow)));
         }
-        Ok(self.graph.push(op, operands.to_vec(), types, self.origin.clone()))
+        Ok(results)
     }
 
     /// The results of a small operation over constants.
@@ -129,6 +152,14 @@ fn is_cheap(op: &Op) -> bool {
             | Op::Concat { .. }
             | Op::Gather { .. }
             | Op::Reduce { .. }
+    )
+}
+
+/// Whether an operation only picks and places elements of its first operand.
+fn is_movement(op: &Op) -> bool {
+    matches!(
+        op,
+        Op::Reshape | Op::Transpose { .. } | Op::Broadcast | Op::Slice { .. } | Op::Pad { .. } | Op::Concat { .. } | Op::Gather { .. }
     )
 }
 

@@ -2,6 +2,8 @@
 
 use super::attributes::Attributes;
 use super::builder::{Builder, addressable};
+use super::message::decode;
+use super::narrow::Narrow;
 use super::node::{NodeImport, Problem};
 use super::order::execution_order;
 use super::proto::{GraphProto, ModelProto, NodeProto};
@@ -11,7 +13,6 @@ use crate::error::{ImportError, Place};
 use mlp_bundle::contents::Bytes;
 use mlp_graph::ir::Type;
 use mlp_graph::{Graph, Origin, Shape, Tensor, ValueId};
-use prost::Message;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// How a model is imported.
@@ -35,21 +36,18 @@ pub fn import(bytes: &[u8], options: &ImportOptions) -> Result<Graph, ImportErro
 ///
 /// Models that take a shape or a list of axes as an input can only be compiled so.
 pub fn import_with_values(bytes: &[u8], options: &ImportOptions, fixed: &BTreeMap<String, Tensor>) -> Result<Graph, ImportError> {
-    of_message(&decode(bytes)?, options, fixed)
+    import_message(&decode(bytes)?, options, fixed)
 }
 
 /// [`import`] of bytes that the graph's constants go on sharing.
 pub fn import_shared(bytes: Bytes, options: &ImportOptions) -> Result<Graph, ImportError> {
-    of_message(&decode(bytes)?, options, &BTreeMap::new())
+    import_message(&decode(bytes)?, options, &BTreeMap::new())
 }
 
-fn of_message(model: &ModelProto, options: &ImportOptions, fixed: &BTreeMap<String, Tensor>) -> Result<Graph, ImportError> {
+/// Reads a model from its message.
+pub(crate) fn import_message(model: &ModelProto, options: &ImportOptions, fixed: &BTreeMap<String, Tensor>) -> Result<Graph, ImportError> {
     let opsets = opsets(model)?;
     let graph = model.graph.as_ref().ok_or_else(|| ImportError::Malformed { detail: "it holds no graph".into() })?;
-    if let Some(sparse) = graph.sparse_initializer.first() {
-        let name = sparse.values.as_ref().map(|values| values.name.clone()).unwrap_or_default();
-        return Err(ImportError::Tensor { name, detail: "sparse tensors are not supported; store it densely".into() });
-    }
     let order = execution_order(graph)?;
     let mut builder = Builder::new(&graph.name);
     let mut values = bind_inputs(graph, options, fixed, &mut builder)?;
@@ -67,13 +65,6 @@ fn of_message(model: &ModelProto, options: &ImportOptions, fixed: &BTreeMap<Stri
         builder.graph.add_output(&output.name, value);
     }
     Ok(builder.graph)
-}
-
-/// The message in the bytes.
-pub(super) fn decode(bytes: impl prost::bytes::Buf) -> Result<ModelProto, ImportError> {
-    ModelProto::decode(bytes).map_err(|error| ImportError::Malformed {
-        detail: format!("{error}; the file is damaged, cut short, or not ONNX: download or export it again"),
-    })
 }
 
 /// The version of each domain's operators; `ai.onnx` is the same as the empty domain.
@@ -122,9 +113,19 @@ fn bind_inputs<'a>(
                 remedy: "bind its symbolic dimensions to smaller sizes".into(),
             });
         }
-        values.insert(name, builder.graph.add_input(name, Type::new(dtype, Shape::fixed(&dims))));
+        let value = builder.graph.add_input(name, Type::new(dtype, Shape::fixed(&dims)));
+        if let Some(narrow) = narrow_input(graph, name) {
+            builder.mark_narrow(value, narrow);
+        }
+        values.insert(name, value);
     }
     Ok(values)
+}
+
+/// The element type of few bits that an input is declared to have, if it is one.
+fn narrow_input(graph: &GraphProto, name: &str) -> Option<Narrow> {
+    let port = graph.input.iter().find(|input| input.name == name)?;
+    Narrow::of(port.r#type.as_ref()?.tensor_type.as_ref()?.elem_type)
 }
 
 /// Refuses a fixed value that the input does not take.
@@ -171,6 +172,9 @@ fn read_stored<'a>(
         let tensor = tensor::read(proto).map_err(|detail| ImportError::Tensor { name: proto.name.clone(), detail })?;
         builder.origin = Origin { name: proto.name.clone() };
         let value = builder.constant(tensor);
+        if let Some(narrow) = Narrow::of(proto.data_type) {
+            builder.mark_narrow(value, narrow);
+        }
         values.insert(&proto.name, value);
     }
     Ok(())
@@ -196,7 +200,10 @@ fn import_node(
         },
     };
     let Some(importer) = ops::importer(domain, &node.op_type) else {
-        return Err(refuse(Problem::Unsupported("no such operator is known here; express it with others before exporting".into())));
+        let reason = ops::left_out::reason(domain, &node.op_type);
+        return Err(refuse(Problem::Unsupported(
+            reason.unwrap_or("no such operator is known here; express it with others before exporting").into(),
+        )));
     };
     let Some(&opset) = opsets.get(domain) else {
         return Err(refuse(Problem::Invalid(format!("the model does not import the operator set of the domain `{domain}`"))));

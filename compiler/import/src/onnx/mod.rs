@@ -6,15 +6,23 @@
 
 mod attributes;
 mod builder;
+mod external;
+mod functions;
 mod graph;
+mod message;
+mod narrow;
 mod node;
-mod ops;
+pub(crate) mod ops;
 mod order;
 pub mod proto;
 mod signature;
+mod sparse;
 pub(crate) mod tensor;
 mod window;
 
+pub use external::{Part, ReadPart};
+pub(crate) use graph::import_message;
 pub use graph::{ImportOptions, import, import_shared, import_with_values};
+pub use message::Model;
 pub use ops::supported_operators;
 pub use signature::{DimSignature, ModelSignature, PortSignature, signature, signature_shared};

@@ -182,6 +182,17 @@ impl NodeImport<'_> {
         if self.dtype(x) == dtype { Ok(x) } else { self.emit(Op::Cast(dtype), &[x]) }
     }
 
+    /// A cast whose result has in the model the element type that it has here, even where that of `x` is one of few bits.
+    pub(crate) fn cast_plainly(&mut self, dtype: DType, x: ValueId) -> One {
+        if self.builder.narrow(x).is_none() || self.dtype(x) != dtype {
+            return self.cast(dtype, x);
+        }
+        let dims = self.dims(x);
+        let same = self.shaped(Op::Reshape, x, &dims)?;
+        self.builder.unmark_narrow(same);
+        Ok(same)
+    }
+
     pub(crate) fn reduce(&mut self, kind: ReduceKind, axes: &[usize], keep: bool, x: ValueId) -> One {
         if axes.is_empty() {
             return Ok(x);

@@ -1,6 +1,7 @@
 //! What a model takes and returns, read without importing it.
 
-use super::graph::decode;
+use super::message::decode;
+use super::narrow::Narrow;
 use super::proto::{Dimension, DimensionValue, GraphProto, ModelProto, TensorTypeProto, ValueInfoProto};
 use super::tensor::dtype_of;
 use crate::error::ImportError;
@@ -42,17 +43,17 @@ pub struct ModelSignature {
 
 /// Reads what a model takes and returns.
 pub fn signature(bytes: &[u8]) -> Result<ModelSignature, ImportError> {
-    of_message(decode(bytes)?)
+    of_message(&decode(bytes)?)
 }
 
 /// [`signature`] without a copy of the model's constants.
 pub fn signature_shared(bytes: Bytes) -> Result<ModelSignature, ImportError> {
-    of_message(decode(bytes)?)
+    of_message(&decode(bytes)?)
 }
 
-fn of_message(model: ModelProto) -> Result<ModelSignature, ImportError> {
-    let graph = model.graph.ok_or_else(|| ImportError::Malformed { detail: "it holds no graph".into() })?;
-    let inputs = inputs(&graph)?;
+pub(super) fn of_message(model: &ModelProto) -> Result<ModelSignature, ImportError> {
+    let graph = model.graph.as_ref().ok_or_else(|| ImportError::Malformed { detail: "it holds no graph".into() })?;
+    let inputs = inputs(graph)?;
     let outputs = graph.output.iter().map(output).collect::<Result<_, _>>()?;
     Ok(ModelSignature { inputs, outputs })
 }
@@ -69,7 +70,7 @@ fn input(info: &ValueInfoProto) -> Result<PortSignature, ImportError> {
         remedy: "only tensors of a declared element type and rank can be inputs; export the model again with its input shapes".into(),
     };
     let tensor = tensor_type(info).ok_or_else(|| refuse("is not declared to be a tensor".into()))?;
-    let dtype = dtype_of(tensor.elem_type).map_err(|detail| refuse(format!("cannot be read: {detail}")))?;
+    let dtype = port_dtype(tensor.elem_type).map_err(|detail| refuse(format!("cannot be read: {detail}")))?;
     let shape = tensor.shape.as_ref().ok_or_else(|| refuse("declares no shape".into()))?;
     let dims = shape.dim.iter().enumerate().map(|(axis, dim)| match size(dim) {
         DimSignature::Unknown => DimSignature::Symbol(format!("{}.{axis}", info.name)),
@@ -80,9 +81,17 @@ fn input(info: &ValueInfoProto) -> Result<PortSignature, ImportError> {
 
 fn output(info: &ValueInfoProto) -> Result<PortSignature, ImportError> {
     let tensor = tensor_type(info);
-    let dtype = tensor.and_then(|tensor| dtype_of(tensor.elem_type).ok());
+    let dtype = tensor.and_then(|tensor| port_dtype(tensor.elem_type).ok());
     let dims = tensor.and_then(|tensor| tensor.shape.as_ref()).map(|shape| shape.dim.iter().map(size).collect());
     Ok(PortSignature { name: info.name.clone(), dtype, dims })
+}
+
+/// The element type of an input or output: integers of few bits are a byte each.
+fn port_dtype(code: i32) -> Result<DType, String> {
+    match Narrow::of(code) {
+        Some(narrow @ Narrow::Integer { .. }) => Ok(narrow.dtype()),
+        _ => dtype_of(code),
+    }
 }
 
 fn tensor_type(info: &ValueInfoProto) -> Option<&TensorTypeProto> {

@@ -1,6 +1,7 @@
 //! `TensorProto` to tensor, with every declared size checked against the data before anything is allocated.
 
 use super::builder::addressable;
+use super::narrow::Narrow;
 use super::proto::TensorProto;
 use mlp_bundle::DType;
 use mlp_graph::Tensor;
@@ -23,6 +24,25 @@ pub(crate) fn dtype_of(code: i32) -> Result<DType, String> {
         16 => DType::BF16,
         other => return Err(format!("the element type {} is not supported", dtype_name(other))),
     })
+}
+
+/// The ONNX data type code of an element type.
+pub(crate) fn code_of(dtype: DType) -> i32 {
+    match dtype {
+        DType::F32 => 1,
+        DType::U8 => 2,
+        DType::I8 => 3,
+        DType::U16 => 4,
+        DType::I16 => 5,
+        DType::I32 => 6,
+        DType::I64 => 7,
+        DType::Bool => 9,
+        DType::F16 => 10,
+        DType::F64 => 11,
+        DType::U32 => 12,
+        DType::U64 => 13,
+        DType::BF16 => 16,
+    }
 }
 
 /// How ONNX calls a data type code.
@@ -49,10 +69,11 @@ fn dtype_name(code: i32) -> String {
 
 /// The tensor that a message holds.
 pub(crate) fn read(proto: &TensorProto) -> Result<Tensor, String> {
-    let dtype = dtype_of(proto.data_type)?;
+    let narrow = Narrow::of(proto.data_type);
+    let dtype = narrow.map_or_else(|| dtype_of(proto.data_type), |narrow| Ok(narrow.dtype()))?;
     if proto.data_location != 0 || !proto.external_data.is_empty() {
         return Err(
-            "its data lies in another file; save the model with its weights inside (onnx.save(..., save_as_external_data=False))".into()
+            "its data lie in another file, and no file is read here; give the path of the model, or save it with its weights inside (onnx.save(..., save_as_external_data=False))".into()
         );
     }
     if proto.segment.is_some() {
@@ -66,6 +87,10 @@ pub(crate) fn read(proto: &TensorProto) -> Result<Tensor, String> {
         return Err("its shape has more than 64 axes or takes more than 4 GiB".into());
     }
     let count = shape.iter().try_fold(1u64, |product, &dim| product.checked_mul(dim)).ok_or("its size overflows")?;
+    if let Some(narrow) = narrow {
+        let bytes = narrow_bytes(proto, narrow, count)?;
+        return Tensor::new(dtype, shape, bytes).map_err(|error| error.to_string());
+    }
     let size = count * dtype.size() as u64;
     if !proto.raw_data.is_empty() && proto.raw_data.len() as u64 != size {
         return Err(format!("its shape {shape:?} of {dtype} takes {size} bytes, but raw_data has {}", proto.raw_data.len()));
@@ -75,6 +100,22 @@ pub(crate) fn read(proto: &TensorProto) -> Result<Tensor, String> {
         bytes = bytes.iter().map(|&byte| u8::from(byte != 0)).collect();
     }
     Tensor::of_shared(dtype, shape, bytes).map_err(|error| error.to_string())
+}
+
+/// The elements of a type of few bits, which lie packed in bytes, raw or each in a number of its own.
+fn narrow_bytes(proto: &TensorProto, narrow: Narrow, count: u64) -> Result<Vec<u8>, String> {
+    let size = (count as u128 * u128::from(narrow.bits())).div_ceil(8);
+    let listed: Vec<u8>;
+    let (packed, field): (&[u8], &str) = if proto.raw_data.is_empty() {
+        listed = proto.int32_data.iter().map(|&value| value as u8).collect();
+        (&listed, "int32_data")
+    } else {
+        (&proto.raw_data, "raw_data")
+    };
+    if packed.len() as u128 != size {
+        return Err(format!("its {count} elements of {} bits take {size} bytes, but {field} has {}", narrow.bits(), packed.len()));
+    }
+    Ok(narrow.unpack(packed, count as usize))
 }
 
 /// The bytes of a tensor stored in one of the typed fields.
@@ -95,5 +136,17 @@ fn typed_bytes(proto: &TensorProto, dtype: DType, count: u64) -> Result<Vec<u8>,
         DType::I32 => pack("int32_data", ints, count, i32::to_le_bytes),
         DType::Bool | DType::U8 | DType::I8 => pack("int32_data", ints, count, |value| [value as u8]),
         DType::U16 | DType::I16 | DType::F16 | DType::BF16 => pack("int32_data", ints, count, |value| (value as u16).to_le_bytes()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_and_element_types_are_one_to_one() {
+        for dtype in DType::ALL {
+            assert_eq!(dtype_of(code_of(dtype)), Ok(dtype));
+        }
     }
 }

@@ -23,6 +23,7 @@ pub(crate) fn node(op: &str, inputs: &[&str], outputs: &[&str], attribute: Vec<A
         output: names(outputs),
         attribute,
         domain: String::new(),
+        ..Default::default()
     }
 }
 
@@ -76,7 +77,8 @@ pub(crate) fn model(
 ) -> ModelProto {
     let output = outputs.iter().map(|name| ValueInfoProto { name: (*name).to_owned(), r#type: None }).collect();
     let graph = GraphProto { name: "g".into(), node: nodes, initializer, input: inputs, output, ..Default::default() };
-    ModelProto { graph: Some(graph), opset_import: vec![OperatorSetIdProto { domain: String::new(), version: opset }] }
+    let opset_import = vec![OperatorSetIdProto { domain: String::new(), version: opset }];
+    ModelProto { graph: Some(graph), opset_import, ..Default::default() }
 }
 
 pub(crate) fn bytes(model: &ModelProto) -> Vec<u8> {

@@ -24,7 +24,7 @@ pub(super) const TABLE: &[Row] = &[
 ];
 
 /// A function of the input that takes several steps: for narrow floats in `F32`, so that it is rounded once.
-fn in_single(node: &mut NodeImport<'_>, map: fn(&mut NodeImport<'_>, ValueId) -> One) -> Imported {
+pub(super) fn in_single(node: &mut NodeImport<'_>, map: fn(&mut NodeImport<'_>, ValueId) -> One) -> Imported {
     let x = node.input(0)?;
     let dtype = node.dtype(x);
     let wide = if matches!(dtype, DType::F16 | DType::BF16) { DType::F32 } else { dtype };
@@ -34,13 +34,13 @@ fn in_single(node: &mut NodeImport<'_>, map: fn(&mut NodeImport<'_>, ValueId) ->
 }
 
 /// `op(x, number)`.
-fn with_number(node: &mut NodeImport<'_>, op: BinaryOp, x: ValueId, number: f64) -> One {
+pub(super) fn with_number(node: &mut NodeImport<'_>, op: BinaryOp, x: ValueId, number: f64) -> One {
     let number = node.scalar(node.dtype(x), number);
     node.binary(op, x, number)
 }
 
 /// `x > 0 ? x : otherwise`, a NaN taking `otherwise`.
-fn where_positive(node: &mut NodeImport<'_>, x: ValueId, yes: ValueId, no: ValueId) -> One {
+pub(super) fn where_positive(node: &mut NodeImport<'_>, x: ValueId, yes: ValueId, no: ValueId) -> One {
     let zero = node.scalar(node.dtype(x), 0.0);
     let positive = node.compare(CompareOp::Lt, zero, x)?;
     node.select(positive, yes, no)
@@ -80,7 +80,7 @@ fn thresholded_relu(node: &mut NodeImport<'_>) -> Imported {
 }
 
 /// `1 / (1 + e^-x)`.
-fn sigmoid(node: &mut NodeImport<'_>, x: ValueId) -> One {
+pub(super) fn sigmoid(node: &mut NodeImport<'_>, x: ValueId) -> One {
     let negated = node.unary(UnaryOp::Neg, x)?;
     let exp = node.unary(UnaryOp::Exp, negated)?;
     let sum = with_number(node, BinaryOp::Add, exp, 1.0)?;
@@ -174,21 +174,33 @@ fn mish(node: &mut NodeImport<'_>, x: ValueId) -> One {
 
 /// `x / 2 * (1 + erf(x / sqrt 2))`, or its approximation by `tanh`.
 fn gelu(node: &mut NodeImport<'_>, x: ValueId) -> One {
-    let gate = match node.attributes.string("approximate")?.unwrap_or("none") {
-        "none" => {
-            let scaled = with_number(node, BinaryOp::Mul, x, std::f64::consts::FRAC_1_SQRT_2)?;
-            node.unary(UnaryOp::Erf, scaled)?
-        }
-        "tanh" => {
-            let square = node.binary(BinaryOp::Mul, x, x)?;
-            let scaled = with_number(node, BinaryOp::Mul, square, 0.044715)?;
-            let factor = with_number(node, BinaryOp::Add, scaled, 1.0)?;
-            let product = node.binary(BinaryOp::Mul, x, factor)?;
-            let inner = with_number(node, BinaryOp::Mul, product, std::f64::consts::FRAC_2_SQRT_PI * std::f64::consts::FRAC_1_SQRT_2)?;
-            node.unary(UnaryOp::Tanh, inner)?
-        }
-        other => return invalid(format!("approximate is `{other}`")),
-    };
+    match node.attributes.string("approximate")?.unwrap_or("none") {
+        "none" => gelu_erf(node, x),
+        "tanh" => gelu_tanh(node, x),
+        other => invalid(format!("approximate is `{other}`")),
+    }
+}
+
+/// `x / 2 * (1 + erf(x / sqrt 2))`.
+pub(super) fn gelu_erf(node: &mut NodeImport<'_>, x: ValueId) -> One {
+    let scaled = with_number(node, BinaryOp::Mul, x, std::f64::consts::FRAC_1_SQRT_2)?;
+    let gate = node.unary(UnaryOp::Erf, scaled)?;
+    half_gated(node, x, gate)
+}
+
+/// `x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x^3)))`.
+pub(super) fn gelu_tanh(node: &mut NodeImport<'_>, x: ValueId) -> One {
+    let square = node.binary(BinaryOp::Mul, x, x)?;
+    let scaled = with_number(node, BinaryOp::Mul, square, 0.044715)?;
+    let factor = with_number(node, BinaryOp::Add, scaled, 1.0)?;
+    let product = node.binary(BinaryOp::Mul, x, factor)?;
+    let inner = with_number(node, BinaryOp::Mul, product, std::f64::consts::FRAC_2_SQRT_PI * std::f64::consts::FRAC_1_SQRT_2)?;
+    let gate = node.unary(UnaryOp::Tanh, inner)?;
+    half_gated(node, x, gate)
+}
+
+/// `x / 2 * (1 + gate)`.
+fn half_gated(node: &mut NodeImport<'_>, x: ValueId, gate: ValueId) -> One {
     let sum = with_number(node, BinaryOp::Add, gate, 1.0)?;
     let half = with_number(node, BinaryOp::Mul, x, 0.5)?;
     node.binary(BinaryOp::Mul, half, sum)

@@ -17,6 +17,13 @@ pub(super) const TABLE: &[Row] = &[
 fn constant(node: &mut NodeImport<'_>) -> Imported {
     let attributes = &node.attributes;
     let tensor = if let Some(tensor) = attributes.tensor("value")? {
+        let narrow = attributes.narrow("value");
+        let value = node.constant(tensor);
+        if let Some(narrow) = narrow {
+            node.builder.mark_narrow(value, narrow);
+        }
+        return Ok(vec![value]);
+    } else if let Some(tensor) = attributes.sparse_tensor("sparse_value")? {
         tensor
     } else if let Some(value) = attributes.float("value_float")? {
         Tensor::scalar_of(DType::F32, f64::from(value))
@@ -27,7 +34,7 @@ fn constant(node: &mut NodeImport<'_>) -> Imported {
     } else if let Some(values) = attributes.ints("value_ints")? {
         Tensor::from_i64(&[values.len() as u64], values).map_err(|error| error.to_string())?
     } else {
-        return unsupported("only dense numeric values are supported");
+        return unsupported("values are numbers here, not strings; work with strings before the model, and give it numbers");
     };
     Ok(vec![node.constant(tensor)])
 }

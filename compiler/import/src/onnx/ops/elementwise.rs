@@ -175,7 +175,7 @@ fn cast(node: &mut NodeImport<'_>) -> Imported {
     let Some(code) = node.attributes.int("to")? else { return invalid("attribute `to` is missing") };
     let code = i32::try_from(code).map_err(|_| format!("attribute `to` is {code}"))?;
     match crate::onnx::tensor::dtype_of(code) {
-        Ok(dtype) => Ok(vec![node.cast(dtype, x)?]),
+        Ok(dtype) => Ok(vec![node.cast_plainly(dtype, x)?]),
         Err(detail) => unsupported(detail),
     }
 }
@@ -183,6 +183,11 @@ fn cast(node: &mut NodeImport<'_>) -> Imported {
 fn cast_like(node: &mut NodeImport<'_>) -> Imported {
     let (x, like) = (node.input(0)?, node.input(1)?);
     let (_, _) = (node.attributes.int("saturate")?, node.attributes.string("round_mode")?);
+    if let Some(narrow) = node.builder.narrow(like)
+        && node.builder.narrow(x) != Some(narrow)
+    {
+        return unsupported("a cast to an element type of fewer than eight bits, or to floats of eight");
+    }
     let dtype = node.dtype(like);
-    Ok(vec![node.cast(dtype, x)?])
+    Ok(vec![node.cast_plainly(dtype, x)?])
 }

@@ -86,7 +86,7 @@ fn gather_nd(node: &mut NodeImport<'_>) -> Imported {
 }
 
 /// Refuses indices that are known and outside. `sizes` is cyclic over them.
-fn check_known(node: &NodeImport<'_>, indices: ValueId, sizes: &[u64]) -> Result<(), Problem> {
+pub(super) fn check_known(node: &NodeImport<'_>, indices: ValueId, sizes: &[u64]) -> Result<(), Problem> {
     if node.builder.known(indices).is_some() {
         let known = node.known_integers(indices, "the list of indices")?;
         let outside = |(index, size): &(&i64, &u64)| **index < -(**size as i64) || **index >= **size as i64;
@@ -98,7 +98,7 @@ fn check_known(node: &NodeImport<'_>, indices: ValueId, sizes: &[u64]) -> Result
 }
 
 /// Indices in `I64`, those below 0 counted from the end.
-fn resolved(node: &mut NodeImport<'_>, indices: ValueId, size: u64) -> One {
+pub(super) fn resolved(node: &mut NodeImport<'_>, indices: ValueId, size: u64) -> One {
     let indices = node.cast(DType::I64, indices)?;
     let (zero, size) = (node.scalar(DType::I64, 0.0), node.scalar(DType::I64, size as f64));
     let negative = node.compare(CompareOp::Lt, indices, zero)?;

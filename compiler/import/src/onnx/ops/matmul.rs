@@ -12,8 +12,12 @@ fn matmul(node: &mut NodeImport<'_>) -> Imported {
     Ok(vec![node.emit(Op::MatMul, &[x, y])?])
 }
 
-/// `alpha * A x B + beta * C`, `A` and `B` possibly transposed.
 fn gemm(node: &mut NodeImport<'_>) -> Imported {
+    Ok(vec![affine_product(node)?])
+}
+
+/// `alpha * A x B + beta * C`, `A` and `B` possibly transposed.
+pub(super) fn affine_product(node: &mut NodeImport<'_>) -> One {
     let (a, b, c) = (node.input(0)?, node.input(1)?, node.optional(2));
     let alpha = node.attributes.float("alpha")?.unwrap_or(1.0);
     let beta = node.attributes.float("beta")?.unwrap_or(1.0);
@@ -21,9 +25,9 @@ fn gemm(node: &mut NodeImport<'_>) -> Imported {
     node.attributes.int("broadcast")?;
     let product = product(node, a, b)?;
     let scaled = scale(node, product, alpha)?;
-    let Some(c) = c else { return Ok(vec![scaled]) };
+    let Some(c) = c else { return Ok(scaled) };
     let c = scale(node, c, beta)?;
-    Ok(vec![node.binary(BinaryOp::Add, scaled, c)?])
+    node.binary(BinaryOp::Add, scaled, c)
 }
 
 /// The matrix product that `transA` and `transB` ask for.
@@ -60,7 +64,8 @@ fn matmul_integer(node: &mut NodeImport<'_>) -> Imported {
     Ok(vec![node.emit(Op::MatMul, &[a, b])?])
 }
 
-fn less_zero(node: &mut NodeImport<'_>, x: ValueId, zero: Option<ValueId>, rows: bool) -> One {
+/// `x` less its zero point in `I32`; of several, one a row or else one a column.
+pub(super) fn less_zero(node: &mut NodeImport<'_>, x: ValueId, zero: Option<ValueId>, rows: bool) -> One {
     let x = node.cast(DType::I32, x)?;
     let Some(zero) = zero else { return Ok(x) };
     let zero = node.cast(DType::I32, zero)?;

@@ -8,12 +8,13 @@ mod conv;
 mod conv_transpose;
 mod elementwise;
 mod gather;
+pub(crate) mod left_out;
 mod matmul;
+mod microsoft;
 mod movement;
 mod normalization;
 mod pool;
 mod quantization;
-mod quantized_microsoft;
 mod reduce;
 mod reshape;
 mod resize;
@@ -28,7 +29,7 @@ pub(crate) type Importer = fn(&mut NodeImport<'_>) -> Imported;
 /// One row of the table: domain, operator, importer.
 type Row = (&'static str, &'static str, Importer);
 
-const TABLES: [&[Row]; 19] = [
+const TABLES: [&[Row]; 18] = [
     activation::TABLE,
     classic::TABLE,
     compare::TABLE,
@@ -42,7 +43,6 @@ const TABLES: [&[Row]; 19] = [
     normalization::TABLE,
     pool::TABLE,
     quantization::TABLE,
-    quantized_microsoft::TABLE,
     reduce::TABLE,
     reshape::TABLE,
     resize::TABLE,
@@ -50,16 +50,20 @@ const TABLES: [&[Row]; 19] = [
     softmax::TABLE,
 ];
 
+/// All rows of all tables.
+fn rows() -> impl Iterator<Item = &'static Row> {
+    TABLES.iter().chain(&microsoft::TABLES).flat_map(|table| table.iter())
+}
+
 /// The importer of an operator; the empty domain is ONNX's own.
 pub(crate) fn importer(domain: &str, op: &str) -> Option<Importer> {
-    TABLES.iter().flat_map(|table| table.iter()).find(|row| row.0 == domain && row.1 == op).map(|row| row.2)
+    rows().find(|row| row.0 == domain && row.1 == op).map(|row| row.2)
 }
 
 /// Every operator that can be imported, as `Operator` or `domain::Operator`, sorted.
 pub fn supported_operators() -> Vec<String> {
-    let rows = TABLES.iter().flat_map(|table| table.iter());
     let mut names: Vec<String> =
-        rows.map(|(domain, op, _)| if domain.is_empty() { (*op).to_owned() } else { format!("{domain}::{op}") }).collect();
+        rows().map(|(domain, op, _)| if domain.is_empty() { (*op).to_owned() } else { format!("{domain}::{op}") }).collect();
     names.sort();
     names
 }

@@ -1,7 +1,7 @@
 //! Normalizations. Batch normalization for inference is one operation; the others are made of reductions and maps.
 
 use super::Row;
-use crate::onnx::node::{Imported, NodeImport, One, invalid, unsupported};
+use crate::onnx::node::{Imported, NodeImport, One, Problem, invalid, unsupported};
 use mlp_graph::op::{BinaryOp, ReduceKind, UnaryOp};
 use mlp_graph::{DType, Op, ValueId};
 
@@ -72,14 +72,14 @@ fn batch(node: &mut NodeImport<'_>) -> Imported {
 }
 
 /// What normalizing over axes yields: the normalized values, the means, and the reciprocal deviations.
-struct Normalized {
-    value: ValueId,
-    mean: ValueId,
-    reciprocal: ValueId,
+pub(super) struct Normalized {
+    pub(super) value: ValueId,
+    pub(super) mean: ValueId,
+    pub(super) reciprocal: ValueId,
 }
 
 /// `(x - mean) / sqrt(variance + epsilon)` over axes.
-fn normalize(node: &mut NodeImport<'_>, x: ValueId, axes: &[usize], epsilon: f64) -> Result<Normalized, crate::onnx::node::Problem> {
+pub(super) fn normalize(node: &mut NodeImport<'_>, x: ValueId, axes: &[usize], epsilon: f64) -> Result<Normalized, Problem> {
     let mean = node.reduce(ReduceKind::Mean, axes, true, x)?;
     let difference = node.binary(BinaryOp::Sub, x, mean)?;
     let square = node.binary(BinaryOp::Mul, difference, difference)?;
@@ -108,11 +108,15 @@ fn instance(node: &mut NodeImport<'_>) -> Imported {
     Ok(vec![node.binary(BinaryOp::Add, scaled, bias)?])
 }
 
+/// `F32` for narrower floats, and any other element type itself.
+pub(super) fn widened(dtype: DType) -> DType {
+    if matches!(dtype, DType::F16 | DType::BF16) { DType::F32 } else { dtype }
+}
+
 /// The element type that sums over axes are computed in: `stash_type` 1 asks for `F32` at least.
-fn stash(node: &NodeImport<'_>, dtype: DType) -> Result<DType, crate::onnx::node::Problem> {
+fn stash(node: &NodeImport<'_>, dtype: DType) -> Result<DType, Problem> {
     match node.attributes.int("stash_type")?.unwrap_or(1) {
-        1 if matches!(dtype, DType::F16 | DType::BF16) => Ok(DType::F32),
-        1 => Ok(dtype),
+        1 => Ok(widened(dtype)),
         other => unsupported(format!("stash_type {other}; only 1 (FLOAT) is supported")),
     }
 }
@@ -137,20 +141,46 @@ fn layer(node: &mut NodeImport<'_>) -> Imported {
 
 fn root_mean_square(node: &mut NodeImport<'_>) -> Imported {
     let (x, scale) = (node.input(0)?, node.input(1)?);
+    let dtype = node.dtype(x);
+    let (value, _) = by_root(node, x)?;
+    let value = node.cast(dtype, value)?;
+    Ok(vec![node.binary(BinaryOp::Mul, value, scale)?])
+}
+
+/// The same before ONNX had it; the result has the scale's element type. Results: the normalized values, and reciprocal roots of the mean squares.
+pub(super) fn simplified(node: &mut NodeImport<'_>) -> Imported {
+    let (x, scale) = (node.input(0)?, node.input(1)?);
+    let dtype = node.dtype(scale);
+    let (value, reciprocal) = by_root(node, x)?;
+    let value = node.cast(dtype, value)?;
+    Ok(vec![node.binary(BinaryOp::Mul, value, scale)?, reciprocal])
+}
+
+/// `x` over the root of its mean square from the attribute `axis` on, and the reciprocal of that root.
+fn by_root(node: &mut NodeImport<'_>, x: ValueId) -> Result<(ValueId, ValueId), Problem> {
     let epsilon = f64::from(node.attributes.float("epsilon")?.unwrap_or(1e-5));
     let rank = node.rank(x);
     let first = node.axis(node.attributes.int("axis")?.unwrap_or(-1), rank)?;
-    let dtype = node.dtype(x);
-    let wide = stash(node, dtype)?;
+    let wide = stash(node, node.dtype(x))?;
     let input = node.cast(wide, x)?;
     let axes: Vec<usize> = (first..rank).collect();
-    let square = node.binary(BinaryOp::Mul, input, input)?;
-    let mean = node.reduce(ReduceKind::Mean, &axes, true, square)?;
+    normalize_by_root(node, input, &axes, epsilon)
+}
+
+/// `x / sqrt(mean(x * x) + epsilon)` over axes, and the reciprocal of that root.
+pub(super) fn normalize_by_root(
+    node: &mut NodeImport<'_>,
+    x: ValueId,
+    axes: &[usize],
+    epsilon: f64,
+) -> Result<(ValueId, ValueId), Problem> {
+    let square = node.binary(BinaryOp::Mul, x, x)?;
+    let mean = node.reduce(ReduceKind::Mean, axes, true, square)?;
     let safe = with_number(node, BinaryOp::Add, mean, epsilon)?;
     let root = node.unary(UnaryOp::Sqrt, safe)?;
-    let value = node.binary(BinaryOp::Div, input, root)?;
-    let value = node.cast(dtype, value)?;
-    Ok(vec![node.binary(BinaryOp::Mul, value, scale)?])
+    let one = node.scalar(node.dtype(x), 1.0);
+    let reciprocal = node.binary(BinaryOp::Div, one, root)?;
+    Ok((node.binary(BinaryOp::Div, x, root)?, reciprocal))
 }
 
 /// As ONNX defines it: the deviation, not the variance, gets 1e-9 added.

@@ -1,7 +1,7 @@
 //! Pools over windows and over whole images.
 
 use super::Row;
-use crate::onnx::node::{Imported, NodeImport, invalid, unsupported};
+use crate::onnx::node::{Imported, NodeImport, One, invalid, unsupported};
 use crate::onnx::window::window;
 use mlp_graph::op::{Layout, PoolKind, ReduceKind};
 use mlp_graph::{Op, ValueId};
@@ -34,9 +34,14 @@ fn max_pool(node: &mut NodeImport<'_>) -> Imported {
     Ok(results)
 }
 
-/// Where padding counts, what `ceil_mode` adds still does not: then the padding is made real first.
 fn average_pool(node: &mut NodeImport<'_>) -> Imported {
-    let mut x = node.input(0)?;
+    let x = node.input(0)?;
+    Ok(vec![average(node, x)?])
+}
+
+/// The average of windows of `x` that the node's attributes ask for. Where padding counts, what `ceil_mode` adds still does not: then the padding is made real
+/// first.
+pub(super) fn average(node: &mut NodeImport<'_>, mut x: ValueId) -> One {
     let window = window(node, &spatial_sizes(node, x)?, None)?;
     let mut spatial = window.spatial;
     let counts = node.attributes.int("count_include_pad")?.unwrap_or(0) != 0;
@@ -49,9 +54,9 @@ fn average_pool(node: &mut NodeImport<'_>) -> Imported {
         x = node.emit(Op::Pad { before, after }, &[x, zero])?;
         spatial.pads_begin.fill(0);
         spatial.pads_end = window.ceil_extra;
-        return Ok(vec![node.emit(Op::Pool { kind: PoolKind::Mean, spatial, layout: Layout::ChannelsFirst }, &[x])?]);
+        return node.emit(Op::Pool { kind: PoolKind::Mean, spatial, layout: Layout::ChannelsFirst }, &[x]);
     }
-    Ok(vec![node.emit(Op::Pool { kind, spatial, layout: Layout::ChannelsFirst }, &[x])?])
+    node.emit(Op::Pool { kind, spatial, layout: Layout::ChannelsFirst }, &[x])
 }
 
 fn global(node: &mut NodeImport<'_>, kind: ReduceKind) -> Imported {

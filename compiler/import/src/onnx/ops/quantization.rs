@@ -3,6 +3,7 @@
 
 use super::Row;
 use super::conv::convolution;
+use crate::onnx::narrow::Narrow;
 use crate::onnx::node::{Imported, NodeImport, One, Problem, invalid, unsupported};
 use mlp_graph::op::{BinaryOp, ReduceKind, UnaryOp};
 use mlp_graph::{DType, Op, ValueId};
@@ -11,6 +12,9 @@ pub(super) const TABLE: &[Row] = &[
     ("", "QuantizeLinear", quantize_linear),
     ("", "DequantizeLinear", dequantize_linear),
     ("", "DynamicQuantizeLinear", dynamic_quantize_linear),
+    // ONNX Runtime's own, from before ONNX's had 16-bit integers.
+    ("com.microsoft", "QuantizeLinear", quantize_linear),
+    ("com.microsoft", "DequantizeLinear", dequantize_linear),
     ("", "QLinearConv", conv),
     ("", "QLinearMatMul", matmul),
 ];
@@ -79,8 +83,15 @@ fn quantize_by_division(node: &mut NodeImport<'_>, x: ValueId, params: &Params) 
 fn refuse_blocks(node: &NodeImport<'_>, dims: &[u64], scale: ValueId, axis: usize) -> Result<(), Problem> {
     let block = node.attributes.int("block_size")?.unwrap_or(0);
     let scales = node.dims(scale);
-    if block > 0 && scales.len() == dims.len() && scales.get(axis).is_none_or(|&count| count != dims[axis].div_ceil(block as u64)) {
+    let Some((&count, &size)) = scales.get(axis).zip(dims.get(axis)).filter(|_| block > 0 && scales.len() == dims.len()) else {
+        return Ok(());
+    };
+    if count != size.div_ceil(block as u64) {
         return invalid(format!("blocks of {block} along axis {axis} of {dims:?} need another scale than {scales:?}"));
+    }
+    // The graph's operations know how many blocks there are, and that they are as equal as can be.
+    if count > 1 && size.div_ceil(count) != block as u64 {
+        return unsupported(format!("blocks of {block} along axis {axis} of {dims:?}, which are not as equal as {count} blocks can be"));
     }
     Ok(())
 }
@@ -93,8 +104,14 @@ fn quantize_linear(node: &mut NodeImport<'_>) -> Imported {
     node.attributes.int("precision")?;
     let axis = node.attributes.int("axis")?.unwrap_or(1);
     let mut dtype = DType::U8;
+    let mut narrow = node.optional(2).and_then(|zero| node.builder.narrow(zero));
     if let Some(code) = node.attributes.int("output_dtype")?.filter(|&code| code != 0) {
-        dtype = crate::onnx::tensor::dtype_of(i32::try_from(code).unwrap_or(-1)).map_err(Problem::Unsupported)?;
+        let code = i32::try_from(code).unwrap_or(-1);
+        narrow = Narrow::of(code);
+        dtype = match narrow {
+            Some(narrow) => narrow.dtype(),
+            None => crate::onnx::tensor::dtype_of(code).map_err(Problem::Unsupported)?,
+        };
     }
     let params = params(node, 1, 2, &dims, axis, dtype)?;
     if node.rank(params.scale) > 1 {
@@ -103,7 +120,14 @@ fn quantize_linear(node: &mut NodeImport<'_>) -> Imported {
         node.attributes.int("block_size")?;
     }
     let x = if node.dtype(x) == DType::I32 { x } else { node.cast(DType::F32, x)? };
-    Ok(vec![quantize(node, x, &params)?])
+    let y = quantize(node, x, &params)?;
+    let Some(narrow) = narrow else { return Ok(vec![y]) };
+    let Some((least, most)) = narrow.range() else { return unsupported("quantizing to floats of eight bits and fewer") };
+    let (least, most) = (node.scalar(narrow.dtype(), least.into()), node.scalar(narrow.dtype(), most.into()));
+    let y = node.binary(BinaryOp::Max, y, least)?;
+    let y = node.binary(BinaryOp::Min, y, most)?;
+    node.builder.mark_narrow(y, narrow);
+    Ok(vec![y])
 }
 
 /// The result has the scale's element type.
@@ -121,13 +145,42 @@ fn dequantize_linear(node: &mut NodeImport<'_>) -> Imported {
     } else {
         node.attributes.int("block_size")?;
     }
-    let y = dequantize(node, x, &params)?;
+    let y = match node.builder.narrow(x) {
+        Some(Narrow::Float(_)) => scaled(node, x, &params)?,
+        _ => dequantize(node, x, &params)?,
+    };
     Ok(vec![node.cast(dtype, y)?])
 }
 
-/// Scale and zero point from the range of the values, which always includes 0.
+/// Floats of few bits times their scale; their zero point is 0 always.
+fn scaled(node: &mut NodeImport<'_>, x: ValueId, params: &Params) -> One {
+    let (dims, counts) = (node.dims(x), node.dims(params.scale));
+    let axis = params.axis as usize;
+    let scale = match counts.len() {
+        0 => params.scale,
+        1 if dims.len() > 1 => {
+            let mut shape = vec![1; dims.len()];
+            shape[axis] = counts[0];
+            node.reshape(params.scale, &shape)?
+        }
+        _ if counts == dims => params.scale,
+        _ => {
+            let block = dims[axis].div_ceil(counts[axis].max(1)).max(1);
+            let places: Vec<i64> = (0..dims[axis]).map(|place| (place / block) as i64).collect();
+            let places = node.integers(&places)?;
+            node.emit(Op::Gather { axis: params.axis }, &[params.scale, places])?
+        }
+    };
+    node.binary(BinaryOp::Mul, x, scale)
+}
+
 fn dynamic_quantize_linear(node: &mut NodeImport<'_>) -> Imported {
     let x = node.input(0)?;
+    Ok(dynamically_quantized(node, x)?.to_vec())
+}
+
+/// The quantized values with scale and zero point from their range, which always includes 0.
+pub(super) fn dynamically_quantized(node: &mut NodeImport<'_>, x: ValueId) -> Result<[ValueId; 3], Problem> {
     let axes: Vec<usize> = (0..node.rank(x)).collect();
     let zero = node.scalar(DType::F32, 0.0);
     let most = node.scalar(DType::F32, 255.0);
@@ -144,7 +197,7 @@ fn dynamic_quantize_linear(node: &mut NodeImport<'_>) -> Imported {
     let rounded = node.unary(UnaryOp::RoundEven, bounded)?;
     let point = node.cast(DType::U8, rounded)?;
     let y = quantize(node, x, &Params { scale, zero: point, axis: 0 })?;
-    Ok(vec![y, scale, point])
+    Ok([y, scale, point])
 }
 
 /// An `I32` bias in floats: its scale is the product of those of input and weights.
