@@ -106,10 +106,7 @@ pub fn import_for(model: &Model, dims: &Dims, signature: &ModelSignature, given:
             }
             Err(error) => error,
         };
-        let wanted = match &error {
-            ImportError::NeedsValue { input, .. } => signature.inputs.iter().position(|port| port.name == *input),
-            _ => None,
-        };
+        let wanted = error.wanted_input().and_then(|input| signature.inputs.iter().position(|port| port.name == input));
         match wanted.filter(|position| !positions.contains(position)) {
             Some(position) => {
                 fixed.insert(signature.inputs[position].name.clone(), given[position].clone());

@@ -74,6 +74,16 @@ pub enum ImportError {
         /// What to do about it.
         remedy: String,
     },
+    /// An error in a body of a node: an arm of `If`, or what `Loop` or `Scan` repeat.
+    #[error("{error} (in `{body}` of {place})")]
+    Inside {
+        /// Which node.
+        place: Place,
+        /// The attribute that holds the body.
+        body: String,
+        /// The error; places in it are counted in the body.
+        error: Box<ImportError>,
+    },
     /// A tensor stored in the model cannot be read.
     #[error("tensor `{name}` cannot be read: {detail}")]
     Tensor {
@@ -97,7 +107,19 @@ pub enum ImportError {
 impl ImportError {
     /// True where the model is right and this compiler lacks something, rather than the model being wrong.
     pub fn is_unsupported(&self) -> bool {
-        matches!(self, ImportError::Unsupported { .. } | ImportError::NeedsValue { .. })
+        match self {
+            ImportError::Inside { error, .. } => error.is_unsupported(),
+            _ => matches!(self, ImportError::Unsupported { .. } | ImportError::NeedsValue { .. }),
+        }
+    }
+
+    /// The input whose value is wanted while compiling, where that is what is wrong.
+    pub fn wanted_input(&self) -> Option<&str> {
+        match self {
+            ImportError::Inside { error, .. } => error.wanted_input(),
+            ImportError::NeedsValue { input, .. } => Some(input),
+            _ => None,
+        }
     }
 }
 

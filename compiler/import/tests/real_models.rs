@@ -100,6 +100,12 @@ fn a_text_detector_computes_the_recorded_map() {
 }
 
 #[test]
+fn a_voice_detector_computes_the_recorded_probabilities() {
+    // A recurrent layer over the frames of a recording.
+    check("silero_vad_16k_sequence", 0);
+}
+
+#[test]
 fn digits_mlp_computes_the_recorded_labels_and_probabilities() {
     check("sk_digits_mlp", 0);
 }

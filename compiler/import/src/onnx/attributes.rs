@@ -1,7 +1,7 @@
 //! The attributes of a node, read by name and kind, each at most once; what nobody read is reported.
 
 use super::narrow::Narrow;
-use super::proto::{AttributeProto, AttributeType, NodeProto};
+use super::proto::{AttributeProto, AttributeType, GraphProto, NodeProto};
 use super::{sparse, tensor};
 use mlp_graph::Tensor;
 use std::cell::RefCell;
@@ -55,6 +55,19 @@ impl<'a> Attributes<'a> {
         std::str::from_utf8(&attribute.s).map(Some).map_err(|_| format!("attribute `{name}` is not UTF-8"))
     }
 
+    /// The names in a list of strings.
+    pub(crate) fn strings(&self, name: &str) -> Result<Option<Vec<&'a str>>, String> {
+        let Some(attribute) = self.find(name, AttributeType::Strings)? else { return Ok(None) };
+        let text = |bytes: &'a Vec<u8>| std::str::from_utf8(bytes).map_err(|_| format!("attribute `{name}` is not UTF-8"));
+        attribute.strings.iter().map(text).collect::<Result<_, _>>().map(Some)
+    }
+
+    /// A graph that the node runs.
+    pub(crate) fn graph(&self, name: &str) -> Result<Option<&'a GraphProto>, String> {
+        let Some(attribute) = self.find(name, AttributeType::Graph)? else { return Ok(None) };
+        attribute.g.as_deref().map(Some).ok_or_else(|| format!("attribute `{name}` holds no graph"))
+    }
+
     pub(crate) fn tensor(&self, name: &str) -> Result<Option<Tensor>, String> {
         let Some(attribute) = self.find(name, AttributeType::Tensor)? else { return Ok(None) };
         let proto = attribute.t.as_ref().ok_or_else(|| format!("attribute `{name}` holds no tensor"))?;
@@ -73,6 +86,14 @@ impl<'a> Attributes<'a> {
         let proto = attribute.sparse_tensor.as_ref().ok_or_else(|| format!("attribute `{name}` holds no tensor"))?;
         let dense = sparse::dense(proto).and_then(|dense| tensor::read(&dense));
         dense.map(Some).map_err(|detail| format!("attribute `{name}`: {detail}"))
+    }
+
+    /// How much memory the values of all attributes take when they become constants, beyond what the message itself holds.
+    pub(crate) fn copied(&self) -> u64 {
+        let lists = |attribute: &AttributeProto| (4 * attribute.floats.len() + 8 * attribute.ints.len()) as u64;
+        let sparse = |attribute: &AttributeProto| attribute.sparse_tensor.as_ref().map_or(0, |tensor| sparse::most(tensor));
+        let stored = |attribute: &AttributeProto| attribute.t.as_deref().map_or(0, tensor::copied);
+        self.all.iter().map(|attribute| lists(attribute) + sparse(attribute) + stored(attribute)).sum()
     }
 
     /// An attribute that nothing read, so that it cannot have been honoured.

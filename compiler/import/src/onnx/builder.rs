@@ -18,6 +18,11 @@ const FOLD_ELEMENTS: u64 = 1 << 16;
 /// ... and up to this many of all operations together.
 const FOLD_BUDGET: u64 = 1 << 24;
 
+/// What unrolling may make: operations, or nodes of a body that each make a few.
+pub(crate) const UNROLLED: u64 = 1 << 17;
+/// What bodies that lie in bodies may have, counted each time they are made ready: nodes, names and tensors.
+const PREPARED: u64 = 1 << 24;
+
 /// A graph whose shapes are all constant.
 pub(crate) struct Builder {
     pub(crate) graph: Graph,
@@ -27,11 +32,21 @@ pub(crate) struct Builder {
     folded: u64,
     /// Values whose element type in the model is one of few bits.
     narrow: BTreeMap<ValueId, Narrow>,
+    unrolled: u64,
+    prepared: u64,
 }
 
 impl Builder {
     pub(crate) fn new(name: &str) -> Builder {
-        Builder { graph: Graph::new(name), origin: Origin::default(), created: 0, folded: 0, narrow: BTreeMap::new() }
+        Builder {
+            graph: Graph::new(name),
+            origin: Origin::default(),
+            created: 0,
+            folded: 0,
+            narrow: BTreeMap::new(),
+            unrolled: 0,
+            prepared: 0,
+        }
     }
 
     pub(crate) fn dtype(&self, value: ValueId) -> DType {
@@ -91,6 +106,23 @@ impl Builder {
             self.created = created;
         }
         fits
+    }
+
+    /// Takes room for what steps of a loop make; false where there is none left.
+    pub(crate) fn may_unroll(&mut self, operations: u64) -> bool {
+        self.unrolled = self.unrolled.saturating_add(operations);
+        self.unrolled <= UNROLLED
+    }
+
+    /// Whether there is room for that, which is not taken.
+    pub(crate) fn may_unroll_now(&self, operations: u64) -> bool {
+        self.unrolled.saturating_add(operations) <= UNROLLED
+    }
+
+    /// Takes room for making a body of that size ready; false where there is none left.
+    pub(crate) fn may_prepare(&mut self, size: u64) -> bool {
+        self.prepared = self.prepared.saturating_add(size);
+        self.prepared <= PREPARED
     }
 
     /// Appends an operation. `declared` is the result's type where the operation leaves it open.

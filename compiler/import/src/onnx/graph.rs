@@ -5,8 +5,9 @@ use super::builder::{Builder, addressable};
 use super::message::decode;
 use super::narrow::Narrow;
 use super::node::{NodeImport, Problem};
-use super::order::execution_order;
+use super::order::{execution_order, reads};
 use super::proto::{GraphProto, ModelProto, NodeProto};
+use super::scope::{Opsets, Scope};
 use super::signature::{DimSignature, PortSignature, inputs};
 use super::{ops, tensor};
 use crate::error::{ImportError, Place};
@@ -48,28 +49,33 @@ pub fn import_shared(bytes: Bytes, options: &ImportOptions) -> Result<Graph, Imp
 pub(crate) fn import_message(model: &ModelProto, options: &ImportOptions, fixed: &BTreeMap<String, Tensor>) -> Result<Graph, ImportError> {
     let opsets = opsets(model)?;
     let graph = model.graph.as_ref().ok_or_else(|| ImportError::Malformed { detail: "it holds no graph".into() })?;
-    let order = execution_order(graph)?;
+    let order = execution_order(graph, &|_| false)?;
     let mut builder = Builder::new(&graph.name);
-    let mut values = bind_inputs(graph, options, fixed, &mut builder)?;
-    read_stored(graph, &order, &mut builder, &mut values)?;
+    let mut scope = Scope::of_model(&opsets, bind_inputs(graph, options, fixed, &mut builder)?);
+    read_stored(graph, &order, &mut builder, &mut scope)?;
     for index in order {
         let node = &graph.node[index];
-        let results = import_node(node, index, &opsets, &mut builder, &values)?;
-        values.extend(node.output.iter().map(String::as_str).zip(results).filter(|(name, _)| !name.is_empty()));
+        let results = import_node(node, index, &mut builder, &scope)?;
+        scope.define(&node.output, results);
     }
     for output in &graph.output {
-        let value = values.get(output.name.as_str()).copied().ok_or_else(|| ImportError::Graph {
-            detail: format!("output `{}` is computed by no node", output.name),
-            remedy: "export the model again".into(),
-        })?;
+        let value = result(&scope, &output.name)?;
         builder.graph.add_output(&output.name, value);
     }
     Ok(builder.graph)
 }
 
+/// The value that a graph returns under a name.
+pub(super) fn result(scope: &Scope<'_>, name: &str) -> Result<ValueId, ImportError> {
+    scope.get(name).ok_or_else(|| ImportError::Graph {
+        detail: format!("output `{name}` is computed by no node"),
+        remedy: "export the model again".into(),
+    })
+}
+
 /// The version of each domain's operators; `ai.onnx` is the same as the empty domain.
-fn opsets(model: &ModelProto) -> Result<HashMap<&str, i64>, ImportError> {
-    let opsets: HashMap<&str, i64> = model.opset_import.iter().map(|set| (canonical(&set.domain), set.version)).collect();
+fn opsets(model: &ModelProto) -> Result<Opsets<'_>, ImportError> {
+    let opsets: Opsets<'_> = model.opset_import.iter().map(|set| (canonical(&set.domain), set.version)).collect();
     match opsets.get("") {
         Some(version) if !OPSETS.contains(version) => Err(ImportError::Malformed {
             detail: format!(
@@ -160,39 +166,47 @@ fn bound(port: &PortSignature, options: &ImportOptions) -> Result<Vec<u64>, Impo
 }
 
 /// Reads the stored tensors that live nodes or outputs name.
-fn read_stored<'a>(
+pub(super) fn read_stored<'a>(
     graph: &'a GraphProto,
     order: &[usize],
     builder: &mut Builder,
-    values: &mut HashMap<&'a str, ValueId>,
+    scope: &mut Scope<'a>,
 ) -> Result<(), ImportError> {
-    let read_by_nodes = order.iter().flat_map(|&index| graph.node[index].input.iter().map(String::as_str));
+    let read_by_nodes = order.iter().flat_map(|&index| reads(&graph.node[index]));
     let used: BTreeSet<&str> = read_by_nodes.chain(graph.output.iter().map(|output| output.name.as_str())).collect();
     for proto in graph.initializer.iter().filter(|proto| used.contains(proto.name.as_str())) {
-        let tensor = tensor::read(proto).map_err(|detail| ImportError::Tensor { name: proto.name.clone(), detail })?;
-        builder.origin = Origin { name: proto.name.clone() };
+        let refuse = |detail: String| ImportError::Tensor { name: proto.name.clone(), detail };
+        if scope.depth > 0 && !builder.may_create(tensor::copied(proto)) {
+            return Err(refuse("the stored tensors of bodies take too much memory when they are repeated; store them outside".into()));
+        }
+        let tensor = tensor::read(proto).map_err(refuse)?;
+        builder.origin = Origin { name: origin_name(&proto.name) };
         let value = builder.constant(tensor);
         if let Some(narrow) = Narrow::of(proto.data_type) {
             builder.mark_narrow(value, narrow);
         }
-        values.insert(&proto.name, value);
+        scope.insert(&proto.name, value);
     }
     Ok(())
 }
 
-fn import_node(
-    node: &NodeProto,
-    index: usize,
-    opsets: &HashMap<&str, i64>,
-    builder: &mut Builder,
-    values: &HashMap<&str, ValueId>,
-) -> Result<Vec<ValueId>, ImportError> {
+/// The most bytes of a name that operations keep: a body's nodes are repeated with their names.
+const ORIGIN_BYTES: usize = 200;
+
+fn origin_name(name: &str) -> String {
+    let end = (0..=ORIGIN_BYTES.min(name.len())).rev().find(|&end| name.is_char_boundary(end)).unwrap_or_default();
+    name[..end].to_owned()
+}
+
+/// Imports one node of a graph whose names `scope` knows.
+pub(super) fn import_node(node: &NodeProto, index: usize, builder: &mut Builder, scope: &Scope<'_>) -> Result<Vec<ValueId>, ImportError> {
     let domain = canonical(&node.domain);
     let op = if domain.is_empty() { node.op_type.clone() } else { format!("{domain}::{}", node.op_type) };
     let place = Place { node: node.name.clone(), op: op.clone(), index };
     let refuse = |problem: Problem| match problem {
         Problem::Unsupported(detail) => ImportError::Unsupported { node: node.name.clone(), op: op.clone(), index, detail },
         Problem::NeedsValue { what, input } => ImportError::NeedsValue { place: place.clone(), what, input },
+        Problem::Inside { body, error } => ImportError::Inside { place: place.clone(), body, error },
         Problem::Invalid(detail) => ImportError::Node {
             place: place.clone(),
             detail,
@@ -205,16 +219,18 @@ fn import_node(
             reason.unwrap_or("no such operator is known here; express it with others before exporting").into(),
         )));
     };
-    let Some(&opset) = opsets.get(domain) else {
+    let Some(&opset) = scope.opsets.get(domain) else {
         return Err(refuse(Problem::Invalid(format!("the model does not import the operator set of the domain `{domain}`"))));
     };
-    builder.origin = Origin { name: if node.name.is_empty() { format!("{}#{index}", node.op_type) } else { node.name.clone() } };
+    let name = if node.name.is_empty() { format!("{}#{index}", node.op_type) } else { origin_name(&node.name) };
+    builder.origin = Origin { name };
     let mut import = NodeImport {
         builder,
         attributes: Attributes::new(node),
         opset,
-        inputs: node.input.iter().map(|name| values.get(name.as_str()).copied()).collect(),
+        inputs: node.input.iter().map(|name| scope.get(name)).collect(),
         wanted: node.output.iter().map(|name| !name.is_empty()).collect(),
+        scope,
     };
     let results = importer(&mut import).map_err(refuse)?;
     if let Some(output) = (results.len()..node.output.len()).find(|&output| import.wants(output)) {

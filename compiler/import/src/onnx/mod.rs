@@ -3,8 +3,10 @@
 //! [`import()`] walks the nodes of a model in an order of execution and hands each to its operator's importer (a row of the table in `ops`). Importers work on
 //! values whose shapes are known: all symbolic dimensions of inputs are bound by [`ImportOptions::dims`], and what a node computes
 //! from constants alone is folded on the way where it is small, so that shapes, axes and the like are at hand when an operator needs them.
+//! The graph has no control flow: loops and recurrences are unrolled, and of two arms that a running model chooses between both are computed.
 
 mod attributes;
+mod body;
 mod builder;
 mod external;
 mod functions;
@@ -15,6 +17,7 @@ mod node;
 pub(crate) mod ops;
 mod order;
 pub mod proto;
+mod scope;
 mod signature;
 mod sparse;
 pub(crate) mod tensor;

@@ -2,6 +2,8 @@
 
 use super::attributes::Attributes;
 use super::builder::Builder;
+use super::scope::Scope;
+use crate::error::ImportError;
 use mlp_graph::infer::InferError;
 use mlp_graph::ir::Type;
 use mlp_graph::op::{BinaryOp, CompareOp, ReduceKind, UnaryOp};
@@ -21,6 +23,13 @@ pub(crate) enum Problem {
     },
     /// The model breaks the operator's rules.
     Invalid(String),
+    /// A node of a body could not be imported.
+    Inside {
+        /// The attribute that holds the body.
+        body: String,
+        /// Why.
+        error: Box<ImportError>,
+    },
 }
 
 impl From<String> for Problem {
@@ -65,6 +74,8 @@ pub(crate) struct NodeImport<'a> {
     pub(crate) inputs: Vec<Option<ValueId>>,
     /// Whether each output is named, and so wanted.
     pub(crate) wanted: Vec<bool>,
+    /// What the node's bodies see.
+    pub(crate) scope: &'a Scope<'a>,
 }
 
 impl NodeImport<'_> {
@@ -119,6 +130,23 @@ impl NodeImport<'_> {
         match self.known_integers(value, what)?.as_slice() {
             &[one] => Ok(one),
             several => invalid(format!("{what} should hold one integer, but holds {}", several.len())),
+        }
+    }
+
+    /// The one truth value in a value, where it is known while compiling.
+    pub(crate) fn known_condition(&self, value: ValueId) -> Result<Option<bool>, Problem> {
+        let (dtype, count) = (self.dtype(value), self.dims(value).iter().product::<u64>());
+        if dtype != DType::Bool || count != 1 {
+            return invalid(format!("a condition should be one bool, but is {}", self.builder.graph.ty(value)));
+        }
+        Ok(self.builder.known(value).map(|tensor| tensor.bytes() == [1]))
+    }
+
+    /// What to say where something must be known while compiling and is not: with the input of the model that it depends on, if there is one.
+    pub(crate) fn unknown(&self, value: ValueId, what: String, remedy: &str) -> Problem {
+        match self.builder.input_behind(value) {
+            Some(input) => Problem::NeedsValue { what, input },
+            None => Problem::Unsupported(format!("{what} is computed while the model runs; {remedy}")),
         }
     }
 

@@ -1,20 +1,39 @@
 //! Names resolved, dead nodes left out, and the rest in an order of execution.
 
-use super::proto::GraphProto;
+use super::proto::{GraphProto, NodeProto};
 use crate::error::ImportError;
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap, HashMap};
 
-/// The live nodes of a graph by position, every producer before its consumers; in the file's own order where that is one.
-pub(super) fn execution_order(graph: &GraphProto) -> Result<Vec<usize>, ImportError> {
-    let given = given_names(graph)?;
-    let producers = producers(graph, &given)?;
+/// The names that a node reads: its inputs, and what its bodies read of what is around them.
+pub(super) fn reads(node: &NodeProto) -> Vec<&str> {
+    let mut names: Vec<&str> = node.input.iter().map(String::as_str).filter(|name| !name.is_empty()).collect();
+    for body in node.attribute.iter().filter_map(|attribute| attribute.g.as_deref()) {
+        names.extend(captured(body));
+    }
+    names
+}
+
+/// The names that a body reads and does not define.
+fn captured(body: &GraphProto) -> BTreeSet<&str> {
+    let inputs = body.input.iter().map(|input| &input.name);
+    let stored = body.initializer.iter().map(|tensor| &tensor.name);
+    let computed = body.node.iter().flat_map(|node| &node.output);
+    let defined: BTreeSet<&str> = inputs.chain(stored).chain(computed).map(String::as_str).collect();
+    let returned = body.output.iter().map(|output| output.name.as_str());
+    body.node.iter().flat_map(reads).chain(returned).filter(|name| !defined.contains(name)).collect()
+}
+
+/// The live nodes of a graph by position, every producer before its consumers; in the file's own order where that is one. `outer` knows the names around a body.
+pub(super) fn execution_order(graph: &GraphProto, outer: &dyn Fn(&str) -> bool) -> Result<Vec<usize>, ImportError> {
+    let given = Given { own: given_names(graph)?, outer };
+    let producers = producers(graph, &given.own)?;
     let live = live_nodes(graph, &given, &producers)?;
     let mut waiting: HashMap<usize, usize> = HashMap::new();
     let mut consumers: HashMap<usize, Vec<usize>> = HashMap::new();
     let mut ready = BinaryHeap::new();
     for &index in &live {
-        let needs: BTreeSet<usize> = graph.node[index].input.iter().filter_map(|name| producers.get(name.as_str()).copied()).collect();
+        let needs: BTreeSet<usize> = reads(&graph.node[index]).iter().filter_map(|name| producers.get(name).copied()).collect();
         if needs.is_empty() {
             ready.push(Reverse(index));
         }
@@ -46,7 +65,21 @@ pub(super) fn execution_order(graph: &GraphProto) -> Result<Vec<usize>, ImportEr
     Ok(order)
 }
 
-/// The names that need no node: inputs and stored tensors.
+/// What needs no node of the graph.
+struct Given<'a> {
+    /// Inputs and stored tensors.
+    own: BTreeSet<&'a str>,
+    /// What is defined around the graph.
+    outer: &'a dyn Fn(&str) -> bool,
+}
+
+impl Given<'_> {
+    fn contains(&self, name: &str) -> bool {
+        self.own.contains(name) || (self.outer)(name)
+    }
+}
+
+/// The names of inputs and stored tensors.
 fn given_names(graph: &GraphProto) -> Result<BTreeSet<&str>, ImportError> {
     let mut given = BTreeSet::new();
     for tensor in &graph.initializer {
@@ -79,7 +112,7 @@ fn producers<'a>(graph: &'a GraphProto, given: &BTreeSet<&str>) -> Result<HashMa
 }
 
 /// The nodes that the outputs need, ascending.
-fn live_nodes(graph: &GraphProto, given: &BTreeSet<&str>, producers: &HashMap<&str, usize>) -> Result<BTreeSet<usize>, ImportError> {
+fn live_nodes(graph: &GraphProto, given: &Given<'_>, producers: &HashMap<&str, usize>) -> Result<BTreeSet<usize>, ImportError> {
     let mut live = BTreeSet::new();
     let mut pending = Vec::new();
     let mut names = BTreeSet::new();
@@ -89,7 +122,7 @@ fn live_nodes(graph: &GraphProto, given: &BTreeSet<&str>, producers: &HashMap<&s
     for output in &graph.output {
         match producers.get(output.name.as_str()) {
             Some(&index) => pending.push(index),
-            None if given.contains(output.name.as_str()) => {}
+            None if given.contains(&output.name) => {}
             None => {
                 return Err(ImportError::Graph {
                     detail: format!("output `{}` is computed by no node", output.name),
@@ -103,10 +136,10 @@ fn live_nodes(graph: &GraphProto, given: &BTreeSet<&str>, producers: &HashMap<&s
             continue;
         }
         let node = &graph.node[index];
-        for name in node.input.iter().filter(|name| !name.is_empty()) {
-            match producers.get(name.as_str()) {
+        for name in reads(node) {
+            match producers.get(name) {
                 Some(&producer) => pending.push(producer),
-                None if given.contains(name.as_str()) => {}
+                None if given.contains(name) => {}
                 None => {
                     return Err(ImportError::Graph {
                         detail: format!("node {index} `{}` ({}) reads `{name}`, which nothing defines", node.name, node.op_type),

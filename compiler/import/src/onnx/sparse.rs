@@ -57,6 +57,11 @@ pub(super) fn dense(sparse: &SparseTensorProto) -> Result<TensorProto, String> {
     Ok(TensorProto { dims: sparse.dims.clone(), data_type, name: values.name.clone(), raw_data: dense.into(), ..Default::default() })
 }
 
+/// The most bytes that a sparse tensor takes when it is dense.
+pub(super) fn most(sparse: &SparseTensorProto) -> u64 {
+    sparse.dims.iter().fold(8, |bytes: u64, &dim| bytes.saturating_mul(dim.max(0) as u64))
+}
+
 /// Where each value stands in the dense tensor: indices are positions there, or one for each axis; each must be greater than the one before.
 fn places(sparse: &SparseTensorProto, count: u64, shape: &[u64], elements: u64) -> Result<Vec<u64>, String> {
     let indices = sparse.indices.as_ref().ok_or("it has no indices")?;

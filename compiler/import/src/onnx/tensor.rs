@@ -118,6 +118,15 @@ fn narrow_bytes(proto: &TensorProto, narrow: Narrow, count: u64) -> Result<Vec<u
     Ok(narrow.unpack(packed, count as usize))
 }
 
+/// How much memory [`read`] takes beyond what the message itself holds, at most.
+pub(crate) fn copied(proto: &TensorProto) -> u64 {
+    let lists =
+        proto.float_data.len() + proto.int32_data.len() + proto.int64_data.len() + proto.double_data.len() + proto.uint64_data.len();
+    // Elements of few bits have a number of their own each.
+    let unpacked = if Narrow::of(proto.data_type).is_some() { 16 } else { u64::from(proto.data_type == 9) };
+    8 * lists as u64 + unpacked * proto.raw_data.len() as u64
+}
+
 /// The bytes of a tensor stored in one of the typed fields.
 fn typed_bytes(proto: &TensorProto, dtype: DType, count: u64) -> Result<Vec<u8>, String> {
     fn pack<T: Copy, const N: usize>(field: &str, data: &[T], count: u64, bytes: impl Fn(T) -> [u8; N]) -> Result<Vec<u8>, String> {

@@ -13,6 +13,7 @@ pub(crate) const UINT8: i32 = 2;
 pub(crate) const INT8: i32 = 3;
 pub(crate) const INT32: i32 = 6;
 pub(crate) const INT64: i32 = 7;
+pub(crate) const BOOL: i32 = 9;
 
 pub(crate) fn node(op: &str, inputs: &[&str], outputs: &[&str], attribute: Vec<AttributeProto>) -> NodeProto {
     let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
@@ -41,6 +42,22 @@ pub(crate) fn float(name: &str, f: f32) -> AttributeProto {
 
 pub(crate) fn string(name: &str, s: &str) -> AttributeProto {
     AttributeProto { name: name.into(), s: s.into(), r#type: AttributeType::String as i32, ..Default::default() }
+}
+
+pub(crate) fn floats(name: &str, floats: &[f32]) -> AttributeProto {
+    AttributeProto { name: name.into(), floats: floats.into(), r#type: AttributeType::Floats as i32, ..Default::default() }
+}
+
+pub(crate) fn strings(name: &str, strings: &[&str]) -> AttributeProto {
+    let strings = strings.iter().map(|string| string.as_bytes().to_vec()).collect();
+    AttributeProto { name: name.into(), strings, r#type: AttributeType::Strings as i32, ..Default::default() }
+}
+
+/// An attribute that holds a body: inputs of unsaid types, nodes, and outputs.
+pub(crate) fn body(name: &str, inputs: &[&str], node: Vec<NodeProto>, outputs: &[&str]) -> AttributeProto {
+    let ports = |names: &[&str]| names.iter().map(|name| ValueInfoProto { name: (*name).to_owned(), r#type: None }).collect();
+    let g = GraphProto { name: name.into(), node, input: ports(inputs), output: ports(outputs), ..Default::default() };
+    AttributeProto { name: name.into(), g: Some(Box::new(g)), r#type: AttributeType::Graph as i32, ..Default::default() }
 }
 
 pub(crate) fn floats_tensor(name: &str, dims: &[i64], values: &[f32]) -> TensorProto {

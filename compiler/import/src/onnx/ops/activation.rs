@@ -89,7 +89,7 @@ pub(super) fn sigmoid(node: &mut NodeImport<'_>, x: ValueId) -> One {
 }
 
 /// `x * slope + offset` in `0..=1`.
-fn ramp(node: &mut NodeImport<'_>, x: ValueId, slope: f64, offset: f64) -> One {
+pub(super) fn ramp(node: &mut NodeImport<'_>, x: ValueId, slope: f64, offset: f64) -> One {
     let scaled = with_number(node, BinaryOp::Mul, x, slope)?;
     let moved = with_number(node, BinaryOp::Add, scaled, offset)?;
     let bounded = with_number(node, BinaryOp::Max, moved, 0.0)?;
@@ -117,7 +117,7 @@ fn swish(node: &mut NodeImport<'_>, x: ValueId) -> One {
 }
 
 /// `scale * (e^(x / divisor) - 1)`. The exponent is bounded at 0, so that the branch not taken is finite.
-fn exponential_tail(node: &mut NodeImport<'_>, x: ValueId, scale: f64, divisor: f64) -> One {
+pub(super) fn exponential_tail(node: &mut NodeImport<'_>, x: ValueId, scale: f64, divisor: f64) -> One {
     let bounded = with_number(node, BinaryOp::Min, x, 0.0)?;
     let divided = if divisor == 1.0 { bounded } else { with_number(node, BinaryOp::Div, bounded, divisor)? };
     let exp = node.unary(UnaryOp::Exp, divided)?;
@@ -149,7 +149,7 @@ fn selu(node: &mut NodeImport<'_>, x: ValueId) -> One {
 }
 
 /// `ln(1 + e^x)`, as `max(x, 0) + ln(1 + e^-|x|)`, which does not overflow.
-fn softplus(node: &mut NodeImport<'_>, x: ValueId) -> One {
+pub(super) fn softplus(node: &mut NodeImport<'_>, x: ValueId) -> One {
     let size = node.unary(UnaryOp::Abs, x)?;
     let negated = node.unary(UnaryOp::Neg, size)?;
     let exp = node.unary(UnaryOp::Exp, negated)?;

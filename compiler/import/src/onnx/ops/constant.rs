@@ -16,6 +16,10 @@ pub(super) const TABLE: &[Row] = &[
 
 fn constant(node: &mut NodeImport<'_>) -> Imported {
     let attributes = &node.attributes;
+    // A body may be made ready many times.
+    if node.scope.depth > 0 && !node.builder.may_create(attributes.copied()) {
+        return unsupported("the constants of bodies take too much memory when they are repeated; store them outside of the body");
+    }
     let tensor = if let Some(tensor) = attributes.tensor("value")? {
         let narrow = attributes.narrow("value");
         let value = node.constant(tensor);

@@ -4,6 +4,7 @@ mod activation;
 mod classic;
 mod compare;
 mod constant;
+mod control;
 mod conv;
 mod conv_transpose;
 mod elementwise;
@@ -15,6 +16,7 @@ mod movement;
 mod normalization;
 mod pool;
 mod quantization;
+mod recurrent;
 mod reduce;
 mod reshape;
 mod resize;
@@ -29,11 +31,12 @@ pub(crate) type Importer = fn(&mut NodeImport<'_>) -> Imported;
 /// One row of the table: domain, operator, importer.
 type Row = (&'static str, &'static str, Importer);
 
-const TABLES: [&[Row]; 18] = [
+const TABLES: [&[Row]; 20] = [
     activation::TABLE,
     classic::TABLE,
     compare::TABLE,
     constant::TABLE,
+    control::TABLE,
     conv::TABLE,
     conv_transpose::TABLE,
     elementwise::TABLE,
@@ -43,6 +46,7 @@ const TABLES: [&[Row]; 18] = [
     normalization::TABLE,
     pool::TABLE,
     quantization::TABLE,
+    recurrent::TABLE,
     reduce::TABLE,
     reshape::TABLE,
     resize::TABLE,
