@@ -87,6 +87,8 @@ pub enum Op {
     Select,
     /// Conversion to an element type, as `loops::Expr::Cast` defines it; narrowing to 8 and 16 bits wraps.
     Cast(DType),
+    /// The same bits as another element type, elementwise; both have 32 bits or both 64.
+    Bitcast(DType),
 
     // Movement.
     /// The same elements in row-major order under the result's shape.

@@ -86,7 +86,7 @@ fn kind(op: &Op, options: &PlanOptions) -> Kind {
     match op {
         Op::Softmax { .. } | Op::Normalize { .. } if options.rows => Kind::Rows,
         Op::Constant(_) => Kind::Constant,
-        Op::Unary(_) | Op::Binary(_) | Op::Compare(_) | Op::Select | Op::Cast(_) => Kind::Map,
+        Op::Unary(_) | Op::Binary(_) | Op::Compare(_) | Op::Select | Op::Cast(_) | Op::Bitcast(_) => Kind::Map,
         Op::Quantize { .. } | Op::Dequantize { .. } | Op::QuantizedAdd { .. } | Op::BatchNorm { .. } => Kind::Map,
         Op::Reshape | Op::Transpose { .. } | Op::Broadcast | Op::Slice { .. } | Op::Pad { .. } => Kind::Movement,
         Op::Gather { .. } => Kind::Gather,

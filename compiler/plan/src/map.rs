@@ -32,6 +32,7 @@ impl Planner<'_> {
                 let result = scope.cast(*to, operands[0]);
                 if from == *to || from == DType::Bool { result } else { self.wrapped(scope, *to, result) }
             }
+            Op::Bitcast(to) => scope.bitcast(*to, operands[0]),
             Op::QuantizedAdd { .. } => quantized_add(scope, &node.op, operands[0], operands[1]),
             other => unreachable!("{} is no map", other.name()),
         }

@@ -135,6 +135,11 @@ impl Scope {
         if self.ty(x) == to { x } else { self.push(Expr::Cast(to, x), to) }
     }
 
+    /// The same bits as another type of that size.
+    pub(crate) fn bitcast(&mut self, dtype: DType, x: ExprId) -> ExprId {
+        if self.ty(x) == dtype { x } else { self.push(Expr::Bitcast(dtype, x), dtype) }
+    }
+
     pub(crate) fn requantize(&mut self, value: ExprId, multiplier: ExprId, shift: u8) -> ExprId {
         self.push(Expr::Requantize { value, multiplier, shift }, DType::I32)
     }

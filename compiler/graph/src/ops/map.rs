@@ -1,4 +1,4 @@
-//! Elementwise operations: `Unary`, `Binary`, `Compare`, `Select`, `Cast`.
+//! Elementwise operations: `Unary`, `Binary`, `Compare`, `Select`, `Cast`, `Bitcast`.
 
 use crate::infer::{Inferred, broadcast, expect_dtype};
 use crate::ir::Type;
@@ -64,6 +64,16 @@ pub(crate) fn infer_unary(op: UnaryOp, x: &Type) -> Inferred {
         _ => x.dtype.is_float(),
     };
     if fits { Ok(x.clone()) } else { Err(format!("is not defined for {}", x.dtype)) }
+}
+
+pub(crate) fn infer_bitcast(to: DType, x: &Type) -> Inferred {
+    // Narrower types are widened where they are computed, and have other bits there.
+    let fits = to.size() == x.dtype.size() && to.size() >= 4;
+    if fits { Ok(Type::new(to, x.shape.clone())) } else { Err(format!("{} and {to} do not both have 32 or 64 bits", x.dtype)) }
+}
+
+pub(crate) fn eval_bitcast(to: DType, x: &Tensor) -> Tensor {
+    Tensor::of_shared(to, x.shape().to_vec(), x.shared_bytes()).expect("both types have as many bits")
 }
 
 pub(crate) fn infer_binary(op: BinaryOp, x: &Type, y: &Type) -> Inferred {

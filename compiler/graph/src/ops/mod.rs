@@ -32,6 +32,7 @@ impl Op {
             Op::Compare(op) => map::compare_name(*op),
             Op::Select => "select",
             Op::Cast(_) => "cast",
+            Op::Bitcast(_) => "bitcast",
             Op::Reshape => "reshape",
             Op::Transpose { .. } => "transpose",
             Op::Broadcast => "broadcast",
@@ -64,7 +65,7 @@ impl Op {
     pub fn arity(&self) -> (usize, usize) {
         match self {
             Op::Constant(_) => (0, 0),
-            Op::Unary(_) | Op::Cast(_) | Op::Reshape | Op::Transpose { .. } | Op::Broadcast | Op::Slice { .. } => (1, 1),
+            Op::Unary(_) | Op::Cast(_) | Op::Bitcast(_) | Op::Reshape | Op::Transpose { .. } | Op::Broadcast | Op::Slice { .. } => (1, 1),
             Op::Reduce { .. } | Op::ArgReduce { .. } | Op::TopK { .. } | Op::Pool { .. } | Op::MaxPoolIndices { .. } => (1, 1),
             Op::QuantizedMean { .. } | Op::Softmax { .. } | Op::Normalize { .. } | Op::ImageResize { .. } => (1, 1),
             Op::Binary(_) | Op::Compare(_) | Op::Pad { .. } | Op::Gather { .. } | Op::MatMul | Op::QuantizedAdd { .. } => (2, 2),
@@ -91,6 +92,7 @@ pub(crate) fn infer(op: &Op, x: &[Type], declared: Option<&Type>) -> Result<Vec<
         Op::Compare(op) => map::infer_compare(*op, &x[0], &x[1]),
         Op::Select => map::infer_select(&x[0], &x[1], &x[2]),
         Op::Cast(dtype) => Ok(Type::new(*dtype, x[0].shape.clone())),
+        Op::Bitcast(dtype) => map::infer_bitcast(*dtype, &x[0]),
         Op::Constant(_) => movement::infer_constant(declared.expect("result_types asks for it")),
         Op::Reshape => movement::infer_reshape(&x[0], declared.expect("result_types asks for it")),
         Op::Broadcast => movement::infer_broadcast(&x[0], declared.expect("result_types asks for it")),
@@ -131,6 +133,7 @@ pub(crate) fn eval(op: &Op, x: &[&Tensor], results: &[Type], shapes: &[Vec<u64>]
         Op::Compare(op) => map::eval_compare(*op, x[0], x[1], shape),
         Op::Select => map::eval_select(x, shape),
         Op::Cast(dtype) => Elements::load(x[0]).cast(dtype.compute()).store(*dtype, shape),
+        Op::Bitcast(dtype) => map::eval_bitcast(*dtype, x[0]),
         Op::Reshape => x[0].reshaped(shape).expect("the shape rule counts elements"),
         Op::Broadcast => movement::broadcast_to(x[0], shape),
         Op::Slice { starts, steps } => movement::eval_slice(starts, steps, x[0], shape),

@@ -75,7 +75,7 @@ fn layout_name(layout: Layout) -> &'static str {
 pub(super) fn attributes(op: &Op) -> Attributes {
     match op {
         Op::Constant(_) | Op::Unary(_) | Op::Binary(_) | Op::Compare(_) | Op::Select | Op::Reshape | Op::Broadcast | Op::MatMul => vec![],
-        Op::Cast(dtype) => vec![("to", word(dtype))],
+        Op::Cast(dtype) | Op::Bitcast(dtype) => vec![("to", word(dtype))],
         Op::Transpose { perm } => vec![("perm", ints(perm))],
         Op::Slice { starts, steps } => vec![("starts", ints(starts)), ("steps", ints(steps))],
         Op::Pad { before, after } => vec![("before", ints(before)), ("after", ints(after))],
@@ -210,6 +210,7 @@ pub(super) fn operation(name: &str, given: &mut Given) -> Result<Op, String> {
         "constant" => Op::Constant(TensorId::new(0)),
         "select" => Op::Select,
         "cast" => Op::Cast(given.dtype("to")?),
+        "bitcast" => Op::Bitcast(given.dtype("to")?),
         "reshape" => Op::Reshape,
         "broadcast" => Op::Broadcast,
         "matmul" => Op::MatMul,

@@ -80,7 +80,14 @@ impl<'a> Body<'a> {
             let results = import_node(inner, index, node.builder, &scope)?;
             scope.define(&inner.output, results);
         }
-        self.graph.output.iter().map(|output| result(&scope, &output.name)).collect()
+        let results: Vec<ValueId> = self.graph.output.iter().map(|output| result(&scope, &output.name)).collect::<Result<_, _>>()?;
+        if results.iter().any(|&value| node.builder.elements_of(value).is_some() || node.builder.padded_of(value).is_some()) {
+            return Err(ImportError::Graph {
+                detail: format!("`{}` returns a sequence, or rows of which only a run knows how many there are", self.attribute),
+                remedy: "move what makes them out of the body".into(),
+            });
+        }
+        Ok(results)
     }
 
     /// What comes after it belongs to the node again.

@@ -2,10 +2,11 @@
 
 use super::narrow::Narrow;
 use super::node::Problem;
+use super::padded::Padded;
 use mlp_graph::infer::result_types;
 use mlp_graph::ir::{Definition, Type};
 use mlp_graph::{DType, Graph, Op, Origin, Tensor, ValueId};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// No single value may take more than this: the address space of a wasm module.
 const VALUE_BYTES: u64 = 1 << 32;
@@ -34,6 +35,10 @@ pub(crate) struct Builder {
     narrow: BTreeMap<ValueId, Narrow>,
     unrolled: u64,
     prepared: u64,
+    /// Sequences, which exist while importing alone: the elements of each, by the value that stands for it.
+    sequences: HashMap<ValueId, Vec<ValueId>>,
+    /// Values with rows that mean nothing.
+    padded: HashMap<ValueId, Padded>,
 }
 
 impl Builder {
@@ -46,6 +51,8 @@ impl Builder {
             narrow: BTreeMap::new(),
             unrolled: 0,
             prepared: 0,
+            sequences: HashMap::new(),
+            padded: HashMap::new(),
         }
     }
 
@@ -80,6 +87,28 @@ impl Builder {
     /// The data of a value, where it is a constant.
     pub(crate) fn known(&self, value: ValueId) -> Option<&Tensor> {
         self.graph.constant_of(value)
+    }
+
+    /// A value that stands for a sequence of these elements; nothing reads its own data.
+    pub(crate) fn sequence(&mut self, elements: Vec<ValueId>) -> ValueId {
+        let handle = self.constant(Tensor::scalar(elements.len() as i64));
+        self.sequences.insert(handle, elements);
+        handle
+    }
+
+    /// The elements of a value that stands for a sequence.
+    pub(crate) fn elements_of(&self, value: ValueId) -> Option<&[ValueId]> {
+        self.sequences.get(&value).map(Vec::as_slice)
+    }
+
+    /// Says that rows of a value may mean nothing.
+    pub(crate) fn set_padded(&mut self, value: ValueId, padded: Padded) {
+        self.padded.insert(value, padded);
+    }
+
+    /// What is known of a value with rows that mean nothing.
+    pub(crate) fn padded_of(&self, value: ValueId) -> Option<Padded> {
+        self.padded.get(&value).copied()
     }
 
     /// The name of an input of the model that a value depends on.
@@ -176,6 +205,7 @@ fn is_cheap(op: &Op) -> bool {
             | Op::Compare(_)
             | Op::Select
             | Op::Cast(_)
+            | Op::Bitcast(_)
             | Op::Reshape
             | Op::Transpose { .. }
             | Op::Broadcast

@@ -6,6 +6,7 @@ use super::message::decode;
 use super::narrow::Narrow;
 use super::node::{NodeImport, Problem};
 use super::order::{execution_order, reads};
+use super::padded::{follow, leaving};
 use super::proto::{GraphProto, ModelProto, NodeProto};
 use super::scope::{Opsets, Scope};
 use super::signature::{DimSignature, PortSignature, inputs};
@@ -60,6 +61,19 @@ pub(crate) fn import_message(model: &ModelProto, options: &ImportOptions, fixed:
     }
     for output in &graph.output {
         let value = result(&scope, &output.name)?;
+        if builder.elements_of(value).is_some() {
+            return Err(ImportError::Graph {
+                detail: format!("output `{}` is a sequence, and only tensors leave a model", output.name),
+                remedy: "join its elements with ConcatFromSequence, or return each with SequenceAt".into(),
+            });
+        }
+        let value = match builder.padded_of(value) {
+            Some(padded) => leaving(&mut builder, value, padded).map_err(|problem| ImportError::Graph {
+                detail: format!("output `{}` has rows that mean nothing, which cannot be marked: {problem:?}", output.name),
+                remedy: "end the model before NonMaxSuppression".into(),
+            })?,
+            None => value,
+        };
         builder.graph.add_output(&output.name, value);
     }
     Ok(builder.graph)
@@ -232,7 +246,16 @@ pub(super) fn import_node(node: &NodeProto, index: usize, builder: &mut Builder,
         wanted: node.output.iter().map(|name| !name.is_empty()).collect(),
         scope,
     };
+    if !ops::takes_sequences(domain, &node.op_type)
+        && import.inputs.iter().flatten().any(|&input| import.builder.elements_of(input).is_some())
+    {
+        return Err(refuse(Problem::Unsupported("an input is a sequence; join its elements with ConcatFromSequence first".into())));
+    }
     let results = importer(&mut import).map_err(refuse)?;
+    let rows_of = if domain.is_empty() { node.op_type.as_str() } else { "" };
+    if let Some(padded) = follow(&import, rows_of, &results).map_err(refuse)? {
+        results.iter().for_each(|&result| import.builder.set_padded(result, padded));
+    }
     if let Some(output) = (results.len()..node.output.len()).find(|&output| import.wants(output)) {
         return Err(refuse(Problem::Unsupported(format!("output {output} is not computed"))));
     }

@@ -16,6 +16,7 @@ mod narrow;
 mod node;
 pub(crate) mod ops;
 mod order;
+mod padded;
 pub mod proto;
 mod scope;
 mod signature;

@@ -198,6 +198,12 @@ impl NodeImport<'_> {
         self.emit(Op::Binary(op), &[x, y])
     }
 
+    /// `op(x, number)`.
+    pub(crate) fn with_number(&mut self, op: BinaryOp, x: ValueId, number: f64) -> One {
+        let number = self.scalar(self.dtype(x), number);
+        self.binary(op, x, number)
+    }
+
     pub(crate) fn compare(&mut self, op: CompareOp, x: ValueId, y: ValueId) -> One {
         self.emit(Op::Compare(op), &[x, y])
     }
@@ -260,6 +266,19 @@ impl NodeImport<'_> {
     /// A rank 1 constant of `I64`.
     pub(crate) fn integers(&mut self, values: &[i64]) -> One {
         let tensor = Tensor::from_i64(&[values.len() as u64], values).map_err(|error| error.to_string())?;
+        Ok(self.builder.constant(tensor))
+    }
+
+    /// The positions `0, 1, ...` along `axis` of `I32`, of size 1 along the other axes of `rank`: what an index is compared with. An error where the model
+    /// creates too many constants.
+    pub(crate) fn positions(&mut self, size: u64, axis: usize, rank: usize) -> One {
+        if size > i32::MAX as u64 || !self.builder.may_create(size.saturating_mul(4)) {
+            return unsupported(format!("the positions of an axis of {size} elements are too many to be stored; use smaller sizes"));
+        }
+        let values: Vec<i32> = (0..size as i32).collect();
+        let mut shape = vec![1; rank];
+        shape[axis] = size;
+        let tensor = Tensor::from_i32(&shape, &values).map_err(|error| error.to_string())?;
         Ok(self.builder.constant(tensor))
     }
 

@@ -104,7 +104,9 @@ fn renamed(graph: &Graph, node: &Node, view: &[u32]) -> Option<Renamed> {
     };
     let all = node.operands.len();
     match &node.op {
-        Op::Unary(_) | Op::Binary(_) | Op::Compare(_) | Op::Select | Op::Cast(_) | Op::QuantizedAdd { .. } => same(node.op.clone(), all),
+        Op::Unary(_) | Op::Binary(_) | Op::Compare(_) | Op::Select | Op::Cast(_) | Op::Bitcast(_) | Op::QuantizedAdd { .. } => {
+            same(node.op.clone(), all)
+        }
         Op::Concat { axis: along } => same(Op::Concat { axis: axis(*along) }, all),
         Op::Softmax { axis: along } => same(Op::Softmax { axis: axis(*along) }, 1),
         Op::TopK { k, axis: along, largest } => same(Op::TopK { k: *k, axis: axis(*along), largest: *largest }, 1),

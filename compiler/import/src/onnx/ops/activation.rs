@@ -21,6 +21,7 @@ pub(super) const TABLE: &[Row] = &[
     ("", "Softsign", softsign),
     ("", "Mish", |node| in_single(node, mish)),
     ("", "Gelu", |node| in_single(node, gelu)),
+    ("", "SwiGLU", swiglu),
 ];
 
 /// A function of the input that takes several steps: for narrow floats in `F32`, so that it is rounded once.
@@ -125,6 +126,12 @@ pub(super) fn exponential_tail(node: &mut NodeImport<'_>, x: ValueId, scale: f64
     with_number(node, BinaryOp::Mul, less, scale)
 }
 
+/// `x * sigmoid(x)`.
+pub(super) fn swish_of(node: &mut NodeImport<'_>, x: ValueId) -> One {
+    let gate = sigmoid(node, x)?;
+    node.binary(BinaryOp::Mul, x, gate)
+}
+
 fn elu(node: &mut NodeImport<'_>, x: ValueId) -> One {
     let alpha = f64::from(node.attributes.float("alpha")?.unwrap_or(1.0));
     let tail = exponential_tail(node, x, alpha, 1.0)?;
@@ -170,6 +177,20 @@ fn mish(node: &mut NodeImport<'_>, x: ValueId) -> One {
     let soft = softplus(node, x)?;
     let gate = node.unary(UnaryOp::Tanh, soft)?;
     node.binary(BinaryOp::Mul, x, gate)
+}
+
+/// `swish(gate) * value`.
+fn swiglu(node: &mut NodeImport<'_>) -> Imported {
+    let (gate, value) = (node.input(0)?, node.input(1)?);
+    if node.dims(gate) != node.dims(value) {
+        return invalid(format!("the gate has shape {:?} and the value {:?}, but they must be alike", node.dims(gate), node.dims(value)));
+    }
+    let dtype = node.dtype(gate);
+    let wide = if matches!(dtype, DType::F16 | DType::BF16) { DType::F32 } else { dtype };
+    let (gate, value) = (node.cast(wide, gate)?, node.cast(wide, value)?);
+    let gate = swish(node, gate)?;
+    let y = node.binary(BinaryOp::Mul, gate, value)?;
+    Ok(vec![node.cast(dtype, y)?])
 }
 
 /// `x / 2 * (1 + erf(x / sqrt 2))`, or its approximation by `tanh`.

@@ -54,18 +54,8 @@ fn gather_nd(node: &mut NodeImport<'_>) -> Imported {
         return invalid(format!("indices of shape {counts:?} do not fit data of shape {dims:?}"));
     }
     check_known(node, indices, &dims[shared..end])?;
-    let strides = strides(&dims[..end]);
     // One index into all of the leading axes: the place in the batch, then each index of the tuple.
-    let sizes: Vec<i64> = dims[shared..end].iter().map(|&size| size as i64).collect();
-    let sizes = node.integers(&sizes)?;
-    let steps = node.integers(&strides[shared..])?;
-    let indices = node.cast(DType::I64, indices)?;
-    let zero = node.scalar(DType::I64, 0.0);
-    let negative = node.compare(CompareOp::Lt, indices, zero)?;
-    let from_end = node.binary(BinaryOp::Add, indices, sizes)?;
-    let indices = node.select(negative, from_end, indices)?;
-    let products = node.binary(BinaryOp::Mul, indices, steps)?;
-    let mut place = node.reduce(ReduceKind::Sum, &[counts.len() - 1], false, products)?;
+    let mut place = tuple_places(node, indices, &dims[shared..end])?;
     if shared > 0 {
         let images: u64 = dims[..shared].iter().product();
         let step: u64 = dims[shared..end].iter().product();
@@ -83,6 +73,21 @@ fn gather_nd(node: &mut NodeImport<'_>) -> Imported {
     shape.extend(&dims[end..]);
     let flat = node.reshape(x, &shape)?;
     Ok(vec![node.emit(Op::Gather { axis: 0 }, &[flat, place])?])
+}
+
+/// The row-major place that each tuple, the last axis of `indices`, has in axes of these sizes; indices below 0 count from the end.
+pub(super) fn tuple_places(node: &mut NodeImport<'_>, indices: ValueId, sizes: &[u64]) -> One {
+    let last = node.rank(indices) - 1;
+    let steps = node.integers(&strides(sizes))?;
+    let sizes: Vec<i64> = sizes.iter().map(|&size| size as i64).collect();
+    let sizes = node.integers(&sizes)?;
+    let indices = node.cast(DType::I64, indices)?;
+    let zero = node.scalar(DType::I64, 0.0);
+    let negative = node.compare(CompareOp::Lt, indices, zero)?;
+    let from_end = node.binary(BinaryOp::Add, indices, sizes)?;
+    let indices = node.select(negative, from_end, indices)?;
+    let products = node.binary(BinaryOp::Mul, indices, steps)?;
+    node.reduce(ReduceKind::Sum, &[last], false, products)
 }
 
 /// Refuses indices that are known and outside. `sizes` is cyclic over them.
@@ -106,13 +111,13 @@ pub(super) fn resolved(node: &mut NodeImport<'_>, indices: ValueId, size: u64) -
     node.select(negative, from_end, indices)
 }
 
-fn scaled(node: &mut NodeImport<'_>, x: ValueId, factor: i64) -> One {
+pub(super) fn scaled(node: &mut NodeImport<'_>, x: ValueId, factor: i64) -> One {
     let factor = node.scalar(DType::I64, factor as f64);
     node.binary(BinaryOp::Mul, x, factor)
 }
 
 /// Row-major strides of a shape.
-fn strides(dims: &[u64]) -> Vec<i64> {
+pub(super) fn strides(dims: &[u64]) -> Vec<i64> {
     let mut strides = vec![1i64; dims.len()];
     for axis in (1..dims.len()).rev() {
         strides[axis - 1] = strides[axis].saturating_mul(dims[axis] as i64);

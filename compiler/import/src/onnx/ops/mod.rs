@@ -1,27 +1,47 @@
 //! The operators: one file a family, each with the rows of its part of the table.
 
 mod activation;
+mod attention;
 mod classic;
 mod compare;
 mod constant;
 mod control;
 mod conv;
 mod conv_transpose;
+mod cumulative;
+mod data_dependent;
+mod deform_conv;
+mod determinant;
+mod einsum;
 mod elementwise;
 mod gather;
+mod grid_sample;
 pub(crate) mod left_out;
+mod linear_attention;
+mod loss;
 mod matmul;
 mod microsoft;
 mod movement;
 mod normalization;
+mod piecewise;
 mod pool;
 mod quantization;
+mod rearrange;
 mod recurrent;
 mod reduce;
+mod region;
 mod reshape;
 mod resize;
+mod rotary;
+mod sampling;
+mod scatter;
 mod select;
+mod sequence;
+mod signal;
 mod softmax;
+mod suppression;
+mod trigonometry;
+mod unfold;
 
 use super::node::{Imported, NodeImport};
 
@@ -31,27 +51,46 @@ pub(crate) type Importer = fn(&mut NodeImport<'_>) -> Imported;
 /// One row of the table: domain, operator, importer.
 type Row = (&'static str, &'static str, Importer);
 
-const TABLES: [&[Row]; 20] = [
+const TABLES: &[&[Row]] = &[
     activation::TABLE,
+    attention::TABLE,
     classic::TABLE,
     compare::TABLE,
     constant::TABLE,
     control::TABLE,
     conv::TABLE,
     conv_transpose::TABLE,
+    cumulative::TABLE,
+    data_dependent::TABLE,
+    deform_conv::TABLE,
+    determinant::TABLE,
+    einsum::TABLE,
     elementwise::TABLE,
     gather::TABLE,
+    grid_sample::TABLE,
+    linear_attention::TABLE,
+    loss::TABLE,
     matmul::TABLE,
     movement::TABLE,
     normalization::TABLE,
+    piecewise::TABLE,
     pool::TABLE,
     quantization::TABLE,
+    rearrange::TABLE,
     recurrent::TABLE,
     reduce::TABLE,
+    region::TABLE,
     reshape::TABLE,
     resize::TABLE,
+    rotary::TABLE,
+    scatter::TABLE,
     select::TABLE,
+    sequence::TABLE,
+    signal::TABLE,
     softmax::TABLE,
+    suppression::TABLE,
+    trigonometry::TABLE,
+    unfold::TABLE,
 ];
 
 /// All rows of all tables.
@@ -62,6 +101,11 @@ fn rows() -> impl Iterator<Item = &'static Row> {
 /// The importer of an operator; the empty domain is ONNX's own.
 pub(crate) fn importer(domain: &str, op: &str) -> Option<Importer> {
     rows().find(|row| row.0 == domain && row.1 == op).map(|row| row.2)
+}
+
+/// Whether an operator takes or makes sequences: no other may be given one.
+pub(crate) fn takes_sequences(domain: &str, op: &str) -> bool {
+    sequence::TABLE.iter().any(|row| row.0 == domain && row.1 == op) || (domain.is_empty() && op == "Identity")
 }
 
 /// Every operator that can be imported, as `Operator` or `domain::Operator`, sorted.

@@ -13,6 +13,7 @@ pub(super) const TABLE: &[Row] = &[
     ("", "MeanVarianceNormalization", mean_variance),
     ("", "LpNormalization", lp),
     ("", "LRN", local_response),
+    ("", "GroupNormalization", group),
 ];
 
 /// `op(x, number)`.
@@ -181,6 +182,40 @@ pub(super) fn normalize_by_root(
     let one = node.scalar(node.dtype(x), 1.0);
     let reciprocal = node.binary(BinaryOp::Div, one, root)?;
     Ok((node.binary(BinaryOp::Div, x, root)?, reciprocal))
+}
+
+/// Normalization over the channels of a group and all positions. Scale and bias are one a group before operator set 21, and one a channel from then on.
+fn group(node: &mut NodeImport<'_>) -> Imported {
+    let (x, scale, bias) = (node.input(0)?, node.input(1)?, node.input(2)?);
+    let epsilon = f64::from(node.attributes.float("epsilon")?.unwrap_or(1e-5));
+    let dims = node.dims(x);
+    let groups = node.attributes.int("num_groups")?.and_then(|groups| u64::try_from(groups).ok()).unwrap_or(0);
+    if dims.len() < 2 || groups == 0 || dims[1] % groups != 0 {
+        return invalid(format!("an input of shape {dims:?} does not have channels that make up {groups} groups"));
+    }
+    let dtype = node.dtype(x);
+    let wide = if node.opset < 21 { dtype } else { stash(node, dtype)? };
+    let wide = if matches!(wide, DType::F16 | DType::BF16) { DType::F32 } else { wide };
+    let members: u64 = dims[1..].iter().product::<u64>() / groups;
+    let split = node.cast(wide, x)?;
+    let split = node.reshape(split, &[dims[0], groups, members])?;
+    let mut y = normalize(node, split, &[2], epsilon)?.value;
+    let (parameters, axes) = if node.opset < 21 { (groups, 2) } else { (dims[1], dims.len() - 1) };
+    if node.dims(scale) != [parameters] || node.dims(bias) != [parameters] {
+        return invalid(format!("scale and bias have shapes {:?} and {:?} for {parameters}", node.dims(scale), node.dims(bias)));
+    }
+    if node.opset >= 21 {
+        y = node.reshape(y, &dims)?;
+        y = node.cast(dtype, y)?;
+    }
+    let mut shape = vec![parameters];
+    shape.resize(axes, 1);
+    let (scale, bias) = (node.cast(node.dtype(y), scale)?, node.cast(node.dtype(y), bias)?);
+    let (scale, bias) = (node.reshape(scale, &shape)?, node.reshape(bias, &shape)?);
+    let y = node.binary(BinaryOp::Mul, y, scale)?;
+    let y = node.binary(BinaryOp::Add, y, bias)?;
+    let y = node.reshape(y, &dims)?;
+    Ok(vec![node.cast(dtype, y)?])
 }
 
 /// As ONNX defines it: the deviation, not the variance, gets 1e-9 added.

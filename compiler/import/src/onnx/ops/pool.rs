@@ -1,9 +1,9 @@
 //! Pools over windows and over whole images.
 
 use super::Row;
-use crate::onnx::node::{Imported, NodeImport, One, invalid, unsupported};
+use crate::onnx::node::{Imported, NodeImport, One, Problem, invalid, unsupported};
 use crate::onnx::window::window;
-use mlp_graph::op::{Layout, PoolKind, ReduceKind};
+use mlp_graph::op::{BinaryOp, Layout, PoolKind, ReduceKind, UnaryOp};
 use mlp_graph::{Op, ValueId};
 
 pub(super) const TABLE: &[Row] = &[
@@ -11,6 +11,8 @@ pub(super) const TABLE: &[Row] = &[
     ("", "AveragePool", average_pool),
     ("", "GlobalAveragePool", |node| global(node, ReduceKind::Mean)),
     ("", "GlobalMaxPool", |node| global(node, ReduceKind::Max)),
+    ("", "LpPool", lp_pool),
+    ("", "GlobalLpPool", global_lp),
 ];
 
 fn spatial_sizes(node: &NodeImport<'_>, x: ValueId) -> Result<Vec<u64>, String> {
@@ -70,4 +72,56 @@ fn global(node: &mut NodeImport<'_>, kind: ReduceKind) -> Imported {
     }
     let axes: Vec<usize> = (2..rank).collect();
     Ok(vec![node.reduce(kind, &axes, true, x)?])
+}
+
+/// The exponent of a norm; a float before operator set 2.
+fn exponent(node: &NodeImport<'_>) -> Result<f64, Problem> {
+    let p = if node.opset < 2 { node.attributes.float("p")?.map(f64::from) } else { node.attributes.int("p")?.map(|p| p as f64) };
+    match p.unwrap_or(2.0) {
+        p if p > 0.0 && p.is_finite() => Ok(p),
+        p => invalid(format!("p is {p}, but must be positive")),
+    }
+}
+
+/// `|x|^p`.
+fn raised(node: &mut NodeImport<'_>, x: ValueId, p: f64) -> One {
+    if p == 2.0 {
+        return node.binary(BinaryOp::Mul, x, x);
+    }
+    let size = node.unary(UnaryOp::Abs, x)?;
+    if p == 1.0 { Ok(size) } else { node.with_number(BinaryOp::Pow, size, p) }
+}
+
+/// The root that undoes [`raised`].
+fn root(node: &mut NodeImport<'_>, x: ValueId, p: f64) -> One {
+    match p {
+        1.0 => Ok(x),
+        2.0 => node.unary(UnaryOp::Sqrt, x),
+        _ => node.with_number(BinaryOp::Pow, x, 1.0 / p),
+    }
+}
+
+/// `(sum of |x|^p over the window)^(1/p)`, padding being 0: the sum is a mean, times the window's size.
+fn lp_pool(node: &mut NodeImport<'_>) -> Imported {
+    let x = node.input(0)?;
+    let p = exponent(node)?;
+    let spatial = window(node, &spatial_sizes(node, x)?, None)?.spatial;
+    let count: u64 = spatial.kernel.iter().product();
+    let powers = raised(node, x, p)?;
+    let mean = node.emit(Op::Pool { kind: PoolKind::MeanWithPadding, spatial, layout: Layout::ChannelsFirst }, &[powers])?;
+    let sum = node.with_number(BinaryOp::Mul, mean, count as f64)?;
+    Ok(vec![root(node, sum, p)?])
+}
+
+fn global_lp(node: &mut NodeImport<'_>) -> Imported {
+    let x = node.input(0)?;
+    let p = exponent(node)?;
+    let rank = node.rank(x);
+    if rank < 2 {
+        return invalid(format!("a pool needs a batch and channels, but the input has rank {rank}"));
+    }
+    let axes: Vec<usize> = (2..rank).collect();
+    let powers = raised(node, x, p)?;
+    let sum = node.reduce(ReduceKind::Sum, &axes, true, powers)?;
+    Ok(vec![root(node, sum, p)?])
 }

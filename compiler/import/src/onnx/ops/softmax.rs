@@ -1,11 +1,15 @@
-//! Softmax and its logarithm. Up to operator set 12 the axes from `axis` on count as one.
+//! Softmax, its logarithm, and the greatest element alone. Up to operator set 12 the axes from `axis` on count as one.
 
 use super::Row;
 use crate::onnx::node::{Imported, NodeImport, One, invalid};
 use mlp_graph::op::{BinaryOp, ReduceKind, UnaryOp};
 use mlp_graph::{Op, ValueId};
 
-pub(super) const TABLE: &[Row] = &[("", "Softmax", |node| over(node, softmax)), ("", "LogSoftmax", |node| over(node, log_softmax))];
+pub(super) const TABLE: &[Row] = &[
+    ("", "Softmax", |node| over(node, softmax)),
+    ("", "LogSoftmax", |node| over(node, log_softmax)),
+    ("", "Hardmax", |node| over(node, hardmax)),
+];
 
 type AlongAxis = fn(&mut NodeImport<'_>, ValueId, usize) -> One;
 
@@ -36,6 +40,14 @@ fn over(node: &mut NodeImport<'_>, along: AlongAxis) -> Imported {
 
 fn softmax(node: &mut NodeImport<'_>, x: ValueId, axis: usize) -> One {
     node.emit(Op::Softmax { axis: axis as u32 }, &[x])
+}
+
+/// 1 at the first of the greatest elements, 0 elsewhere.
+fn hardmax(node: &mut NodeImport<'_>, x: ValueId, axis: usize) -> One {
+    let best = node.emit(Op::ArgReduce { max: true, axis: axis as u32, keep: false, last: false }, &[x])?;
+    let size = node.dims(x)[axis];
+    let is_best = super::piecewise::is_class(node, best, size, axis)?;
+    node.cast(node.dtype(x), is_best)
 }
 
 /// `x - max - ln(sum(e^(x - max)))`.
