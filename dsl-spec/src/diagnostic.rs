@@ -1,5 +1,6 @@
 //! Diagnostics as data: what is wrong, where, and what to write instead. Rendering is the caller's.
 
+use crate::ast::Shift as _;
 use crate::span::{FileId, Location, Span};
 use serde::Serialize;
 
@@ -90,6 +91,12 @@ impl Diagnostic {
             fix.at.file = file;
         }
         self
+    }
+
+    /// The same finding after so many bytes were inserted before it in its file, or left out where the number is negative.
+    pub fn shift(&mut self, by: i64) {
+        self.labels.iter_mut().for_each(|label| label.at.span.shift(by));
+        self.fix.iter_mut().for_each(|fix| fix.at.span.shift(by));
     }
 
     /// True for an error.

@@ -5,10 +5,12 @@ use crate::build::Builder;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::expected;
 use crate::grammar::{self, Rule};
+use crate::repair;
 use crate::span::Span;
 use crate::split::{KEYWORDS, Piece, split};
 use crate::suggest::closest;
 use pest::error::{Error, ErrorVariant};
+use std::ops::Range;
 
 /// The largest text that is parsed, in bytes.
 pub const MAX_SOURCE_BYTES: usize = 1 << 20;
@@ -23,9 +25,79 @@ pub fn parse(source: &str) -> (File, Vec<Diagnostic>) {
         return (File::default(), vec![diagnostic]);
     }
     let (pieces, diagnostics) = split(source);
+    let mut found = diagnostics.into_iter().peekable();
+    let (mut items, mut diagnostics) = (Vec::with_capacity(pieces.len()), Vec::new());
+    for range in blocks(source, &pieces) {
+        let end = pieces.get(range.end).map_or(u32::MAX, |next| next.span.start);
+        let mut own = Vec::new();
+        while let Some(one) = found.next_if(|one| one.primary().is_none_or(|at| at.span.start < end)) {
+            own.push(one);
+        }
+        let (read, said) = read(source, &pieces[range], own);
+        items.extend(read);
+        diagnostics.extend(said);
+    }
+    (File { items }, diagnostics)
+}
+
+/// The pieces of each block: from one that starts with a keyword up to the next such one.
+pub(crate) fn blocks(source: &str, pieces: &[Piece]) -> Vec<Range<usize>> {
+    let starts = (0..pieces.len()).filter(|index| *index == 0 || is_block(source, pieces[*index]));
+    let mut blocks: Vec<Range<usize>> = starts.map(|start| start..pieces.len()).collect();
+    for index in 1..blocks.len() {
+        blocks[index - 1].end = blocks[index].start;
+    }
+    blocks
+}
+
+fn is_block(source: &str, piece: Piece) -> bool {
+    item_rule(&header(piece.span.text(source), piece.span).keyword.text).is_some()
+}
+
+/// The items of a block and what is found in them, by place; `diagnostics` are the splitter's.
+pub(crate) fn read(source: &str, pieces: &[Piece], mut diagnostics: Vec<Diagnostic>) -> (Vec<Item>, Vec<Diagnostic>) {
+    repair::mend_pieces(source, pieces, &mut diagnostics);
     let mut builder = Builder::new(source, diagnostics);
-    let items = pieces.into_iter().map(|piece| item(&mut builder, piece)).collect();
-    (File { items }, builder.finish())
+    let mut items = Vec::with_capacity(pieces.len());
+    let mut rest = pieces;
+    while let Some((piece, after)) = rest.split_first() {
+        let (count, item) = headless(&mut builder, rest).unwrap_or_else(|| (1, item(&mut builder, *piece)));
+        items.push(item);
+        rest = after.get(count - 1..).unwrap_or(&[]);
+    }
+    (items, builder.finish())
+}
+
+/// True for a text of items without a syntax error; nothing is repaired or explained.
+pub(crate) fn parses(text: &str) -> bool {
+    let (pieces, diagnostics) = split(text);
+    if !diagnostics.is_empty() || pieces.is_empty() {
+        return false;
+    }
+    let mut builder = Builder::new(text, diagnostics);
+    let reads = |piece: &Piece| {
+        let item = piece.span.text(text);
+        let rule = item_rule(&header(item, piece.span).keyword.text)?;
+        builder.at(piece.span.start as usize).item(rule, grammar::parse(rule, item).ok()?)
+    };
+    let all = pieces.iter().map(reads).all(|item| item.is_some());
+    all && builder.finish().is_empty()
+}
+
+/// The item at the start of `pieces`, where its `{` is missing and its lines therefore became pieces of their own; with how many it is.
+fn headless(builder: &mut Builder<'_>, pieces: &[Piece]) -> Option<(usize, Item)> {
+    let (first, rest) = pieces.split_first()?;
+    let text = first.span.text(builder.source);
+    let source = builder.source;
+    // What comes after a whole item starts with a keyword.
+    if first.damaged || text.contains('{') && text.ends_with('}') || rest.is_empty() || !is_block(source, *first) {
+        return None;
+    }
+    let (count, diagnostic) = repair::without_brace(source, pieces)?;
+    let span = first.span.to(pieces.get(count - 1)?.span);
+    builder.forget(span);
+    builder.report(diagnostic);
+    Some((count, Item::Broken(header(span.text(source), span))))
 }
 
 fn item(builder: &mut Builder<'_>, piece: Piece) -> Item {
@@ -35,14 +107,20 @@ fn item(builder: &mut Builder<'_>, piece: Piece) -> Item {
         return Item::Broken(header);
     }
     let Some(rule) = item_rule(&header.keyword.text) else {
-        builder.report(unknown_block(&header));
+        let diagnostic = unknown_block(builder.source, &header);
+        builder.report(diagnostic);
         return Item::Broken(header);
     };
     match grammar::parse(rule, text) {
         Ok(pairs) => builder.at(piece.span.start as usize).item(rule, pairs).unwrap_or(Item::Broken(header)),
         Err(error) => {
-            let diagnostic = syntax_error(builder.source, piece.span, &error);
-            builder.report(diagnostic);
+            let (diagnostic, found) = syntax_error(builder.source, piece.span, &error);
+            let expected: &[Rule] = match &error.variant {
+                ErrorVariant::ParsingError { positives, .. } => positives,
+                ErrorVariant::CustomError { .. } => &[],
+            };
+            let mends = diagnostic.fix.is_none();
+            builder.report(if mends { repair::mend(diagnostic, builder.source, piece.span, found, expected) } else { diagnostic });
             Item::Broken(header)
         }
     }
@@ -111,12 +189,23 @@ impl<'a> Iterator for Words<'a> {
     }
 }
 
-fn unknown_block(header: &Header) -> Diagnostic {
+fn unknown_block(source: &str, header: &Header) -> Diagnostic {
     let found = &header.keyword.text;
     let place = header.keyword.span;
     let diagnostic = Diagnostic::new(Code::E0008, format!("no block starts with `{found}`"));
     if let Some(remedy) = habit(found) {
-        return diagnostic.mark(place, "expected the start of a block").help(remedy);
+        let diagnostic = diagnostic.mark(place, "expected the start of a block").help(remedy);
+        let keyword = match found.as_str() {
+            "#" => "//",
+            "import" => "use",
+            "let" | "var" | "val" => "const",
+            "fn" | "def" | "func" | "function" => "pipeline",
+            _ => return diagnostic,
+        };
+        let at = crate::Location { file: crate::FileId(0), span: place };
+        let rest = source.get(place.end as usize..header.span.end as usize).unwrap_or("");
+        let heals = keyword == "//" || parses(&[keyword, rest].concat());
+        return if heals { diagnostic.fix(at, keyword) } else { diagnostic };
     }
     match closest(found, KEYWORDS.iter().copied()) {
         Some(keyword) => {
@@ -150,11 +239,16 @@ fn quoted(words: &[&str]) -> String {
     }
 }
 
-/// What pest says about a broken item, in the language's own words.
-fn syntax_error(source: &str, item: Span, error: &Error<Rule>) -> Diagnostic {
+/// What pest says about a broken item, in the language's own words, with the token that does not fit.
+fn syntax_error(source: &str, item: Span, error: &Error<Rule>) -> (Diagnostic, Span) {
     let at = (item.start as usize + grammar::error_offset(error)).min(item.end as usize);
     let at = next_token(source, at, item.end as usize);
     let span = token_at(source, at, item.end as usize);
+    (explained(source, item, span, error), span)
+}
+
+/// The same for the token at `span`.
+fn explained(source: &str, item: Span, span: Span, error: &Error<Rule>) -> Diagnostic {
     let found = match span.text(source) {
         "" => "the end".to_owned(),
         text => format!("`{text}`"),
@@ -181,7 +275,7 @@ fn syntax_error(source: &str, item: Span, error: &Error<Rule>) -> Diagnostic {
     }
     match span.text(source) {
         ":" if expected.contains("`=`") => {
-            return diagnostic.help("an entry is written `key = value`").fix(at, " =");
+            return diagnostic.help("an entry is written `key = value`");
         }
         "?" if expected == "a type" => return diagnostic.help("`?` stands after the type: `text?`"),
         "return" if before.trim_end().ends_with('{') => {
@@ -264,7 +358,7 @@ fn for_without_each(source: &str, item: Span, found: Span) -> Option<Diagnostic>
 fn next_token(source: &str, mut at: usize, end: usize) -> usize {
     loop {
         let rest = source.get(at..end).unwrap_or("");
-        let trimmed = rest.trim_start();
+        let trimmed = rest.trim_start_matches([' ', '\t', '\r', '\n']);
         at += rest.len() - trimmed.len();
         if !trimmed.starts_with("//") {
             return at;
@@ -282,7 +376,7 @@ fn token_at(source: &str, at: usize, end: usize) -> Span {
         Some(c) if c.is_ascii_digit() => rest.find(|c: char| !is_word(c) && c != '.').unwrap_or(rest.len()),
         Some(c) if is_word(c) => rest.find(|c: char| !is_word(c)).unwrap_or(rest.len()),
         Some('"') => rest[1..].find(['"', '\n']).map_or(rest.len(), |close| close + 2),
-        Some(_) if ["->", "|>", "==", "!=", "<=", ">=", ".."].iter().any(|mark| rest.starts_with(mark)) => 2,
+        Some(_) if ["->", "|>", "==", "!=", "<=", ">=", "..", "=>", ":=", "::"].iter().any(|mark| rest.starts_with(mark)) => 2,
         Some(c) => c.len_utf8(),
     };
     Span::new(at, at + length)

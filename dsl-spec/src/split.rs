@@ -49,6 +49,7 @@ pub(crate) fn split(source: &str) -> (Vec<Piece>, Vec<Diagnostic>) {
         item: None,
         last: Token::None,
         damaged: false,
+        suspect: None,
         string_open: false,
         angles: 0,
         outer_angles: Vec::new(),
@@ -83,6 +84,8 @@ struct Splitter<'a> {
     item: Option<(usize, usize)>,
     last: Token,
     damaged: bool,
+    /// The first brace of this item whose closing one stands further left than the line it is on: where one is missing, it is likely this one's.
+    suspect: Option<usize>,
     /// A string of this item is not closed; what it swallowed makes brackets meaningless.
     string_open: bool,
     /// How many `word <` follow each other right before here, those around the open brackets counted in: the most that types nest here.
@@ -97,6 +100,10 @@ impl Splitter<'_> {
     fn run(&mut self) {
         let bytes = self.source.as_bytes();
         let mut newline = true;
+        // Some editors begin a file with a byte order mark.
+        if self.source.starts_with('\u{feff}') {
+            self.at = '\u{feff}'.len_utf8();
+        }
         while let Some(&byte) = bytes.get(self.at) {
             match byte {
                 b'\n' => {
@@ -267,6 +274,10 @@ impl Splitter<'_> {
             // A brace closes what stands open inside it; a parenthesis or square bracket never closes a brace.
             let crosses_brace = self.open[found + 1..].iter().any(|(open, _)| *open == b'{');
             if !crosses_brace {
+                let opener = self.open[found].1;
+                if byte == b'}' && self.suspect.is_none() && self.leads_line(at) && self.indent(at) < self.indent(opener) {
+                    self.suspect = Some(opener);
+                }
                 self.outer_angles.truncate(found);
                 for (open, from) in self.open.split_off(found).into_iter().skip(1) {
                     self.report_unclosed(open, from);
@@ -282,6 +293,23 @@ impl Splitter<'_> {
                 .mark(Span::new(at, at + 1), format!("no `{}` is open here", opener as char))
                 .help("remove it, or open the bracket that it closes"),
         );
+    }
+
+    /// The bytes from the start of a place's line up to it.
+    fn line_before(&self, at: usize) -> &str {
+        let before = &self.source[..at];
+        &before[before.rfind('\n').map_or(0, |newline| newline + 1)..]
+    }
+
+    /// True where nothing but white space stands before a place on its line.
+    fn leads_line(&self, at: usize) -> bool {
+        self.line_before(at).trim().is_empty()
+    }
+
+    /// The indent of the line that a place is on.
+    fn indent(&self, at: usize) -> usize {
+        let line = self.line_before(at);
+        line.len() - line.trim_start().len()
     }
 
     fn report_unclosed(&mut self, open: u8, from: usize) {
@@ -308,8 +336,9 @@ impl Splitter<'_> {
     fn finish(&mut self) {
         // The innermost one is the likeliest to have been forgotten; the ones around it may only look open because of it.
         if let Some((open, from)) = self.open.pop() {
-            self.report_unclosed(open, from);
+            self.report_unclosed(open, if open == b'{' { self.suspect.unwrap_or(from) } else { from });
         }
+        self.suspect = None;
         self.open.clear();
         self.outer_angles.clear();
         self.angles = 0;
@@ -361,6 +390,20 @@ mod tests {
         let source = "test \"a\\\"{\" {\n  // {{{ \"\n}\nedition 1";
         assert_eq!(texts(source).len(), 2);
         assert_eq!(codes(source), []);
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_no_text() {
+        assert_eq!(texts("\u{feff}edition 2026\n"), ["edition 2026"]);
+        assert_eq!(codes("\u{feff}edition 2026\n"), []);
+    }
+
+    #[test]
+    fn the_block_that_ends_too_far_left_is_the_unclosed_one() {
+        let source = "monitor M for P {\n  drift P {\n    test = psi\n}\n\nmodel A {\n}\n";
+        assert_eq!(texts(source).len(), 2);
+        let places: Vec<Option<usize>> = split(source).1.iter().map(|one| one.primary().map(|at| at.span.start as usize)).collect();
+        assert_eq!(places, [source.find("{\n    test")]);
     }
 
     #[test]

@@ -53,7 +53,7 @@ impl BodyChecker<'_, '_> {
             };
             if found.iter().any(|(name, _)| *name == form.name) {
                 let diagnostic = Diagnostic::new(Code::E0102, format!("`@{}` is given twice", form.name)).label(place, "given again here");
-                self.checker.report(diagnostic.help("remove one of them"));
+                self.checker.report(diagnostic.help("remove one of them").fix(place, ""));
                 continue;
             }
             if let Some(kind) = self.attribute(node, form) {
@@ -69,7 +69,7 @@ impl BodyChecker<'_, '_> {
             [] => {
                 let diagnostic = Diagnostic::new(Code::E0204, format!("`@{}` needs `{}`", form.name, form.parameter))
                     .label(self.place(node.span), "nothing is given");
-                self.checker.report(diagnostic.help(format!("write `{}`", form.form)));
+                self.checker.report(diagnostic.help(format!("write `{}`", form.form)).fix(self.place(node.span), form.form));
                 return None;
             }
             [_, second, ..] => {

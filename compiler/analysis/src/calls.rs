@@ -4,9 +4,9 @@ use crate::checker::unknown_name;
 use crate::expressions::BodyChecker;
 use crate::program::{Bound, Callee, Expr, ExprKind, Param};
 use crate::scope::Symbol;
-use crate::stdlib;
 use crate::types::{Dim, Type};
 use crate::unify::{Bindings, Unbound};
+use crate::{edits, stdlib};
 use mlp_syntax::ast::{self, Argument};
 use mlp_syntax::{Code, Diagnostic, Location, Span, closest};
 
@@ -46,7 +46,10 @@ impl BodyChecker<'_, '_> {
         for (index, value) in places {
             args[index] = Some(self.expr(value, Some(&target.params[index].ty)));
         }
-        self.fill_defaults(&target, &mut args, span, callee);
+        // A name that no parameter has was meant for one that seems missing.
+        let mut names = call.arguments.iter().filter_map(|argument| argument.name.as_ref());
+        let misnamed = names.any(|name| target.params.iter().all(|param| param.name != name.text));
+        self.fill_defaults(&target, &mut args, span, callee, !misnamed);
         let Some(args) = args.into_iter().collect::<Option<Vec<Expr>>>() else { return (ExprKind::Broken, Type::Unknown) };
         let ty = self.call_type(&target, &args, self.place(span));
         (ExprKind::Call { callee: target.callee, at: self.place(callee), args }, ty)
@@ -128,7 +131,7 @@ impl BodyChecker<'_, '_> {
         let mut next = 0;
         if let Some(piped) = piped {
             if target.params.is_empty() {
-                self.too_many(target, self.place(piped.span));
+                self.too_many(target, self.place(piped.span), None);
             } else {
                 places.push((0, piped));
             }
@@ -140,7 +143,9 @@ impl BodyChecker<'_, '_> {
                 let name = &target.params[index].name;
                 let diagnostic = Diagnostic::new(Code::E0205, format!("`{name}` is given twice"))
                     .label(self.place(argument.value.span), "given again here");
-                self.checker.report(diagnostic.help("remove one of them; what stands left of `|>` is the first argument"));
+                let removed = self.argument(argument);
+                let help = "remove one of them; what stands left of `|>` is the first argument";
+                self.checker.report(diagnostic.help(help).fix(removed, ""));
                 continue;
             }
             places.push((index, &argument.value));
@@ -153,7 +158,8 @@ impl BodyChecker<'_, '_> {
             let index = *next;
             *next += 1;
             if index >= target.params.len() {
-                self.too_many(target, self.place(argument.value.span));
+                let removed = self.argument(argument);
+                self.too_many(target, self.place(argument.value.span), Some(removed));
                 return None;
             }
             return Some(index);
@@ -171,16 +177,26 @@ impl BodyChecker<'_, '_> {
         found
     }
 
-    fn too_many(&mut self, target: &Target, place: Location) {
+    /// All of an argument, with its comma.
+    fn argument(&self, argument: &Argument) -> Location {
+        let span = argument.name.as_ref().map_or(argument.value.span, |name| name.span.to(argument.value.span));
+        edits::listed(self.checker, self.place(span))
+    }
+
+    fn too_many(&mut self, target: &Target, place: Location, removed: Option<Location>) {
         let known: Vec<&str> = target.params.iter().map(|param| param.name.as_str()).collect();
         let diagnostic = Diagnostic::new(
             Code::E0205,
             format!("`{}` takes {} argument{}", target.name, known.len(), if known.len() == 1 { "" } else { "s" }),
         );
-        self.checker.report(diagnostic.label(place, "one too many").help(format!("`{}` takes {}", target.name, list(&known))));
+        let diagnostic = diagnostic.label(place, "one too many").help(format!("`{}` takes {}", target.name, list(&known)));
+        self.checker.report(match removed {
+            Some(removed) => diagnostic.fix(removed, ""),
+            None => diagnostic,
+        });
     }
 
-    fn fill_defaults(&mut self, target: &Target, args: &mut [Option<Expr>], span: Span, callee: Span) {
+    fn fill_defaults(&mut self, target: &Target, args: &mut [Option<Expr>], span: Span, callee: Span, complain: bool) {
         let mut missing: Vec<&Param> = Vec::new();
         for (param, arg) in target.params.iter().zip(args.iter_mut()) {
             if arg.is_some() {
@@ -192,14 +208,31 @@ impl BodyChecker<'_, '_> {
             }
         }
         // A parameter of an unknown type may have had a default that could not be read.
-        if let Some(first) = missing.iter().find(|param| param.ty != Type::Unknown) {
+        if let (true, Some(first)) = (complain, missing.iter().find(|param| param.ty != Type::Unknown)) {
             let names: Vec<&str> = missing.iter().map(|param| param.name.as_str()).collect();
             let shown = self.checker.show(&first.ty);
-            self.checker.report(
-                Diagnostic::new(Code::E0204, format!("`{}` needs {}", target.name, list(&names)))
-                    .label(self.place(callee), format!("expected `{}`: {shown}", first.name))
-                    .help(format!("write `{}({} = ...)`", target.name, first.name)),
-            );
+            let diagnostic = Diagnostic::new(Code::E0204, format!("`{}` needs {}", target.name, list(&names)))
+                .label(self.place(callee), format!("expected `{}`: {shown}", first.name))
+                .help(format!("write `{}({} = ...)`", target.name, first.name));
+            self.checker.report(match self.added(&missing, span, callee) {
+                Some((at, text)) => diagnostic.fix(at, text),
+                None => diagnostic,
+            });
+        }
+    }
+
+    /// Where and how missing arguments are added to a call, with values to begin with; none where one of them has no likely value.
+    fn added(&self, missing: &[&Param], span: Span, callee: Span) -> Option<(Location, String)> {
+        let one = |param: &&Param| Some(format!("{} = {}", param.name, edits::example(&param.ty)?));
+        let text = missing.iter().map(one).collect::<Option<Vec<String>>>()?.join(", ");
+        let rest = self.checker.text(self.place(Span { start: callee.end, ..span }));
+        let at = |end: u32| self.place(Span { start: end, end });
+        match rest.strip_suffix(')') {
+            Some(inside) if rest.starts_with('(') => {
+                let comma = if inside.trim_end().ends_with(['(', ',']) { "" } else { ", " };
+                Some((at(span.end - 1), format!("{comma}{text}")))
+            }
+            _ => Some((at(callee.end), format!("({text})"))),
         }
     }
 
@@ -288,7 +321,8 @@ impl BodyChecker<'_, '_> {
             self.checker.report(
                 Diagnostic::new(Code::E0202, format!("`{}` asks for the best {count} of {size}", target.name))
                     .label(place, format!("there are only {size} scores"))
-                    .help(format!("write a count from 1 to {size}")),
+                    .help(format!("write a count from 1 to {size}"))
+                    .fix(args.get(1).map_or(place, |count| count.at), size.to_string()),
             );
             return Type::Unknown;
         }

@@ -1,21 +1,24 @@
 //! The order of the checks, and what they share.
 
 use crate::declared::Declarations;
+use crate::kept::{Kept, KeptBody, Reuse, Successor};
 use crate::program::{Const, LabelSet, LeftOut, Model, Pipeline, Program, SourceFile, TypeAlias};
 use crate::scope::Scope;
 use crate::types::Type;
 use crate::world::World;
 use crate::{aliases, blocks, constants, cycles, expectations, hooks, labels, left_out, load, models, pipelines, privacy, scope};
 use mlp_syntax::ast::{self, DeclarationKind, File};
-use mlp_syntax::{Code, Diagnostic, FileId, Location, Span, closest};
+use mlp_syntax::{Code, Diagnostic, FileId, Location, Parsed, Span, closest};
 use std::collections::HashMap;
 use std::rc::Rc;
+use std::sync::Arc;
 
 /// What checking gave.
 #[derive(Clone, Debug)]
 pub struct Analysis {
-    program: Program,
+    program: Checked<Program>,
     diagnostics: Vec<Diagnostic>,
+    kept: Kept,
 }
 
 impl Analysis {
@@ -36,11 +39,16 @@ impl Analysis {
 
     /// The proof that there is no error; otherwise the analysis as it was.
     pub fn into_checked(self) -> Result<Checked<Program>, Box<Analysis>> {
-        if self.has_errors() { Err(Box::new(self)) } else { Ok(Checked(self.program)) }
+        if self.has_errors() { Err(Box::new(self)) } else { Ok(self.program) }
+    }
+
+    /// The program as one without errors; none where there is one.
+    pub fn checked(&self) -> Option<&Checked<Program>> {
+        (!self.has_errors()).then_some(&self.program)
     }
 }
 
-/// A value that was checked and found without error; only [`Analysis::into_checked`] makes one.
+/// A value that was checked and found without error; only an [`Analysis`] without errors gives one.
 #[derive(Clone, Debug)]
 pub struct Checked<T>(T);
 
@@ -54,15 +62,26 @@ impl<T> std::ops::Deref for Checked<T> {
 
 /// Checks the file `root` with all that it uses.
 pub fn check(world: &dyn World, root: &str) -> Analysis {
+    run(world, root, None)
+}
+
+/// What [`check`] gives, found with what an earlier check of the package still knows.
+pub fn recheck(world: &dyn World, root: &str, before: Analysis) -> Analysis {
+    run(world, root, Some(before))
+}
+
+fn run(world: &dyn World, root: &str, before: Option<Analysis>) -> Analysis {
     let mut checker = Checker::new(world);
-    load::load(&mut checker, root);
+    let mut before = before.map(|before| (before.program.0, before.kept));
+    load::load(&mut checker, root, before.as_mut());
     scope::declare(&mut checker);
     constants::check_all(&mut checker);
     labels::check_all(&mut checker);
     models::check_all(&mut checker);
     aliases::check_all(&mut checker);
     pipelines::declare_all(&mut checker);
-    pipelines::check_bodies(&mut checker);
+    let reuse = before.and_then(|(program, kept)| Reuse::new(&checker, program, kept));
+    pipelines::check_bodies(&mut checker, reuse);
     cycles::check(&mut checker);
     blocks::check_quantize(&mut checker);
     let mut declarations = blocks::check_all(&mut checker);
@@ -79,7 +98,13 @@ pub(crate) struct Checker<'w> {
     pub(crate) edition: u32,
     pub(crate) files: Vec<SourceFile>,
     /// The syntax of each file.
-    pub(crate) trees: Vec<Rc<File>>,
+    pub(crate) trees: Vec<Arc<File>>,
+    /// How each file was parsed; none for modules of the standard library.
+    pub(crate) parsed: Vec<Option<Parsed>>,
+    /// How each file relates to the one that was checked before.
+    pub(crate) successors: Vec<Option<Successor>>,
+    /// What the body of each pipeline was made of.
+    pub(crate) bodies: Vec<Option<KeptBody>>,
     /// The names of each file.
     pub(crate) scopes: Vec<Scope>,
     pub(crate) models: Vec<Model>,
@@ -105,6 +130,9 @@ impl<'w> Checker<'w> {
             edition: crate::EDITION,
             files: Vec::new(),
             trees: Vec::new(),
+            parsed: Vec::new(),
+            successors: Vec::new(),
+            bodies: Vec::new(),
             scopes: Vec::new(),
             models: Vec::new(),
             pipelines: Vec::new(),
@@ -121,6 +149,11 @@ impl<'w> Checker<'w> {
 
     pub(crate) fn report(&mut self, diagnostic: Diagnostic) {
         self.diagnostics.push(diagnostic);
+    }
+
+    /// Everything that was found so far.
+    pub(crate) fn found(&self) -> &[Diagnostic] {
+        &self.diagnostics
     }
 
     /// How many errors were found so far.
@@ -156,7 +189,9 @@ impl<'w> Checker<'w> {
         };
         let left_out = left_out::find(&program, &self.label_names);
         let program = Program { left_out, ..program };
-        Analysis { program, diagnostics: self.diagnostics }
+        let names = self.scopes.into_iter().map(Scope::into_symbols).collect();
+        let kept = Kept { parsed: self.parsed, names, bodies: self.bodies };
+        Analysis { program: Checked(program), diagnostics: self.diagnostics, kept }
     }
 }
 

@@ -247,8 +247,22 @@ impl Observer<'_, '_> {
             Type::Record(_) => "name one of its fields",
             _ => "name one of its elements: `[0]`",
         };
-        self.checker
-            .report(Diagnostic::new(Code::E0401, "a test compares a label or a number").label(at(ROOT, node.span), remark).help(part));
+        let place = at(ROOT, node.span);
+        let diagnostic = Diagnostic::new(Code::E0401, "a test compares a label or a number").label(place, remark).help(part);
+        let end = Location { span: Span { start: place.span.end, ..place.span }, ..place };
+        let first = match ty {
+            Type::Ranking { .. } => Some(".first".to_owned()),
+            Type::Record(fields) => match fields.as_slice() {
+                [(only, Type::Label(_))] => Some(format!(".{only}")),
+                [(only, Type::Ranking { .. })] => Some(format!(".{only}.first")),
+                _ => None,
+            },
+            _ => None,
+        };
+        self.checker.report(match first {
+            Some(first) => diagnostic.fix(end, first),
+            None => diagnostic,
+        });
     }
 
     fn walk(&mut self, node: &Expr, answer: Type) -> Option<Place> {
@@ -326,12 +340,15 @@ fn expected_labels(checker: &mut Checker<'_>, binary: &Binary, labels: &Labels) 
         (Operator::Eq | Operator::Ne, ExprKind::Text(_)) => vec![&binary.right],
         (Operator::In, ExprKind::List(items)) if !items.is_empty() => items.iter().collect(),
         (Operator::In, _) => {
-            checker.report(bad_form(place, "`in` expects a list of labels"));
+            let diagnostic = bad_form(place, "`in` expects a list of labels");
+            let text = format!("[{}]", checker.text(place));
+            checker.report(if let ExprKind::Text(_) = &binary.right.kind { diagnostic.fix(place, text) } else { diagnostic });
             return None;
         }
         (Operator::Eq | Operator::Ne, _) => {
             let diagnostic = Diagnostic::new(Code::E0201, "expected a label").label(place, "a label is compared with a string");
-            checker.report(diagnostic.help("write the label between quotes"));
+            let diagnostic = diagnostic.help("write the label between quotes");
+            checker.report(quoted(checker, diagnostic, labels, &binary.right));
             return None;
         }
         _ => {
@@ -353,6 +370,13 @@ fn expected_labels(checker: &mut Checker<'_>, binary: &Binary, labels: &Labels) 
         found.push(text.clone());
     }
     Some(Expected::Labels(found))
+}
+
+/// With the quotes that a label lacks.
+fn quoted(checker: &Checker<'_>, diagnostic: Diagnostic, labels: &Labels, value: &Expr) -> Diagnostic {
+    let (ExprKind::Name(name), Labels::Of(id)) = (&value.kind, labels) else { return diagnostic };
+    let known = checker.labels.get(id.0 as usize).is_some_and(|set| set.lines.contains(name));
+    if known { diagnostic.fix(at(ROOT, value.span), format!("\"{name}\"")) } else { diagnostic }
 }
 
 /// Reports a label that the file of labels lacks: the test could never hold, or always would.
@@ -388,7 +412,9 @@ fn expected_number(checker: &mut Checker<'_>, binary: &Binary) -> Option<Expecte
             Some(unit) if unit.dimension == Dimension::Ratio => Some(Expected::Number(sign * number.value * unit.scale)),
             Some(unit) => {
                 let diagnostic = Diagnostic::new(Code::E0210, format!("a score is no {}", unit.dimension.name()));
-                checker.report(diagnostic.label(place, "expected a number such as `0.9`, or `90%`").help("remove the unit"));
+                let digits = checker.text(place).trim_end_matches(|c: char| c.is_ascii_alphabetic()).to_owned();
+                let diagnostic = diagnostic.label(place, "expected a number such as `0.9`, or `90%`").help("remove the unit");
+                checker.report(diagnostic.fix(place, digits));
                 None
             }
         },

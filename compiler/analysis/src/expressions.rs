@@ -6,7 +6,7 @@ use crate::program::{Bound, Callee, Expr, ExprKind, Param, Value};
 use crate::scope::Symbol;
 use crate::types::{Dim, Labels, TensorType, Type};
 use crate::unify::{Misfit, assignable};
-use crate::{constants, shapes, stdlib};
+use crate::{constants, edits, shapes, stdlib};
 use mlp_bundle::DType;
 use mlp_syntax::ast::{self, Name};
 use mlp_syntax::units::Dimension;
@@ -100,7 +100,8 @@ impl<'c, 'w> BodyChecker<'c, 'w> {
             self.checker.report(
                 Diagnostic::new(Code::E0109, format!("`{}` is never used", local.name))
                     .label(local.at, "nothing reads it")
-                    .help("remove it, or start its name with `_`"),
+                    .help("remove it, or start its name with `_`")
+                    .fix(local.at, format!("_{}", local.name)),
             );
         }
     }
@@ -250,7 +251,11 @@ impl<'c, 'w> BodyChecker<'c, 'w> {
         if let Some(module) = stdlib::module_of(name) {
             let diagnostic = Diagnostic::new(Code::E0101, format!("there is no `{name}` in this file"));
             let diagnostic = diagnostic.label(place, format!("`{module}` has one"));
-            return self.checker.report(diagnostic.help(format!("write `use {module}.{{ {name} }}` below the edition")));
+            let diagnostic = diagnostic.help(format!("write `use {module}.{{ {name} }}` below the edition"));
+            return self.checker.report(match edits::import(self.checker, self.file, module, name) {
+                Some((at, text)) => diagnostic.fix(at, text),
+                None => diagnostic,
+            });
         }
         let locals = self.locals.iter().map(|local| local.name.clone());
         let params = self.params.iter().map(|param| param.name.clone());
@@ -270,7 +275,10 @@ impl<'c, 'w> BodyChecker<'c, 'w> {
             let name = &entry.name.text;
             if values.iter().any(|(known, _)| known == name) {
                 let diagnostic = Diagnostic::new(Code::E0102, format!("the field `{name}` is given twice"));
-                self.checker.report(diagnostic.label(self.place(entry.name.span), "given again here").help("remove one of them"));
+                let place = self.place(entry.name.span);
+                let end = entry.value.as_ref().map_or(entry.name.span, |value| entry.name.span.to(value.span));
+                let removed = edits::listed(self.checker, self.place(end));
+                self.checker.report(diagnostic.label(place, "given again here").help("remove one of them").fix(removed, ""));
                 continue;
             }
             let wanted = wanted_fields.iter().find(|(field, _)| field == name).map(|(_, ty)| ty);
@@ -373,7 +381,12 @@ impl<'c, 'w> BodyChecker<'c, 'w> {
             _ if !fields.is_empty() => unknown_name(Code::E0206, format!("{shown} has no field `{}`", name.text), &name.text, place, known),
             _ => {
                 let diagnostic = Diagnostic::new(Code::E0206, format!("{shown} has no field `{}`", name.text));
-                diagnostic.label(place, "only records have fields here").help("use the whole value")
+                if stdlib::module_of(&name.text) == Some(stdlib::TENSOR) {
+                    let text = format!("{}()", name.text);
+                    diagnostic.label(place, "this is a method").help(format!("write `{text}`")).fix(place, text)
+                } else {
+                    diagnostic.label(place, "only records have fields here").help("use the whole value")
+                }
             }
         };
         self.checker.report(diagnostic);
@@ -385,7 +398,10 @@ impl<'c, 'w> BodyChecker<'c, 'w> {
         if let Err(misfit) = assignable(wanted, &value.ty) {
             let remark = self.place(declared);
             let diagnostic = self.misfit(&misfit, wanted, value).label(remark, format!("{} is asked for here", self.checker.show(wanted)));
-            self.checker.report(diagnostic);
+            // Where nothing brings the value to that type, the type was probably written before the value was known.
+            let found = self.checker.show(&value.ty).trim_matches('`').to_owned();
+            let can_be_written = !value.ty.is_constant() && !found.contains("unknown") && !found.contains('@');
+            self.checker.report(if diagnostic.fix.is_none() && can_be_written { diagnostic.fix(remark, found) } else { diagnostic });
         }
     }
 
@@ -398,6 +414,12 @@ impl<'c, 'w> BodyChecker<'c, 'w> {
                 let diagnostic = Diagnostic::new(Code::E0202, format!("expected {wanted_text}, found {found}"))
                     .label(value.at, which.clone())
                     .help(format!("{}\n  {lines}", self.shape_help(wanted, &value.ty)));
+                let diagnostic = if is_batched(wanted, &value.ty) {
+                    let text = edits::method(self.checker.text(value.at), "unbatch()");
+                    diagnostic.fix(value.at, text)
+                } else {
+                    diagnostic
+                };
                 match self.maker(value) {
                     Some((maker, place)) if place != value.at => diagnostic.label(place, format!("`{maker}` makes {found}")),
                     _ => diagnostic,
@@ -447,8 +469,33 @@ impl<'c, 'w> BodyChecker<'c, 'w> {
             _ => {
                 let diagnostic = Diagnostic::new(Code::E0201, format!("expected {wanted_text}, found {found}"))
                     .label(value.at, format!("this is {found}"));
-                diagnostic.help(format!("give it {wanted_text}; nothing is converted by itself"))
+                match self.respelt(wanted, value) {
+                    Some(text) => diagnostic.help(format!("write `{text}`")).fix(value.at, text),
+                    None => diagnostic.help(format!("give it {wanted_text}; nothing is converted by itself")),
+                }
             }
+        }
+    }
+
+    /// The value as it is written where its type is wanted: without quotes, or with both sides of a size.
+    fn respelt(&self, wanted: &Type, value: &Expr) -> Option<String> {
+        match (wanted, &value.kind) {
+            (Type::Number, ExprKind::Value(Value::Text(text))) => text.parse::<f64>().ok().filter(|_| digits(text)).map(|_| text.clone()),
+            (Type::Size, ExprKind::Value(Value::Text(text))) => {
+                let (width, height) = text.split_once('x')?;
+                (is_side(width) && is_side(height)).then(|| text.clone())
+            }
+            (Type::Size, ExprKind::Value(Value::Number(..))) => {
+                let side = self.checker.text(value.at);
+                is_side(side).then(|| format!("{side}x{side}"))
+            }
+            (Type::Choice(options), ExprKind::Value(Value::Text(text))) => options.contains(text).then(|| text.clone()),
+            (Type::Quantity(dimension), ExprKind::Value(Value::Text(text))) => {
+                let number = text.trim_end_matches(|c: char| c.is_ascii_alphabetic() || c == '%');
+                let unit = mlp_syntax::units::find(&text[number.len()..])?;
+                (digits(number) && number.parse::<f64>().is_ok() && unit.dimension == *dimension).then(|| text.clone())
+            }
+            _ => None,
         }
     }
 
@@ -465,6 +512,26 @@ impl<'c, 'w> BodyChecker<'c, 'w> {
         }
         general
     }
+}
+
+/// True where a batch of one was given for its only entry.
+fn is_batched(wanted: &Type, found: &Type) -> bool {
+    let (Type::Tensor(wanted), Type::Tensor(found)) = (wanted, found) else { return false };
+    let fits = |(wanted, found): (&Dim, &Dim)| wanted == found || matches!(wanted, Dim::Symbol(_) | Dim::Rest(_));
+    let same_rank = found.dims.len() == wanted.dims.len() + 1;
+    found.dtype == DType::F32
+        && same_rank
+        && found.dims.first() == Some(&Dim::Const(1))
+        && wanted.dims.iter().zip(&found.dims[1..]).all(fits)
+}
+
+fn digits(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_digit()) && text.chars().all(|c| c.is_ascii_digit() || c == '.')
+}
+
+/// True for a side of a size: a whole number from 1 to 65536.
+fn is_side(text: &str) -> bool {
+    text.parse::<u32>().is_ok_and(|side| (1..=65536).contains(&side)) && text.chars().all(|c| c.is_ascii_digit())
 }
 
 /// The unit of a dimension that is most often meant.

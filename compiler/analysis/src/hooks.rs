@@ -166,9 +166,10 @@ pub(crate) fn backends(checker: &mut Checker<'_>, file: FileId, key: &str, value
         match known {
             Some((_, backend)) if !backends.contains(backend) => backends.push(*backend),
             Some(_) => {
-                let diagnostic =
-                    Diagnostic::new(Code::E0102, format!("`{found}` is listed twice")).label(at(file, item.span), "listed again here");
-                checker.report(diagnostic.help("remove one of them"));
+                let place = at(file, item.span);
+                let diagnostic = Diagnostic::new(Code::E0102, format!("`{found}` is listed twice")).label(place, "listed again here");
+                let removed = crate::edits::listed(checker, place);
+                checker.report(diagnostic.help("remove one of them").fix(removed, ""));
             }
             None => {
                 let message = format!("there is no backend `{}`", checker.text(at(file, item.span)));

@@ -14,13 +14,16 @@ mod control;
 mod cycles;
 mod declared;
 mod dims;
+mod edits;
 mod expectations;
 mod expressions;
 mod hooks;
+mod kept;
 mod labels;
 mod left_out;
 mod load;
 mod models;
+mod moved;
 mod operators;
 mod pipelines;
 pub mod privacy;
@@ -39,7 +42,7 @@ pub use blocks::{
     BUDGET_KEYS, DEVICE_KEYS, DRIFT_KEYS, DRIFT_TESTS, EXPERIMENT_KEYS, EXPLAIN_KEYS, EXPLANATIONS, HOOK_KEYS, Key, MEASURES, MECHANISMS,
     MONITOR_KEYS, Measure, Method, OUTLET_KEYS, Parameter, QUANTIZE_KEYS, Takes, VARIANT_KEYS, keys,
 };
-pub use checker::{Analysis, Checked, check};
+pub use checker::{Analysis, Checked, check, recheck};
 pub use declared::*;
 pub use dims::{Atom, Formula};
 pub use mlp_syntax::ast::Operator;

@@ -1,20 +1,22 @@
 //! Reads the root file and, one after another, all that it uses.
 
 use crate::checker::{Checker, at};
-use crate::program::SourceFile;
+use crate::kept::{Kept, Successor};
+use crate::program::{Program, SourceFile};
 use crate::scope::Scope;
 use crate::{EDITION, stdlib, world};
 use mlp_syntax::ast::{Edition, File, Item, Use, UseSource};
-use mlp_syntax::{Code, Diagnostic, FileId, LineIndex, Location, MAX_SOURCE_BYTES, Span, closest, parse};
+use mlp_syntax::{Code, Diagnostic, FileId, LineIndex, Location, MAX_SOURCE_BYTES, Parsed, Span, closest};
 use std::collections::HashMap;
-use std::rc::Rc;
+use std::sync::Arc;
 
 /// The most files of one package.
 const MAX_FILES: usize = 256;
 
 /// Fills `files`, `trees` and `scopes` (whose imports name files, not yet what is in them).
-pub(crate) fn load(checker: &mut Checker<'_>, root: &str) {
-    let mut loader = Loader { checker, by_path: HashMap::new() };
+/// Files that were parsed before are parsed where they changed alone.
+pub(crate) fn load(checker: &mut Checker<'_>, root: &str, before: Option<&mut (Program, Kept)>) {
+    let mut loader = Loader { checker, by_path: HashMap::new(), before };
     match loader.checker.world.read(root) {
         Ok(text) => {
             loader.add(root.to_owned(), text);
@@ -39,20 +41,29 @@ pub(crate) fn load(checker: &mut Checker<'_>, root: &str) {
     }
 }
 
-fn shared((tree, diagnostics): (File, Vec<Diagnostic>)) -> stdlib::Parsed {
-    (Rc::new(tree), diagnostics)
-}
-
 struct Loader<'c, 'w> {
     checker: &'c mut Checker<'w>,
     by_path: HashMap<String, FileId>,
+    before: Option<&'c mut (Program, Kept)>,
 }
 
 impl Loader<'_, '_> {
     fn add(&mut self, path: String, text: String) -> FileId {
         let file = FileId(self.checker.files.len() as u32);
-        let (tree, diagnostics) = if path.starts_with("std.") { stdlib::parsed(&path, &text) } else { shared(parse(&text)) };
-        diagnostics.into_iter().for_each(|diagnostic| self.checker.report(diagnostic.in_file(file)));
+        let tree = if path.starts_with("std.") {
+            let (tree, diagnostics) = stdlib::parsed(&path, &text);
+            diagnostics.into_iter().for_each(|diagnostic| self.checker.report(diagnostic.in_file(file)));
+            self.checker.parsed.push(None);
+            self.checker.successors.push(None);
+            tree
+        } else {
+            let (parsed, successor) = self.parse(&path, &text);
+            parsed.diagnostics().for_each(|diagnostic| self.checker.report(diagnostic.clone().in_file(file)));
+            let tree = Arc::clone(parsed.file());
+            self.checker.parsed.push(Some(parsed));
+            self.checker.successors.push(successor);
+            tree
+        };
         self.by_path.insert(path.clone(), file);
         let lines = LineIndex::new(&text);
         self.checker.files.push(SourceFile { path, text, lines });
@@ -60,6 +71,18 @@ impl Loader<'_, '_> {
         self.checker.trees.push(tree);
         self.checker.scopes.push(Scope::default());
         file
+    }
+
+    /// The tree of a text, of which what stood there before is taken over.
+    fn parse(&mut self, path: &str, text: &str) -> (Parsed, Option<Successor>) {
+        let found = self.before.as_mut().and_then(|(program, kept)| {
+            let index = program.files.iter().position(|file| file.path == path)?;
+            Some((kept.parsed.get_mut(index)?.take()?, &program.files[index].text))
+        });
+        let Some((parsed, before)) = found else { return (Parsed::new(text), None) };
+        let items = parsed.file().items.len();
+        let (parsed, same) = parsed.update(before, text);
+        (parsed, Some(Successor { same, items }))
     }
 
     fn edition(&mut self, file: FileId, tree: &File) {

@@ -72,7 +72,7 @@ fn entries(checker: &mut Checker<'_>, file: FileId, index: usize, node: &ast::Mo
         let place = at(file, entry.key.span);
         if seen.contains(&key) {
             let diagnostic = Diagnostic::new(Code::E0102, format!("`{key}` is given twice")).label(place, "given again here");
-            checker.report(diagnostic.help("remove one of them"));
+            checker.report(diagnostic.help("remove one of them").fix(at(file, entry.span), ""));
             continue;
         }
         seen.push(key);
@@ -110,7 +110,10 @@ fn entries(checker: &mut Checker<'_>, file: FileId, index: usize, node: &ast::Mo
 fn onnx_path(checker: &mut Checker<'_>, file: FileId, value: &Expr) -> Option<(String, Location)> {
     let place = at(file, value.span);
     let ExprKind::Call(call) = &value.kind else {
-        if !matches!(value.kind, ExprKind::Broken) {
+        if let ExprKind::Text(_) = &value.kind {
+            let text = format!("onnx({})", checker.text(place));
+            checker.report(bad_source(place).fix(place, text));
+        } else if !matches!(value.kind, ExprKind::Broken) {
             checker.report(bad_source(place));
         }
         return None;
@@ -139,6 +142,12 @@ fn onnx_path(checker: &mut Checker<'_>, file: FileId, value: &Expr) -> Option<(S
         match (&argument.name, &argument.value.kind) {
             (None, ExprKind::Text(text)) if path.is_none() => path = Some(text),
             (Some(name), ExprKind::Text(_)) if name.text == "sha256" => {}
+            (None, ExprKind::Text(digest)) if !digest.is_empty() && digest.bytes().all(|byte| byte.is_ascii_hexdigit()) => {
+                let here = at(file, argument.value.span);
+                let start = Location { span: Span { end: here.span.start, ..here.span }, ..here };
+                let diagnostic = Diagnostic::new(Code::E0205, "a digest is given by its name").label(here, "expected `sha256 = \"...\"`");
+                checker.report(diagnostic.help("write `sha256 = ` before it").fix(start, "sha256 = "));
+            }
             _ => checker.report(bad_source(at(file, argument.value.span))),
         }
     }

@@ -2,20 +2,21 @@
 
 use crate::checker::{Checker, at};
 use crate::expressions::BodyChecker;
+use crate::kept::{KeptBody, Reuse};
 use crate::program::{Body, Intrinsic, Local, Param};
 use crate::signature::{self, SignatureNames};
 use crate::types::{Dim, Type};
 use mlp_syntax::ast::{self, Item};
-use mlp_syntax::{Code, Diagnostic, FileId};
-use std::rc::Rc;
+use mlp_syntax::{Code, Diagnostic, FileId, Span};
+use std::sync::Arc;
 
 /// Every pipeline's place in `Checker::pipelines`, its file, and its syntax.
-fn each(checker: &Checker<'_>) -> Vec<(usize, FileId, Rc<ast::File>, usize)> {
+fn each(checker: &Checker<'_>) -> Vec<(usize, FileId, Arc<ast::File>, usize)> {
     let mut found = Vec::new();
     for (file, tree) in checker.trees.iter().enumerate() {
         for (item, node) in tree.items.iter().enumerate() {
             if matches!(node, Item::Pipeline(pipeline) if pipeline.kind == ast::PipelineKind::Pipeline) {
-                found.push((found.len(), FileId(file as u32), Rc::clone(tree), item));
+                found.push((found.len(), FileId(file as u32), Arc::clone(tree), item));
             }
         }
     }
@@ -94,16 +95,26 @@ fn symbols(ty: &Type, found: &mut Vec<Dim>) {
     }
 }
 
-/// Checks what every pipeline does.
-pub(crate) fn check_bodies(checker: &mut Checker<'_>) {
+/// Checks what every pipeline does; what is as it was before is taken over.
+pub(crate) fn check_bodies(checker: &mut Checker<'_>, mut reuse: Option<Reuse>) {
     for (index, file, tree, item) in each(checker) {
-        if let Some(Item::Pipeline(node)) = tree.items.get(item) {
-            let body = match &node.body {
-                Some(statements) => steps(checker, file, index, node, statements),
-                None => intrinsic(checker, file, node),
-            };
-            checker.pipelines[index].body = body;
-        }
+        let Some(Item::Pipeline(node)) = tree.items.get(item) else { continue };
+        let known = reuse.as_mut().and_then(|reuse| reuse.body(checker, index, file, item, node.span.start));
+        let (body, kept) = match known {
+            Some((body, kept)) => (body, Some(kept)),
+            None => {
+                let found = checker.found().len();
+                checker.scopes[file.0 as usize].record();
+                let body = match &node.body {
+                    Some(statements) => steps(checker, file, index, node, statements),
+                    None => intrinsic(checker, file, node),
+                };
+                let names = checker.scopes[file.0 as usize].recorded();
+                (body, KeptBody::new(file, item, node.span.start, names, &checker.found()[found..]))
+            }
+        };
+        checker.pipelines[index].body = body;
+        checker.bodies.push(kept);
     }
 }
 
@@ -144,10 +155,12 @@ fn steps(checker: &mut Checker<'_>, file: FileId, index: usize, node: &ast::Pipe
                 body.expect_type(&wanted, &value, node.result.span);
                 if position + 1 < statements.len() {
                     let rest = at(file, statements[position + 1].span);
+                    let last = statements.last().map_or(rest.span, |last| last.span);
                     body.checker.report(
                         Diagnostic::new(Code::E0209, "nothing runs after `return`")
                             .label(rest, "this is never reached")
-                            .help("move it above the `return`, or remove it"),
+                            .help("move it above the `return`, or remove it")
+                            .fix(at(file, rest.span.to(last)), ""),
                     );
                 }
                 result = Some((value, attributes));
@@ -159,11 +172,14 @@ fn steps(checker: &mut Checker<'_>, file: FileId, index: usize, node: &ast::Pipe
     match result {
         Some((result, attributes)) => Body::Steps { locals, result, attributes },
         None => {
-            checker.report(
-                Diagnostic::new(Code::E0209, format!("`{}` returns nothing", node.name.text))
-                    .label(at(file, node.name.span), "expected a `return` at its end")
-                    .help("write `return value` as the last statement"),
-            );
+            let diagnostic = Diagnostic::new(Code::E0209, format!("`{}` returns nothing", node.name.text))
+                .label(at(file, node.name.span), "expected a `return` at its end")
+                .help("write `return value` as the last statement");
+            let last = statements.last().and_then(|last| Some((last.binds.as_ref()?, last.span.end)));
+            checker.report(match last {
+                Some((name, end)) => diagnostic.fix(at(file, Span { start: end, end }), format!("\n  return {}", name.text)),
+                None => diagnostic,
+            });
             Body::Broken
         }
     }

@@ -229,7 +229,7 @@ impl Pipeline {
 }
 
 /// A parameter.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Param {
     /// Its name.
     pub name: String,

@@ -7,6 +7,7 @@ use crate::signature;
 use crate::types::{LabelsId, Type};
 use mlp_syntax::ast::{DeclarationKind, Item, Name, PipelineKind};
 use mlp_syntax::{Code, Diagnostic, FileId, Location, Span};
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -45,6 +46,8 @@ pub(crate) struct Scope {
     names: BTreeMap<String, Entry>,
     /// What `use` asks for: the name, and the file if that could be read.
     imports: Vec<(Name, Option<FileId>)>,
+    /// The names that were looked up since recording began, and whether that made them used; none while nothing is recorded.
+    looked_up: RefCell<Option<Vec<(String, bool)>>>,
 }
 
 #[derive(Debug)]
@@ -62,6 +65,7 @@ impl Scope {
 
     /// What a name stands for; it counts as used from now on.
     pub(crate) fn find(&mut self, name: &str) -> Option<Symbol> {
+        self.note(name, true);
         let entry = self.names.get_mut(name)?;
         entry.used = true;
         Some(entry.symbol)
@@ -69,7 +73,29 @@ impl Scope {
 
     /// What a name stands for, without using it.
     pub(crate) fn peek(&self, name: &str) -> Option<Symbol> {
+        self.note(name, false);
         self.names.get(name).map(|entry| entry.symbol)
+    }
+
+    fn note(&self, name: &str, used: bool) {
+        if let Some(names) = self.looked_up.borrow_mut().as_mut() {
+            names.push((name.to_owned(), used));
+        }
+    }
+
+    /// Remembers the names that are looked up from now on.
+    pub(crate) fn record(&self) {
+        self.looked_up.replace(Some(Vec::new()));
+    }
+
+    /// The names that were looked up since [`record`](Scope::record), which ends here.
+    pub(crate) fn recorded(&self) -> Vec<(String, bool)> {
+        self.looked_up.take().unwrap_or_default()
+    }
+
+    /// What the names stand for.
+    pub(crate) fn into_symbols(self) -> BTreeMap<String, Symbol> {
+        self.names.into_iter().map(|(name, entry)| (name, entry.symbol)).collect()
     }
 
     /// All names that stand for something that `fits`.

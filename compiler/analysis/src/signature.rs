@@ -2,6 +2,7 @@
 
 use crate::aliases;
 use crate::checker::{Checker, at, unknown_name};
+use crate::edits;
 use crate::program::{AliasId, Bound};
 use crate::scope::Symbol;
 use crate::sizes::dimension;
@@ -62,7 +63,11 @@ fn tensor(checker: &mut Checker<'_>, file: FileId, dtype: &Name, dims: &[ast::Di
     let Some(element) = DType::from_name(&dtype.text) else {
         let known = DType::ALL.iter().map(|dtype| dtype.name());
         let message = format!("`{}` is no element type", dtype.text);
-        let diagnostic = unknown_name(Code::E0203, message, &dtype.text, at(file, dtype.span), known);
+        let place = at(file, dtype.span);
+        let diagnostic = match edits::element_of(&dtype.text) {
+            Some(known) => Diagnostic::new(Code::E0203, message).label(place, format!("it is called `{known}` here")).fix(place, known),
+            None => unknown_name(Code::E0203, message, &dtype.text, place, known),
+        };
         checker.report(diagnostic.help("element types are `f32`, `f16`, `i32`, `u8` and the like"));
         return Type::Unknown;
     };
@@ -303,14 +308,24 @@ fn report_named(checker: &mut Checker<'_>, file: FileId, name: &Name, args: &[Ty
             "ranking" => "ranking<label<Model.output>, 5>",
             plain => plain,
         };
-        Diagnostic::new(Code::E0203, format!("`{found}` is not written like this"))
+        let diagnostic = Diagnostic::new(Code::E0203, format!("`{found}` is not written like this"))
             .label(whole, "the parts between `<` and `>` do not fit")
-            .help(forms(form))
+            .help(forms(form));
+        match (found, args) {
+            ("image" | "audio", []) => diagnostic.fix(place, form),
+            ("image", [only]) => diagnostic.fix(at(file, only.span()), "rgb"),
+            _ => diagnostic,
+        }
     } else if DType::from_name(found).is_some() {
         Diagnostic::new(Code::E0203, format!("`{found}` is an element type, not a tensor"))
             .label(place, "expected dimensions after it")
             .help(format!("write `{found}[]` for a single value, `{found}[N, 3]` for a table"))
             .fix(place, format!("{found}[]"))
+    } else if let Some(element) = edits::element_of(found) {
+        Diagnostic::new(Code::E0203, format!("there is no type `{found}`"))
+            .label(place, format!("single values of it are `{element}[]` here"))
+            .help(format!("write `{element}[]` for a single value, `{element}[N, 3]` for a table"))
+            .fix(place, format!("{element}[]"))
     } else {
         let aliases = checker.scopes[file.0 as usize].names_of(|symbol| matches!(symbol, Symbol::Alias(_)));
         let known =

@@ -3,10 +3,10 @@
 use mlp_syntax::{Diagnostic, File, parse};
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::rc::Rc;
+use std::sync::Arc;
 
 /// A tree with what was found while it was parsed.
-pub(crate) type Parsed = (Rc<File>, Vec<Diagnostic>);
+pub(crate) type Parsed = (Arc<File>, Vec<Diagnostic>);
 
 thread_local! {
     /// The trees of modules: their texts never change.
@@ -18,7 +18,7 @@ pub(crate) fn parsed(name: &str, text: &str) -> Parsed {
     let found = TREES.with_borrow(|trees| trees.get(name).cloned());
     found.unwrap_or_else(|| {
         let (tree, diagnostics) = parse(text);
-        let parsed = (Rc::new(tree), diagnostics);
+        let parsed = (Arc::new(tree), diagnostics);
         TREES.with_borrow_mut(|trees| trees.insert(name.to_owned(), parsed.clone()));
         parsed
     })

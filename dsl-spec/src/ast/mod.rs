@@ -2,10 +2,12 @@
 
 mod block;
 mod expr;
+mod shift;
 mod ty;
 
 pub use block::*;
 pub use expr::*;
+pub(crate) use shift::Shift;
 pub use ty::*;
 
 use crate::span::Span;

@@ -38,6 +38,12 @@ impl<'a> Builder<'a> {
         self.diagnostics.push(diagnostic);
     }
 
+    /// Drops what was said of places in a span.
+    pub(crate) fn forget(&mut self, span: Span) {
+        let inside = |at: Location| span.start <= at.span.start && at.span.end <= span.end;
+        self.diagnostics.retain(|diagnostic| !diagnostic.primary().is_some_and(inside));
+    }
+
     /// The diagnostics, by where they point.
     pub(crate) fn finish(mut self) -> Vec<Diagnostic> {
         self.diagnostics.sort_by_key(|diagnostic| diagnostic.primary());
@@ -102,6 +108,7 @@ impl<'a> Builder<'a> {
                     self.report(
                         Diagnostic::new(Code::E0012, format!("`\\{}` is no escape", other.map(|(_, c)| c.to_string()).unwrap_or_default()))
                             .mark(Span::new(start, start + 1 + escaped), "unknown escape")
+                            .fix(self.location(Span::new(start, start + 1)), "\\\\")
                             .help("write `\\\\` for a backslash; the others are `\\\"`, `\\n` and `\\t`"),
                     );
                 }

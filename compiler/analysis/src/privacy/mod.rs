@@ -97,11 +97,19 @@ fn is_complete(checker: &mut Checker<'_>, outlet: &Outlet, budgets: &[Budget]) -
         _ => format!("write `{key} = {example}`. {}", doc.trim_end_matches('.')),
     });
     let reader = Reader { checker, file: outlet.from.file, noun: "an outlet", name: outlet.declared.at.span, span: outlet.span };
-    if key != "spend" || !here.is_empty() {
-        let insertion = reader.insertion(&format!("{key} = {example}"));
-        if let Some((at, text)) = insertion {
-            diagnostic = diagnostic.fix(at, text);
+    let insertion = reader.insertion(&format!("{key} = {example}"));
+    if key == "spend" && here.is_empty() {
+        // A budget above the outlet, and the outlet with what it lacks, as one edit.
+        let whole = Location { file: outlet.from.file, span: outlet.span };
+        if let Some((at, entry)) = insertion {
+            let mut text = reader.checker.text(whole).to_owned();
+            let (from, to) = ((at.span.start - outlet.span.start) as usize, (at.span.end - outlet.span.start) as usize);
+            text.replace_range(from..to, &entry);
+            let budget = "budget Budget {\n  unit    = user\n  window  = lifetime\n  epsilon = 1.0\n}\n\n";
+            diagnostic = diagnostic.fix(whole, format!("{budget}{text}"));
         }
+    } else if let Some((at, text)) = insertion {
+        diagnostic = diagnostic.fix(at, text);
     }
     checker.report(diagnostic);
     false
