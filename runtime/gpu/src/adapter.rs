@@ -2,6 +2,11 @@
 
 use crate::GpuError;
 use mlp_bundle::gpu::GpuProgram;
+use std::sync::LazyLock;
+
+/// The way to the system's GPU drivers, opened once: some stop answering when a process comes in by too many.
+static INSTANCE: LazyLock<wgpu::Instance> =
+    LazyLock::new(|| wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env()));
 
 /// What a session runs on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,8 +32,7 @@ impl Device {
     /// Opens the most powerful adapter, or the one that the environment variable `WGPU_ADAPTER_NAME` names in part.
     pub(crate) fn open(program: &GpuProgram, weights: u64) -> Result<Device, GpuError> {
         pollster::block_on(async {
-            let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env());
-            let adapter = choose(&instance).await?;
+            let adapter = choose(&INSTANCE).await?;
             let found = adapter.get_info();
             let info = AdapterInfo {
                 name: found.name,

@@ -1,6 +1,6 @@
 //! GPU programs from a plan: one WGSL module for all kernels that differ in sizes alone, GPU buffers for the arena, and the dispatch list.
 //!
-//! - [`nest`] emits loop nests, [`rows`] kernels over rows, [`contract`] convolutions and matrix products
+//! - [`nest`] emits loop nests ([`team`] those that reduce much to few points), [`rows`] kernels over rows, [`contract`] convolutions and matrix products
 //!   in several variants, [`depthwise`] depthwise convolutions; all take their
 //!   expressions from [`expr`], with [`operator`]s, [`literal`]s and [`helpers`] in the subset of WGSL that naga and Tint read alike. [`attention`] has none.
 //! - [`binding`] decides how a buffer is declared and how elements narrower than a word are read and written, [`place`] where accesses lie, [`slots`]
@@ -26,6 +26,7 @@ mod place;
 mod rows;
 mod share;
 mod slots;
+mod team;
 mod window;
 
 use crate::CodegenError;
@@ -111,7 +112,7 @@ fn modules(emitted: &[(&Kernel, Vec<Emitted>)]) -> Result<(Vec<ShaderModule>, Ch
 /// A kernel's code: what every device runs, then its variants, which bind the same buffers.
 fn emit_kernel(plan: &Plan, kernel: &Kernel) -> Result<Vec<Emitted>, String> {
     let made = match &kernel.body {
-        Body::Nest(nest) => vec![nest::emit(plan, nest)?],
+        Body::Nest(nest) => nest::emit(plan, nest)?,
         Body::Contract(contract) => contract::emit(plan, contract)?,
         Body::Depthwise(depthwise) => vec![depthwise::emit(plan, depthwise)?],
         Body::Attention(attention) => vec![attention::emit(plan, attention)?],

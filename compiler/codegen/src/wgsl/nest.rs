@@ -3,7 +3,8 @@
 use super::binding::{Bindings, Need, shift};
 use super::expr::{Emitter, Facts, note_accesses, reachable};
 use super::literal::type_name;
-use super::module::{self, Emitted};
+use super::module::{self, Emitted, Module};
+use super::team;
 use super::place::{Axes, Spread, is_long};
 use mlp_bundle::loops::{Access, Expr, ExprId, Exprs, Extent, Nest};
 use mlp_bundle::plan::Plan;
@@ -12,37 +13,79 @@ use std::fmt::Write;
 /// Invocations in a workgroup.
 const GROUP: u32 = 64;
 
-/// Emits a nest.
-pub(super) fn emit(plan: &Plan, nest: &Nest) -> Result<Emitted, String> {
-    let nest = super::collapse::collapse(nest);
-    let live = reachable(&nest.exprs, roots(&nest));
-    let lane = lane(plan, &nest, &live);
-    let axes = axes(&nest, lane);
-    let sums: Vec<_> = nest.accs.iter().map(|acc| acc.init.dtype()).collect();
-    let facts = Facts::of(plan, &nest.exprs, &sums, lane);
-    let mut bindings = Bindings::default();
-    let packed = lane.is_none() && is_packed(plan, &nest);
-    if packed {
-        note_accesses(plan, &nest.exprs, &[], &live, &axes, &facts, &mut bindings)?;
-        bindings.note(plan, nest.stores[0].access.buffer, Need::Quad, true)?;
-    } else {
-        note_accesses(plan, &nest.exprs, &nest.stores, &live, &axes, &facts, &mut bindings)?;
+/// A nest with what is decided before its code is written, which all its variants share.
+pub(super) struct Prepared {
+    pub(super) nest: Nest,
+    pub(super) live: Vec<bool>,
+    /// The axis whose points an invocation takes four of.
+    pub(super) lane: Option<u8>,
+    pub(super) facts: Facts,
+    pub(super) bindings: Bindings,
+    /// An invocation computes a whole word's points one after another.
+    packed: bool,
+}
+
+impl Prepared {
+    fn new(plan: &Plan, nest: &Nest) -> Result<Prepared, String> {
+        let nest = super::collapse::collapse(nest);
+        let live = reachable(&nest.exprs, roots(&nest));
+        let lane = lane(plan, &nest, &live);
+        let sums: Vec<_> = nest.accs.iter().map(|acc| acc.init.dtype()).collect();
+        let facts = Facts::of(plan, &nest.exprs, &sums, lane);
+        let mut bindings = Bindings::default();
+        let packed = lane.is_none() && is_packed(plan, &nest);
+        let axes = axes(&nest, lane);
+        let stores = if packed { &[][..] } else { &nest.stores };
+        note_accesses(plan, &nest.exprs, stores, &live, &axes, &facts, &mut bindings)?;
+        if packed {
+            bindings.note(plan, nest.stores[0].access.buffer, Need::Quad, true)?;
+        }
+        Ok(Prepared { nest, live, lane, facts, bindings, packed })
     }
-    let mut module = module::Module::default();
-    let points = points(&nest, lane);
+
+    /// The parallel axes and how many points, or quads of points, there are along each.
+    pub(super) fn points(&self) -> Vec<(u8, u32)> {
+        let count = |(axis, &extent): (usize, &u32)| {
+            (axis as u8, if self.lane == Some(axis as u8) { extent.div_ceil(4) } else { extent })
+        };
+        self.nest.parallel.iter().enumerate().map(count).collect()
+    }
+
+    /// What writes its expressions.
+    pub(super) fn emitter<'a>(&'a self, module: &'a mut Module) -> Emitter<'a> {
+        let axes = axes(&self.nest, self.lane);
+        Emitter::new(&self.nest.exprs, &self.facts, axes, &self.bindings, &mut module.helpers, &mut module.symbols)
+    }
+}
+
+/// Emits a nest: the kernel that every device runs, and where it reduces much to few points, one that shares the work out.
+pub(super) fn emit(plan: &Plan, nest: &Nest) -> Result<Vec<Emitted>, String> {
+    let prepared = Prepared::new(plan, nest)?;
+    let mut kernels = vec![alone(plan, &prepared)?];
+    if !prepared.packed {
+        kernels.extend(team::emit(plan, &prepared)?);
+    }
+    Ok(kernels)
+}
+
+/// Every invocation computes its points alone.
+fn alone(plan: &Plan, prepared: &Prepared) -> Result<Emitted, String> {
+    let Prepared { nest, live, lane, bindings, packed, .. } = prepared;
+    let mut module = Module::default();
+    let points = prepared.points();
     let total: u64 = points.iter().map(|&(_, count)| u64::from(count)).product();
-    let invocations = if packed { total.div_ceil(4) } else { total };
+    let invocations = if *packed { total.div_ceil(4) } else { total };
     let groups = module::fold(invocations.div_ceil(u64::from(GROUP)))?;
-    let mut emitter = Emitter::new(&nest.exprs, &facts, axes, &bindings, &mut module.helpers, &mut module.symbols);
+    let mut emitter = prepared.emitter(&mut module);
     let linear = if groups[1] == 1 { "g.x".to_owned() } else { format!("(g.x+g.y*{}u)", u64::from(groups[0]) * u64::from(GROUP)) };
     let main = format!(
         "@compute @workgroup_size({GROUP})\nfn m(@builtin(global_invocation_id) g:vec3u){{\nlet i={linear};\nif(i>={invocations}u){{return;}}\n"
     );
-    if packed {
+    if *packed {
         let stored = plan.buffers[nest.stores[0].access.buffer].dtype;
         let block = emitter.open(&format!("fn P(i:u32)->{}", type_name(stored, false)));
-        decode(&mut emitter.out, &points, lane);
-        reduction(&mut emitter, &nest, &live)?;
+        decode(&mut emitter.out, &points, *lane);
+        reduction(&mut emitter, nest, live)?;
         let value = emitter.value(nest.stores[0].value)?;
         let _ = writeln!(emitter.out, "return {};", value.text);
         emitter.close(block);
@@ -54,15 +97,15 @@ pub(super) fn emit(plan: &Plan, nest: &Nest) -> Result<Emitted, String> {
         };
         body.push_str(&bindings.write_quad(&mut module.helpers, nest.stores[0].access.buffer, &quad, "v"));
         body.push_str("}\n");
-        return Ok(module.finish(plan, &bindings, &body, groups));
+        return Ok(module.finish(plan, bindings, &body, groups));
     }
     emitter.out.push_str(&main);
-    decode(&mut emitter.out, &points, lane);
-    reduction(&mut emitter, &nest, &live)?;
+    decode(&mut emitter.out, &points, *lane);
+    reduction(&mut emitter, nest, live)?;
     emitter.stores(&nest.stores)?;
     emitter.out.push_str("}\n");
     let body = emitter.out;
-    Ok(module.finish(plan, &bindings, &body, groups))
+    Ok(module.finish(plan, bindings, &body, groups))
 }
 
 /// True if all points together store the elements of a run in order, which are narrower than a word: an invocation then computes a whole word's points one
@@ -126,12 +169,6 @@ fn ends_buffer(plan: &Plan, nest: &Nest, access: &Access, extent: u32) -> bool {
     nest.parallel.len() == 1 && access.offset + constant + u64::from(extent) == plan.buffers[access.buffer].len
 }
 
-/// The parallel axes and how many points an invocation grid has along each.
-fn points(nest: &Nest, lane: Option<u8>) -> Vec<(u8, u32)> {
-    let count = |(axis, &extent): (usize, &u32)| (axis as u8, if lane == Some(axis as u8) { extent.div_ceil(4) } else { extent });
-    nest.parallel.iter().enumerate().map(count).collect()
-}
-
 /// Names the parallel axes `a0`, `a1`, ... and the quad of the lane axis `q..`.
 pub(super) fn decode(out: &mut String, points: &[(u8, u32)], lane: Option<u8>) {
     let mut below: u64 = 1;
@@ -170,17 +207,46 @@ fn depths(nest: &Nest) -> Vec<usize> {
     depths
 }
 
-fn reduction(emitter: &mut Emitter<'_>, nest: &Nest, live: &[bool]) -> Result<(), String> {
-    if nest.accs.is_empty() {
-        return Ok(());
-    }
-    let inside = reachable(&nest.exprs, nest.accs.iter().map(|acc| acc.next));
-    let depths = depths(nest);
+/// Declares the accumulators, each with its first value.
+pub(super) fn begin(emitter: &mut Emitter<'_>, nest: &Nest) {
     let wide = emitter.axes.lane.is_some();
     for (n, acc) in nest.accs.iter().enumerate() {
         let init = emitter.constant(acc.init);
         let _ = writeln!(emitter.out, "var c{n}={};", init.lanes(wide));
     }
+}
+
+/// Computes what of the reductions can be computed at some depths of the loops.
+pub(super) fn at_depths(emitter: &mut Emitter<'_>, nest: &Nest, live: &[bool], range: std::ops::RangeInclusive<usize>) -> Result<(), String> {
+    let inside = reachable(&nest.exprs, nest.accs.iter().map(|acc| acc.next));
+    let depths = depths(nest);
+    for id in nest.exprs.keys() {
+        let n = id.as_u32() as usize;
+        if inside[n] && live[n] && range.contains(&depths[n]) && !is_free(&nest.exprs, id) {
+            emitter.value(id)?;
+        }
+    }
+    Ok(())
+}
+
+/// Takes one point of the reductions into the accumulators.
+pub(super) fn update(emitter: &mut Emitter<'_>, nest: &Nest) -> Result<(), String> {
+    let wide = emitter.axes.lane.is_some();
+    let mut updates = String::new();
+    for (n, acc) in nest.accs.iter().enumerate() {
+        let next = emitter.value(acc.next)?;
+        let _ = writeln!(emitter.out, "let n{n}={};", next.lanes(wide));
+        let _ = writeln!(updates, "c{n}=n{n};");
+    }
+    emitter.out.push_str(&updates);
+    Ok(())
+}
+
+fn reduction(emitter: &mut Emitter<'_>, nest: &Nest, live: &[bool]) -> Result<(), String> {
+    if nest.accs.is_empty() {
+        return Ok(());
+    }
+    begin(emitter, nest);
     let mut ends = Vec::new();
     for extent in &nest.reduce {
         ends.push(match extent {
@@ -191,29 +257,14 @@ fn reduction(emitter: &mut Emitter<'_>, nest: &Nest, live: &[bool]) -> Result<()
             }
         });
     }
-    let at = |emitter: &mut Emitter<'_>, depth: usize| -> Result<(), String> {
-        for id in nest.exprs.keys() {
-            let n = id.as_u32() as usize;
-            if inside[n] && live[n] && depths[n] == depth && !is_free(&nest.exprs, id) {
-                emitter.value(id)?;
-            }
-        }
-        Ok(())
-    };
-    at(emitter, 0)?;
+    at_depths(emitter, nest, live, 0..=0)?;
     let mut blocks = Vec::new();
     for (depth, end) in ends.iter().enumerate() {
         let axis = nest.parallel.len() + depth;
         blocks.push(emitter.open(&format!("for(var a{axis}=0;a{axis}<{end};a{axis}++)")));
-        at(emitter, depth + 1)?;
+        at_depths(emitter, nest, live, depth + 1..=depth + 1)?;
     }
-    let mut updates = String::new();
-    for (n, acc) in nest.accs.iter().enumerate() {
-        let next = emitter.value(acc.next)?;
-        let _ = writeln!(emitter.out, "let n{n}={};", next.lanes(wide));
-        let _ = writeln!(updates, "c{n}=n{n};");
-    }
-    emitter.out.push_str(&updates);
+    update(emitter, nest)?;
     while let Some(block) = blocks.pop() {
         emitter.close(block);
     }

@@ -185,6 +185,41 @@ fn reductions() {
 }
 
 #[test]
+fn long_reductions_are_shared_out() {
+    // Along the channels in quads, with two accumulators; over rows of a length that no workgroup divides; of integers, exactly.
+    let pooled = "nest parallel [2, 8]\nreduce [45, 13]\nv0 = load b0 at 0 [1*i0 of 2 by 4680, 1*i2 of 45 by 104, 1*i3 of 13 by 8, 1*i1 of 8 by 1]\nv1 = acc 0\n\
+                  v2 = add v1 v0\nv3 = acc 1\nv4 = max v3 v0\nv5 = total 0\nv6 = total 1\nv7 = mul v5 v6\nacc f32 0.0 then v2\nacc f32 bits:ff800000 then v4\n\
+                  store b1 at 0 [1*i0 of 2 by 8, 1*i1 of 8 by 1] = v7";
+    let rows = "nest parallel [3]\nreduce [1031]\nv0 = load b0 at 0 [1*i0 of 3 by 1031, 1*i1 of 1031 by 1]\nv1 = mul v0 v0\nv2 = acc 0\nv3 = add v2 v1\n\
+                v4 = total 0\nacc f32 0.0 then v3\nstore b1 at 0 [1*i0 of 3 by 1] = v4";
+    let bytes = "nest parallel [5]\nreduce [3000]\nv0 = load b0 at 0 [1*i1 of 3000 by 5, 1*i0 of 5 by 1]\nv1 = acc 0\nv2 = add v1 v0\nv3 = total 0\n\
+                 acc i32 0 then v2\nstore b1 at 0 [1*i0 of 5 by 1] = v3";
+    for (buffers, kernel, seed) in
+        [([("f32", 9360), ("f32", 16)], pooled, 31), ([("f32", 3093), ("f32", 3)], rows, 32), ([("i8", 15000), ("i32", 5)], bytes, 33)]
+    {
+        let text = shaped(&buffers, "", kernel);
+        agree(&text, &[], seed);
+        assert_eq!(variants(&text), ["team"]);
+    }
+    // What an accumulator is told by itself cannot be taken apart, nor can one that does not begin with nothing.
+    let greatest = "nest parallel [6]\nreduce [2500]\nv0 = load b0 at 0 [1*i0 of 6 by 2500, 1*i1 of 2500 by 1]\nv1 = acc 0\nv2 = acc 1\nv3 = axis 1\nv4 = lt v1 v0\n\
+                v5 = select v4 v0 v1\nv6 = select v4 v3 v2\nv7 = total 1\nv8 = cast i64 v7\nacc f32 bits:ff800000 then v5\nacc i32 0 then v6\n\
+                store b1 at 0 [1*i0 of 6 by 1] = v8";
+    let begun = rows.replace("acc f32 0.0", "acc f32 1.0");
+    for (buffers, kernel) in [([("f32", 15000), ("i64", 6)], greatest), ([("f32", 3093), ("f32", 3)], &begun)] {
+        let text = shaped(&buffers, "", kernel);
+        agree(&text, &[], 34);
+        assert_eq!(variants(&text), Vec::<String>::new());
+    }
+}
+
+/// The variants of the one kernel of a plan.
+fn variants(text: &str) -> Vec<String> {
+    let program = mlp_codegen::wgsl::emit(&crate::harness::parse(text)).expect("the plan has code");
+    program.dispatches[0].variants.iter().map(|variant| program.modules[variant.module as usize].variant.clone()).collect()
+}
+
+#[test]
 fn swapped_accumulators_are_updated_at_once() {
     let fibonacci = "nest parallel [4]\nreduce [v0 to 9]\nv0 = axis 0\nv1 = acc 0\nv2 = acc 1\nv3 = add v1 v2\nv4 = total 0\nacc i32 0 then v2\nacc i32 1 then v3\n\
                      store b1 at 0 [1*i0 of 4 by 1] = v4";
