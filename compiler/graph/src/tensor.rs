@@ -185,6 +185,11 @@ impl Tensor {
         Tensor::from_values(shape, values)
     }
 
+    /// A tensor of these values converted to `dtype`, as [`Tensor::scalar_of`] converts.
+    pub fn from_f64_as(dtype: DType, shape: &[u64], values: &[f64]) -> Result<Tensor, TensorSizeError> {
+        Tensor::new(dtype, shape.to_vec(), values.iter().flat_map(|&value| element_bytes(dtype, value)).collect())
+    }
+
     /// A rank 0 tensor of one Rust value.
     pub fn scalar<T: Element>(value: T) -> Tensor {
         let mut bytes = vec![0; size_of::<T>()];

@@ -11,6 +11,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use support::difference;
 
+/// What the tree carries.
+const CARRIED: [&str; 5] = ["efficientnet_lite0_qdq", "sk_breast_cancer_rf", "sk_diabetes_gbr", "sk_digits_mlp", "sk_wine_logreg"];
+
 struct Recorded {
     graph: Graph,
     inputs: Vec<Tensor>,
@@ -34,7 +37,7 @@ fn files(name: &str) -> (PathBuf, PathBuf) {
 /// The model of that name with its recording; none where it is not at hand.
 fn load(name: &str) -> Option<Recorded> {
     let (model_file, recording) = files(name);
-    let carried = ["efficientnet_lite0_qdq", "sk_digits_mlp"].contains(&name);
+    let carried = CARRIED.contains(&name);
     let (Ok(model), Ok(recording)) = (std::fs::read(&model_file), std::fs::read(&recording)) else {
         assert!(!carried && std::env::var_os("MLP_MODELS").is_none(), "{} or its recording is missing", model_file.display());
         eprintln!("{name} is not here: set MLP_MODELS to check it");
@@ -108,6 +111,13 @@ fn a_voice_detector_computes_the_recorded_probabilities() {
 #[test]
 fn digits_mlp_computes_the_recorded_labels_and_probabilities() {
     check("sk_digits_mlp", 0);
+}
+
+#[test]
+fn trees_vectors_and_lines_compute_the_recorded_labels_and_scores() {
+    for name in ["sk_breast_cancer_rf", "sk_diabetes_gbr", "sk_wine_logreg", "sk_digits_svc"] {
+        check(name, 0);
+    }
 }
 
 /// All that is left between the first `quantize` and the last `dequantize` computes in integers, and gives the recorded logits.

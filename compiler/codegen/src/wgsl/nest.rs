@@ -4,8 +4,8 @@ use super::binding::{Bindings, Need, shift};
 use super::expr::{Emitter, Facts, note_accesses, reachable};
 use super::literal::type_name;
 use super::module::{self, Emitted, Module};
-use super::team;
 use super::place::{Axes, Spread, is_long};
+use super::team;
 use mlp_bundle::loops::{Access, Expr, ExprId, Exprs, Extent, Nest};
 use mlp_bundle::plan::Plan;
 use std::fmt::Write;
@@ -45,9 +45,7 @@ impl Prepared {
 
     /// The parallel axes and how many points, or quads of points, there are along each.
     pub(super) fn points(&self) -> Vec<(u8, u32)> {
-        let count = |(axis, &extent): (usize, &u32)| {
-            (axis as u8, if self.lane == Some(axis as u8) { extent.div_ceil(4) } else { extent })
-        };
+        let count = |(axis, &extent): (usize, &u32)| (axis as u8, if self.lane == Some(axis as u8) { extent.div_ceil(4) } else { extent });
         self.nest.parallel.iter().enumerate().map(count).collect()
     }
 
@@ -217,7 +215,12 @@ pub(super) fn begin(emitter: &mut Emitter<'_>, nest: &Nest) {
 }
 
 /// Computes what of the reductions can be computed at some depths of the loops.
-pub(super) fn at_depths(emitter: &mut Emitter<'_>, nest: &Nest, live: &[bool], range: std::ops::RangeInclusive<usize>) -> Result<(), String> {
+pub(super) fn at_depths(
+    emitter: &mut Emitter<'_>,
+    nest: &Nest,
+    live: &[bool],
+    range: std::ops::RangeInclusive<usize>,
+) -> Result<(), String> {
     let inside = reachable(&nest.exprs, nest.accs.iter().map(|acc| acc.next));
     let depths = depths(nest);
     for id in nest.exprs.keys() {

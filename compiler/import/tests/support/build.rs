@@ -60,6 +60,10 @@ pub(crate) fn body(name: &str, inputs: &[&str], node: Vec<NodeProto>, outputs: &
     AttributeProto { name: name.into(), g: Some(Box::new(g)), r#type: AttributeType::Graph as i32, ..Default::default() }
 }
 
+pub(crate) fn tensor_attribute(name: &str, tensor: TensorProto) -> AttributeProto {
+    AttributeProto { name: name.into(), t: Some(Box::new(tensor)), r#type: AttributeType::Tensor as i32, ..Default::default() }
+}
+
 pub(crate) fn floats_tensor(name: &str, dims: &[i64], values: &[f32]) -> TensorProto {
     TensorProto { name: name.into(), data_type: FLOAT, dims: dims.into(), float_data: values.into(), ..Default::default() }
 }
