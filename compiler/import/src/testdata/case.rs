@@ -27,17 +27,16 @@ pub fn import_case(model: &[u8], inputs: &[Tensor]) -> Result<ImportedCase, Impo
     }
     let mut fixed = BTreeMap::new();
     loop {
-        match import_with_values(model, &options, &fixed) {
+        let error = match import_with_values(model, &options, &fixed) {
             Ok(graph) => {
                 let left = signature.inputs.iter().zip(inputs).filter(|(port, _)| !fixed.contains_key(&port.name));
                 return Ok(ImportedCase { graph, inputs: left.map(|(_, tensor)| tensor.clone()).collect() });
             }
-            Err(ImportError::NeedsValue { place, what, input }) => {
-                let given = signature.inputs.iter().zip(inputs).find(|(port, _)| port.name == input && !fixed.contains_key(&input));
-                let Some((port, tensor)) = given else { return Err(ImportError::NeedsValue { place, what, input }) };
-                fixed.insert(port.name.clone(), tensor.clone());
-            }
-            Err(error) => return Err(error),
-        }
+            Err(error) => error,
+        };
+        let wanted = error.wanted_input().filter(|input| !fixed.contains_key(*input));
+        let given = signature.inputs.iter().zip(inputs).find(|(port, _)| wanted == Some(port.name.as_str()));
+        let Some((port, tensor)) = given else { return Err(error) };
+        fixed.insert(port.name.clone(), tensor.clone());
     }
 }
