@@ -31,6 +31,16 @@ pub fn onnx(data: &[u8]) {
     }
 }
 
+/// A file of weights: every tensor that it says it holds is there.
+pub fn safetensors(data: &[u8]) {
+    let Ok(read) = mlp_import::safetensors::Safetensors::read(Bytes::copy_from_slice(data)) else { return };
+    for entry in read.entries() {
+        let tensor = read.tensor(&entry.name).expect("what is listed is there");
+        assert_eq!((tensor.dtype(), tensor.shape()), (entry.dtype, &entry.shape[..]));
+        let _ = read.floats(&entry.name);
+    }
+}
+
 /// An entry of the cache, whatever is asked for: what is said of a model, and a prepared model, which is optimized and planned. True where that was taken for one.
 pub fn entry(data: &[u8]) -> bool {
     let host = Poisoned(Entry(Bytes::copy_from_slice(data)));

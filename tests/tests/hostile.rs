@@ -81,6 +81,20 @@ fn damaged_models_are_refused() {
     run(hostile::onnx, &files("tests/fuzz/corpus/onnx/*"), 300);
 }
 
+#[test]
+fn damaged_weights_files_are_refused() {
+    let mut corpus = files("tests/data/layers/*.safetensors");
+    corpus.extend(files("examples/transformer/*.safetensors").into_iter().filter(|(_, bytes)| bytes.len() < 1 << 20));
+    // Half of the mutations go where they are read: into the header.
+    let header = |(path, bytes): &(PathBuf, Vec<u8>)| {
+        let length = bytes.first_chunk::<8>().map_or(0, |length| u64::from_le_bytes(*length) as usize);
+        (path.clone(), bytes[..bytes.len().min(8 + length)].to_vec())
+    };
+    let headers: Vec<(PathBuf, Vec<u8>)> = corpus.iter().map(header).collect();
+    run(hostile::safetensors, &corpus, 200);
+    run(hostile::safetensors, &headers, 2000);
+}
+
 /// Whole numbers in a text become others: sizes, ids, attributes.
 fn renumber(text: &str, random: &mut Random) -> String {
     let digits: Vec<(usize, &str)> = text.match_indices(|c: char| c.is_ascii_digit()).collect();

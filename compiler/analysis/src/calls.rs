@@ -112,6 +112,12 @@ impl BodyChecker<'_, '_> {
                 (!params.is_empty()).then(|| Target { name: name.clone(), callee: Callee::Model(id), params, result, bounds })
             }
             Some(Symbol::Broken) => None,
+            Some(Symbol::Layer(_)) => {
+                let diagnostic = Diagnostic::new(Code::E0207, format!("`{name}` cannot be called here")).label(place, "this is a layer");
+                self.checker
+                    .report(diagnostic.help("layers are parts of models: call it in the `layers` block of a model, or in a `layer`"));
+                None
+            }
             Some(symbol) => {
                 let diagnostic =
                     Diagnostic::new(Code::E0207, format!("`{name}` cannot be called")).label(place, format!("this is {}", symbol.noun()));

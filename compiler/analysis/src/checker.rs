@@ -2,11 +2,12 @@
 
 use crate::declared::Declarations;
 use crate::kept::{Kept, KeptBody, Reuse, Successor};
+use crate::network::Layer;
 use crate::program::{Const, LabelSet, LeftOut, Model, Pipeline, Program, SourceFile, TypeAlias};
 use crate::scope::Scope;
 use crate::types::Type;
 use crate::world::World;
-use crate::{aliases, blocks, constants, cycles, expectations, hooks, labels, left_out, load, models, pipelines, privacy, scope};
+use crate::{aliases, blocks, constants, cycles, expectations, hooks, labels, layers, left_out, load, models, pipelines, privacy, scope};
 use mlp_syntax::ast::{self, DeclarationKind, File};
 use mlp_syntax::{Code, Diagnostic, FileId, Location, Parsed, Span, closest};
 use std::collections::HashMap;
@@ -83,6 +84,7 @@ fn run(world: &dyn World, root: &str, before: Option<Analysis>) -> Analysis {
     let reuse = before.and_then(|(program, kept)| Reuse::new(&checker, program, kept));
     pipelines::check_bodies(&mut checker, reuse);
     cycles::check(&mut checker);
+    layers::check_all(&mut checker);
     blocks::check_quantize(&mut checker);
     let mut declarations = blocks::check_all(&mut checker);
     privacy::check_all(&mut checker, &mut declarations);
@@ -109,6 +111,7 @@ pub(crate) struct Checker<'w> {
     pub(crate) scopes: Vec<Scope>,
     pub(crate) models: Vec<Model>,
     pub(crate) pipelines: Vec<Pipeline>,
+    pub(crate) layers: Vec<Layer>,
     pub(crate) consts: Vec<Const>,
     pub(crate) aliases: Vec<TypeAlias>,
     /// The syntax of each alias, with its file.
@@ -120,6 +123,8 @@ pub(crate) struct Checker<'w> {
     pub(crate) labels: Vec<LabelSet>,
     /// The names of `labels`, for messages.
     pub(crate) label_names: Vec<String>,
+    /// The files of weights that models name, by the model's position.
+    pub(crate) weight_files: HashMap<usize, models::WeightFile>,
     diagnostics: Vec<Diagnostic>,
 }
 
@@ -136,6 +141,7 @@ impl<'w> Checker<'w> {
             scopes: Vec::new(),
             models: Vec::new(),
             pipelines: Vec::new(),
+            layers: Vec::new(),
             consts: Vec::new(),
             aliases: Vec::new(),
             alias_nodes: Vec::new(),
@@ -143,6 +149,7 @@ impl<'w> Checker<'w> {
             expansions_left: aliases::MAX_EXPANSIONS,
             labels: Vec::new(),
             label_names: Vec::new(),
+            weight_files: HashMap::new(),
             diagnostics: Vec::new(),
         }
     }
@@ -180,6 +187,7 @@ impl<'w> Checker<'w> {
             models: self.models,
             labels: self.labels,
             pipelines: self.pipelines,
+            layers: self.layers,
             consts: self.consts,
             aliases: self.aliases,
             declarations,
@@ -198,13 +206,6 @@ impl<'w> Checker<'w> {
 /// A place in a file.
 pub(crate) fn at(file: FileId, span: Span) -> Location {
     Location { file, span }
-}
-
-/// A part of the language that is parsed but not checked yet.
-pub(crate) fn later(what: &str, place: Location) -> Diagnostic {
-    Diagnostic::new(Code::E0009, format!("{what} is not supported by this version of the compiler"))
-        .label(place, "this is parsed, but not checked yet")
-        .help("remove it, or use a newer compiler")
 }
 
 /// "There is no such name", with the closest one that exists as label and fix, or else a list of what there is.

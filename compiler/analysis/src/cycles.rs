@@ -7,6 +7,14 @@ use mlp_syntax::{Code, Diagnostic, Location};
 /// Reports every circle of calls once, and takes the body from one pipeline in it, so that later phases end.
 pub(crate) fn check(checker: &mut Checker<'_>) {
     let calls: Vec<Vec<(usize, Location)>> = checker.pipelines.iter().map(|pipeline| callees(&pipeline.body)).collect();
+    for (circle, at) in circles(&calls) {
+        report(checker, &circle, at);
+    }
+}
+
+/// Every circle of calls once, with the call that closes it. `calls` says for each caller whom it calls, and where.
+pub(crate) fn circles(calls: &[Vec<(usize, Location)>]) -> Vec<(Vec<usize>, Location)> {
+    let mut found = Vec::new();
     let mut state = vec![State::New; calls.len()];
     for start in 0..calls.len() {
         // The path from `start`: a pipeline and how many of its calls were followed. Explicit, because packages may be deep.
@@ -29,12 +37,13 @@ pub(crate) fn check(checker: &mut Checker<'_>) {
                 }
                 Some(State::Open) => {
                     let circle: Vec<usize> = path.iter().map(|(pipeline, _)| *pipeline).skip_while(|pipeline| *pipeline != next).collect();
-                    report(checker, &circle, at);
+                    found.push((circle, at));
                 }
                 Some(State::Done) | None => {}
             }
         }
     }
+    found
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -197,6 +197,18 @@ impl Formula {
         Ok(Some(sum))
     }
 
+    /// Its value where every symbol has one; none where one has none, or where the value is no size.
+    pub(crate) fn size(&self, sizes: &dyn Fn(&str) -> Option<u64>) -> Option<u64> {
+        let replaced = self.substitute(&|dim| match dim {
+            Dim::Symbol(name) => sizes(name).map(Dim::Const),
+            _ => None,
+        });
+        match replaced.ok()??.dim().ok()? {
+            Dim::Const(size) => Some(size),
+            _ => None,
+        }
+    }
+
     /// Every symbol that it depends on.
     pub(crate) fn symbols(&self, found: &mut Vec<String>) {
         for atom in self.terms.keys().flatten() {

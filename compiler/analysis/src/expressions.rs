@@ -248,6 +248,11 @@ impl<'c, 'w> BodyChecker<'c, 'w> {
                 .label(place, "a pipeline takes its photo as a parameter");
             return self.checker.report(diagnostic.help("write a parameter `photo: image<rgb>`"));
         }
+        if let (Some(module), None) = (stdlib::module_of_layer(name), stdlib::module_of(name)) {
+            let diagnostic = Diagnostic::new(Code::E0101, format!("there is no pipeline `{name}`"));
+            let diagnostic = diagnostic.label(place, format!("`{module}` has a layer of this name"));
+            return self.checker.report(diagnostic.help("layers are called in the `layers` block of a model, or in a `layer`"));
+        }
         if let Some(module) = stdlib::module_of(name) {
             let diagnostic = Diagnostic::new(Code::E0101, format!("there is no `{name}` in this file"));
             let diagnostic = diagnostic.label(place, format!("`{module}` has one"));

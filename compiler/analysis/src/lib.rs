@@ -20,10 +20,12 @@ mod expressions;
 mod hooks;
 mod kept;
 mod labels;
+mod layers;
 mod left_out;
 mod load;
 mod models;
 mod moved;
+mod network;
 mod operators;
 mod pipelines;
 pub mod privacy;
@@ -47,11 +49,12 @@ pub use declared::*;
 pub use dims::{Atom, Formula};
 pub use mlp_syntax::ast::Operator;
 pub use mlp_syntax::{Diagnostic, FileId, Location, Span};
+pub use network::*;
 pub use privacy::Released;
 pub use program::*;
 pub use stdlib::{STD_MODULES, StdModule};
 pub use types::{Dim, Labels, LabelsId, TensorType, Type};
-pub use world::{ModelSignature, SignatureDim, SignaturePort, World, join};
+pub use world::{ModelSignature, SignatureDim, SignaturePort, WeightTensor, Weights, World, join};
 
 /// The newest edition of the language that this compiler knows.
 pub const EDITION: u32 = 2026;

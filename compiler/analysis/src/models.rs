@@ -1,12 +1,12 @@
 //! Models: their source, and their declared types against the signature of the file.
 
-use crate::checker::{Checker, at, later, unknown_name};
+use crate::checker::{Checker, at, unknown_name};
 use crate::labels;
 use crate::program::{Bound, LabelSet, ModelPort};
 use crate::scope::Symbol;
 use crate::signature::{self, SignatureNames};
 use crate::types::{Dim, Labels, TensorType, Type};
-use crate::world::{self, ModelSignature, SignatureDim, SignaturePort};
+use crate::world::{self, ModelSignature, SignatureDim, SignaturePort, Weights};
 use mlp_syntax::ast::{self, Expr, ExprKind, Item};
 use mlp_syntax::{Code, Diagnostic, FileId, Location, Span, closest};
 
@@ -32,9 +32,6 @@ pub(crate) fn each(checker: &mut Checker<'_>, visit: fn(&mut Checker<'_>, FileId
 fn check(checker: &mut Checker<'_>, file: FileId, index: usize, node: &ast::Model) {
     // The second of two models with one name is reported already, and no name leads to it.
     let source = entries(checker, file, index, node);
-    if let Some(layers) = &node.layers {
-        checker.report(later("a `layers` block", at(file, Span { end: layers.span.start + 6, ..layers.span })));
-    }
     let (inputs, bounds) = ports(checker, file, &node.name.text, &node.inputs, false);
     let (outputs, _) = ports(checker, file, &node.name.text, &node.outputs, true);
     for (ports, what) in [(&node.inputs, "input"), (&node.outputs, "output")] {
@@ -48,23 +45,63 @@ fn check(checker: &mut Checker<'_>, file: FileId, index: usize, node: &ast::Mode
     checker.models[index].bounds = bounds;
     checker.models[index].inputs = inputs;
     checker.models[index].outputs = outputs;
-    let Some((path, place)) = source else { return };
+    let Some(Source { path, place, holds_weights }) = source else { return };
+    let unreadable = |reason: String| {
+        Diagnostic::new(Code::E0301, format!("the model file `{path}` cannot be read: {reason}"))
+            .label(place, "the source of the model")
+            .help("the path is relative to this file")
+    };
+    if holds_weights {
+        let weights = checker.world.weights(&path).map_err(|reason| checker.report(unreadable(reason))).ok();
+        if let Some(weights) = &weights {
+            check_digest(checker, file, node, &weights.sha256, place);
+            checker.models[index].sha256 = weights.sha256.clone();
+        }
+        checker.weight_files.insert(index, WeightFile { path, place, weights });
+        return;
+    }
+    if let Some(layers) = &node.layers {
+        let layers = at(file, Span { end: layers.span.start + 6, ..layers.span });
+        checker.report(layers_of_onnx(layers, place));
+    }
     match checker.world.signature(&path) {
         Ok(signature) => {
-            check_digest(checker, file, node, &signature, place);
+            check_digest(checker, file, node, &signature.sha256, place);
             checker.models[index].sha256 = signature.sha256.clone();
             Matching { checker, file, index, sizes: Vec::new() }.run(node, &signature);
         }
-        Err(reason) => checker.report(
-            Diagnostic::new(Code::E0301, format!("the model file `{path}` cannot be read: {reason}"))
-                .label(place, "the source of the model")
-                .help("the path is relative to this file"),
-        ),
+        Err(reason) => checker.report(unreadable(reason)),
     }
 }
 
-/// The entries of a model; gives the path of its file and the place that names it.
-fn entries(checker: &mut Checker<'_>, file: FileId, index: usize, node: &ast::Model) -> Option<(String, Location)> {
+/// A file of weights that a model names.
+#[derive(Clone, Debug)]
+pub(crate) struct WeightFile {
+    /// Its path.
+    pub(crate) path: String,
+    /// Where it is named.
+    pub(crate) place: Location,
+    /// What it holds; none where it cannot be read, which is reported.
+    pub(crate) weights: Option<Weights>,
+}
+
+/// Where a model comes from.
+struct Source {
+    path: String,
+    place: Location,
+    /// True for a file that holds weights alone.
+    holds_weights: bool,
+}
+
+fn layers_of_onnx(layers: Location, source: Location) -> Diagnostic {
+    Diagnostic::new(Code::E0308, "the model's file says itself what is computed")
+        .label(layers, "so these layers have no use")
+        .label(source, "an ONNX file holds the layers with the weights")
+        .help("remove the `layers` block, or name a file of weights: `source = safetensors(\"./model.safetensors\")`")
+}
+
+/// The entries of a model; gives its file and the place that names it.
+fn entries(checker: &mut Checker<'_>, file: FileId, index: usize, node: &ast::Model) -> Option<Source> {
     let mut source = None;
     let mut seen: Vec<&str> = Vec::new();
     for entry in &node.entries {
@@ -77,7 +114,9 @@ fn entries(checker: &mut Checker<'_>, file: FileId, index: usize, node: &ast::Mo
         }
         seen.push(key);
         match key {
-            "source" => source = onnx_path(checker, file, &entry.value),
+            "source" => source = file_of(checker, file, &entry.value),
+            // What it names is looked for in the file of weights, once the layers are known.
+            "unused" => {}
             "licence" => match &entry.value.kind {
                 ExprKind::Text(text) => checker.models[index].licence = Some(text.clone()),
                 ExprKind::Broken => {}
@@ -89,7 +128,7 @@ fn entries(checker: &mut Checker<'_>, file: FileId, index: usize, node: &ast::Mo
             },
             _ => {
                 let message = format!("a model has no entry `{key}`");
-                let diagnostic = unknown_name(Code::E0107, message, key, place, ["source", "licence"]);
+                let diagnostic = unknown_name(Code::E0107, message, key, place, ["source", "licence", "unused"]);
                 checker.report(diagnostic);
             }
         }
@@ -101,13 +140,13 @@ fn entries(checker: &mut Checker<'_>, file: FileId, index: usize, node: &ast::Mo
                 .help("write `source = onnx(\"./model.onnx\")`"),
         );
     }
-    if let Some((path, _)) = &source {
-        checker.models[index].source = path.clone();
+    if let Some(source) = &source {
+        checker.models[index].source = source.path.clone();
     }
     source
 }
 
-fn onnx_path(checker: &mut Checker<'_>, file: FileId, value: &Expr) -> Option<(String, Location)> {
+fn file_of(checker: &mut Checker<'_>, file: FileId, value: &Expr) -> Option<Source> {
     let place = at(file, value.span);
     let ExprKind::Call(call) = &value.kind else {
         if let ExprKind::Text(_) = &value.kind {
@@ -123,8 +162,8 @@ fn onnx_path(checker: &mut Checker<'_>, file: FileId, value: &Expr) -> Option<(S
         _ => "",
     };
     match callee {
-        "onnx" => {}
-        "safetensors" | "registry" => {
+        "onnx" | "safetensors" => {}
+        "registry" => {
             checker.report(
                 Diagnostic::new(Code::E0009, format!("models from `{callee}` are not supported by this version of the compiler"))
                     .label(place, "not read yet")
@@ -155,16 +194,17 @@ fn onnx_path(checker: &mut Checker<'_>, file: FileId, value: &Expr) -> Option<(S
         checker.report(bad_source(place));
         return None;
     };
-    Some((world::join(&checker.files[file.0 as usize].path, path), place))
+    let path = world::join(&checker.files[file.0 as usize].path, path);
+    Some(Source { path, place, holds_weights: callee == "safetensors" })
 }
 
 fn bad_source(place: Location) -> Diagnostic {
     Diagnostic::new(Code::E0201, "this is no source of a model")
-        .label(place, "expected `onnx(...)` with the path of a file")
+        .label(place, "expected `onnx(...)` or `safetensors(...)` with the path of a file")
         .help("write `onnx(\"./model.onnx\")`, with `sha256 = \"...\"` to hold it to one digest")
 }
 
-fn check_digest(checker: &mut Checker<'_>, file: FileId, node: &ast::Model, signature: &ModelSignature, place: Location) {
+fn check_digest(checker: &mut Checker<'_>, file: FileId, node: &ast::Model, sha256: &str, place: Location) {
     let sources = node.entries.iter().filter(|entry| entry.key.text == "source");
     let arguments = sources.filter_map(|entry| match &entry.value.kind {
         ExprKind::Call(call) => Some(&call.arguments),
@@ -173,14 +213,14 @@ fn check_digest(checker: &mut Checker<'_>, file: FileId, node: &ast::Model, sign
     for argument in arguments.flatten() {
         let ExprKind::Text(digest) = &argument.value.kind else { continue };
         let is_digest = argument.name.as_ref().is_some_and(|name| name.text == "sha256");
-        if is_digest && !digest.eq_ignore_ascii_case(&signature.sha256) {
+        if is_digest && !digest.eq_ignore_ascii_case(sha256) {
             let here = at(file, argument.value.span);
             checker.report(
                 Diagnostic::new(Code::E0304, "the model's file is not the one that was named")
                     .label(here, "expected this digest")
-                    .label(place, format!("the file's SHA-256 is {}", signature.sha256))
+                    .label(place, format!("the file's SHA-256 is {sha256}"))
                     .help("restore the file, or write its digest if the change is meant")
-                    .fix(here, format!("\"{}\"", signature.sha256)),
+                    .fix(here, format!("\"{sha256}\"")),
             );
         }
     }

@@ -3,19 +3,19 @@
 use crate::checker::{Checker, at};
 use crate::expressions::BodyChecker;
 use crate::kept::{KeptBody, Reuse};
-use crate::program::{Body, Intrinsic, Local, Param};
+use crate::program::{Body, Bound, Intrinsic, Local, Param};
 use crate::signature::{self, SignatureNames};
 use crate::types::{Dim, Type};
-use mlp_syntax::ast::{self, Item};
+use mlp_syntax::ast::{self, Item, PipelineKind};
 use mlp_syntax::{Code, Diagnostic, FileId, Span};
 use std::sync::Arc;
 
-/// Every pipeline's place in `Checker::pipelines`, its file, and its syntax.
-fn each(checker: &Checker<'_>) -> Vec<(usize, FileId, Arc<ast::File>, usize)> {
+/// Every pipeline's place in `Checker::pipelines`, or every layer's in `Checker::layers`, with its file and the position of its syntax there.
+pub(crate) fn each(checker: &Checker<'_>, kind: PipelineKind) -> Vec<(usize, FileId, Arc<ast::File>, usize)> {
     let mut found = Vec::new();
     for (file, tree) in checker.trees.iter().enumerate() {
         for (item, node) in tree.items.iter().enumerate() {
-            if matches!(node, Item::Pipeline(pipeline) if pipeline.kind == ast::PipelineKind::Pipeline) {
+            if matches!(node, Item::Pipeline(pipeline) if pipeline.kind == kind) {
                 found.push((found.len(), FileId(file as u32), Arc::clone(tree), item));
             }
         }
@@ -25,14 +25,24 @@ fn each(checker: &Checker<'_>) -> Vec<(usize, FileId, Arc<ast::File>, usize)> {
 
 /// Fills in what every pipeline takes and gives.
 pub(crate) fn declare_all(checker: &mut Checker<'_>) {
-    for (index, file, tree, item) in each(checker) {
+    for (index, file, tree, item) in each(checker, PipelineKind::Pipeline) {
         if let Some(Item::Pipeline(node)) = tree.items.get(item) {
-            declare(checker, file, index, node);
+            let Signature { params, result, bounds } = signature(checker, file, node);
+            let pipeline = &mut checker.pipelines[index];
+            (pipeline.params, pipeline.result, pipeline.bounds) = (params, result, bounds);
         }
     }
 }
 
-fn declare(checker: &mut Checker<'_>, file: FileId, index: usize, node: &ast::Pipeline) {
+/// What a pipeline or a layer takes and gives.
+pub(crate) struct Signature {
+    pub(crate) params: Vec<Param>,
+    pub(crate) result: Type,
+    pub(crate) bounds: Vec<Bound>,
+}
+
+/// Resolves what a pipeline or a layer takes and gives.
+pub(crate) fn signature(checker: &mut Checker<'_>, file: FileId, node: &ast::Pipeline) -> Signature {
     let mut names = SignatureNames { declaring: true, ..SignatureNames::default() };
     let mut params: Vec<Param> = Vec::new();
     for param in &node.params {
@@ -53,9 +63,7 @@ fn declare(checker: &mut Checker<'_>, file: FileId, index: usize, node: &ast::Pi
     names.declaring = false;
     let result = signature::resolve(checker, file, &node.result, &mut names);
     let result = if is_bound(checker, file, &params, &result, node) { result } else { Type::Unknown };
-    checker.pipelines[index].bounds = names.bounds;
-    checker.pipelines[index].params = params;
-    checker.pipelines[index].result = result;
+    Signature { params, result, bounds: names.bounds }
 }
 
 /// True where every symbol of the result is a symbol of a parameter; others are reported.
@@ -78,7 +86,7 @@ fn is_bound(checker: &mut Checker<'_>, file: FileId, params: &[Param], result: &
 }
 
 /// The symbols and rests of a type.
-fn symbols(ty: &Type, found: &mut Vec<Dim>) {
+pub(crate) fn symbols(ty: &Type, found: &mut Vec<Dim>) {
     match ty {
         Type::Tensor(tensor) => tensor.dims.iter().for_each(|dim| match dim {
             Dim::Symbol(_) | Dim::Rest(_) => found.push(dim.clone()),
@@ -97,7 +105,7 @@ fn symbols(ty: &Type, found: &mut Vec<Dim>) {
 
 /// Checks what every pipeline does; what is as it was before is taken over.
 pub(crate) fn check_bodies(checker: &mut Checker<'_>, mut reuse: Option<Reuse>) {
-    for (index, file, tree, item) in each(checker) {
+    for (index, file, tree, item) in each(checker, PipelineKind::Pipeline) {
         let Some(Item::Pipeline(node)) = tree.items.get(item) else { continue };
         let known = reuse.as_mut().and_then(|reuse| reuse.body(checker, index, file, item, node.span.start));
         let (body, kept) = match known {

@@ -1,6 +1,7 @@
 //! The checked program: every name resolved, every expression typed.
 
 use crate::declared::{Declarations, ExplainId, MonitorId, OutletId};
+use crate::network::{Layer, Network};
 use crate::types::{Dim, LabelsId, Type};
 use mlp_syntax::ast::Operator;
 use mlp_syntax::units::Dimension;
@@ -30,6 +31,8 @@ pub struct Program {
     pub labels: Vec<LabelSet>,
     /// Pipelines of all files, those of the standard library included.
     pub pipelines: Vec<Pipeline>,
+    /// Layers of all files, those of the standard library included.
+    pub layers: Vec<Layer>,
     /// Values with names, of all files.
     pub consts: Vec<Const>,
     /// Types with names, of all files.
@@ -123,7 +126,7 @@ pub struct Model {
     pub doc: String,
     /// Where its name stands.
     pub at: Location,
-    /// The path of its ONNX file, as [`World`](crate::World) takes it.
+    /// The path of its ONNX or safetensors file, as [`World`](crate::World) takes it.
     pub source: String,
     /// Lower-case hexadecimal SHA-256 of that file.
     pub sha256: String,
@@ -133,10 +136,12 @@ pub struct Model {
     pub inputs: Vec<ModelPort>,
     /// What it gives.
     pub outputs: Vec<ModelPort>,
-    /// The named sizes of the ONNX file that the declared types give a size or another name.
+    /// The named sizes of the ONNX file, or of the inputs of layers, that the declared types give a size or another name.
     pub sizes: Vec<(String, Dim)>,
     /// The largest sizes of its symbols.
     pub bounds: Vec<Bound>,
+    /// What its layers compute, where its file holds weights alone.
+    pub network: Option<Network>,
     /// Where its `quantize` blocks stand.
     pub quantize: Vec<Location>,
 }

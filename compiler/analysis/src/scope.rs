@@ -1,7 +1,8 @@
 //! The names of a file: what it declares and what it imports.
 
 use crate::blocks;
-use crate::checker::{Checker, at, later, unknown_name};
+use crate::checker::{Checker, at, unknown_name};
+use crate::network::{Layer, LayerBody, LayerId};
 use crate::program::{AliasId, Body, Const, ConstId, LabelSet, Model, ModelId, Pipeline, PipelineId, TypeAlias};
 use crate::signature;
 use crate::types::{LabelsId, Type};
@@ -16,6 +17,7 @@ use std::rc::Rc;
 pub(crate) enum Symbol {
     Model(ModelId),
     Pipeline(PipelineId),
+    Layer(LayerId),
     Const(ConstId),
     Alias(AliasId),
     Labels(LabelsId),
@@ -31,6 +33,7 @@ impl Symbol {
         match self {
             Symbol::Model(_) => "a model",
             Symbol::Pipeline(_) => "a pipeline",
+            Symbol::Layer(_) => "a layer",
             Symbol::Const(_) => "a constant",
             Symbol::Alias(_) => "a type",
             Symbol::Labels(_) => "a set of labels",
@@ -140,11 +143,24 @@ fn declare_item(checker: &mut Checker<'_>, file: FileId, item: &Item) {
                 outputs: Vec::new(),
                 sizes: Vec::new(),
                 bounds: Vec::new(),
+                network: None,
                 quantize: node.blocks.iter().map(|block| at(file, block.keyword.span)).collect(),
             });
             insert(checker, file, &node.name, Symbol::Model(id), false);
         }
-        Item::Pipeline(node) if node.kind == PipelineKind::Layer => hide(checker, file, "layer", &node.name),
+        Item::Pipeline(node) if node.kind == PipelineKind::Layer => {
+            let id = LayerId(checker.layers.len() as u32);
+            checker.layers.push(Layer {
+                name: node.name.text.clone(),
+                doc: node.doc.clone(),
+                at: at(file, node.name.span),
+                params: Vec::new(),
+                result: Type::Unknown,
+                bounds: Vec::new(),
+                body: LayerBody::Broken,
+            });
+            insert(checker, file, &node.name, Symbol::Layer(id), false);
+        }
         Item::Const(node) => {
             let id = ConstId(checker.consts.len() as u32);
             let (name, doc) = (node.name.text.clone(), node.doc.clone());
@@ -189,12 +205,6 @@ fn declare_item(checker: &mut Checker<'_>, file: FileId, item: &Item) {
         }
         Item::Edition(_) | Item::Use(_) | Item::Test(_) | Item::Hook(_) => {}
     }
-}
-
-/// A block that is not checked yet: said once, and its name is never called unknown.
-fn hide(checker: &mut Checker<'_>, file: FileId, keyword: &str, name: &Name) {
-    checker.report(later(&format!("a `{keyword}` block"), at(file, name.span)));
-    insert_broken(checker, file, name);
 }
 
 fn insert_broken(checker: &mut Checker<'_>, file: FileId, name: &Name) {

@@ -38,6 +38,7 @@ pub(crate) const TENSOR: &str = "std.tensor";
 
 /// Every module.
 pub const STD_MODULES: &[StdModule] = &[
+    StdModule { name: "std.nn", source: include_str!("../../../stdlib/nn.mlp") },
     StdModule { name: "std.tensor", source: include_str!("../../../stdlib/tensor.mlp") },
     StdModule { name: "std.vision", source: include_str!("../../../stdlib/vision.mlp") },
 ];
@@ -49,6 +50,15 @@ pub(crate) fn find(name: &str) -> Option<StdModule> {
 
 /// The module that declares a pipeline of that name, for "add `use ...`".
 pub(crate) fn module_of(name: &str) -> Option<&'static str> {
-    let declares = |module: &&StdModule| module.source.contains(&format!("pipeline {name}("));
+    declaring("pipeline", name)
+}
+
+/// The module that declares a layer of that name.
+pub(crate) fn module_of_layer(name: &str) -> Option<&'static str> {
+    declaring("layer", name)
+}
+
+fn declaring(keyword: &str, name: &str) -> Option<&'static str> {
+    let declares = |module: &&StdModule| module.source.contains(&format!("{keyword} {name}("));
     STD_MODULES.iter().find(declares).map(|module| module.name)
 }

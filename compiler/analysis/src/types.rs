@@ -109,6 +109,18 @@ pub enum Dim {
     Formula(Formula),
 }
 
+impl Dim {
+    /// Its size where every symbol has one.
+    pub fn size(&self, sizes: &dyn Fn(&str) -> Option<u64>) -> Option<u64> {
+        match self {
+            Dim::Const(size) => Some(*size),
+            Dim::Symbol(name) => sizes(name),
+            Dim::Formula(formula) => formula.size(sizes),
+            Dim::Rest(_) | Dim::Param(_) | Dim::Width(_) | Dim::Height(_) => None,
+        }
+    }
+}
+
 impl Type {
     /// True where values of the type are known when compiling.
     pub fn is_constant(&self) -> bool {

@@ -1,6 +1,6 @@
 //! Fits the types of arguments to the types of parameters, and finds what symbols stand for on the way.
 
-use crate::dims::Formula;
+use crate::dims::{Formula, SizeError};
 use crate::program::{ExprKind, Value};
 use crate::types::{Dim, Labels, TensorType, Type};
 use std::collections::HashMap;
@@ -203,6 +203,27 @@ impl Bindings {
         })
     }
 
+    /// Why a size of a tensor cannot be computed, where its parts are known.
+    pub(crate) fn size_error(&self, ty: &Type) -> Option<SizeError> {
+        let Type::Tensor(tensor) = ty else { return None };
+        tensor.dims.iter().find_map(|dim| match dim {
+            Dim::Formula(formula) => match formula.substitute(&|dim| self.part(dim)) {
+                Ok(formula) => formula?.dim().err(),
+                Err(error) => Some(error),
+            },
+            _ => None,
+        })
+    }
+
+    /// A part of a computed size; unlike a size it may be 0.
+    fn part(&self, dim: &Dim) -> Option<Dim> {
+        let zero = |name| matches!(self.constants.get(name), Some(Constant::Value(Value::Number(0.0, None))));
+        match dim {
+            Dim::Param(name) if zero(name) => Some(Dim::Const(0)),
+            dim => self.dim(dim),
+        }
+    }
+
     fn labels(&self, labels: &Labels) -> Labels {
         match labels {
             Labels::Variable(name) => self.labels.get(name).cloned().unwrap_or(Labels::None),
@@ -222,7 +243,7 @@ impl Bindings {
             Dim::Const(size) => Some(Dim::Const(*size)),
             Dim::Symbol(name) => self.dims.get(name).cloned(),
             Dim::Rest(_) => None,
-            Dim::Formula(formula) => formula.substitute(&|dim| self.dim(dim)).ok()??.dim().ok(),
+            Dim::Formula(formula) => formula.substitute(&|dim| self.part(dim)).ok()??.dim().ok(),
             Dim::Param(name) => match self.constants.get(name)? {
                 Constant::Value(Value::Number(value, None)) if *value >= 1.0 && *value <= 2f64.powi(32) && value.fract() == 0.0 => {
                     Some(Dim::Const(*value as u64))

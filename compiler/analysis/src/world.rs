@@ -13,6 +13,9 @@ pub trait World {
 
     /// What an ONNX file takes and gives, or why it cannot be read.
     fn signature(&self, path: &str) -> Result<ModelSignature, String>;
+
+    /// What a safetensors file holds, or why it cannot be read.
+    fn weights(&self, path: &str) -> Result<Weights, String>;
 }
 
 /// What a model file takes and gives.
@@ -24,6 +27,26 @@ pub struct ModelSignature {
     pub outputs: Vec<SignaturePort>,
     /// Lower-case hexadecimal SHA-256 of the file.
     pub sha256: String,
+}
+
+/// What a file of weights holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Weights {
+    /// Its tensors.
+    pub tensors: Vec<WeightTensor>,
+    /// Lower-case hexadecimal SHA-256 of the file.
+    pub sha256: String,
+}
+
+/// A tensor of a file of weights.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WeightTensor {
+    /// Its name in the file.
+    pub name: String,
+    /// Its element type.
+    pub dtype: DType,
+    /// Its sizes.
+    pub shape: Vec<u64>,
 }
 
 /// An input or output of a model file.

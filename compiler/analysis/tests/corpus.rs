@@ -9,12 +9,12 @@ use std::fs;
 use world::TestWorld;
 
 fn analyse(source: &str) -> Analysis {
-    let world = TestWorld::new().file("main.mlp", source).file("colours.txt", "red\ngreen\nblue\n").file("photo.png", "").model(
-        "colours.onnx",
-        "c0ffee",
-        "x f32[batch, 3]",
-        "y f32[batch, 3]",
-    );
+    let world = TestWorld::new()
+        .with_weights()
+        .file("main.mlp", source)
+        .file("colours.txt", "red\ngreen\nblue\n")
+        .file("photo.png", "")
+        .model("colours.onnx", "c0ffee", "x f32[batch, 3]", "y f32[batch, 3]");
     check(&world, "main.mlp")
 }
 

@@ -34,7 +34,9 @@ fn the_objects_example_checks() {
 #[test]
 fn the_standard_library_checks() {
     for module in STD_MODULES {
-        let names: Vec<&str> = module.source.split("pipeline ").skip(1).filter_map(|rest| rest.split('(').next()).collect();
+        let starts = ["pipeline ", "layer ", "intrinsic pipeline ", "intrinsic layer "];
+        let named = |line: &'static str| starts.iter().find_map(|start| line.strip_prefix(start)).and_then(|rest| rest.split('(').next());
+        let names: Vec<&str> = module.source.lines().filter_map(named).collect();
         assert!(!names.is_empty());
         let source = format!("edition 2026\nuse {}.{{ {} }}\n", module.name, names.join(", "));
         let analysis = check(&TestWorld::new().file("main.mlp", &source), "main.mlp");

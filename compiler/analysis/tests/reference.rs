@@ -53,6 +53,7 @@ fn analyze(text: &str) -> Analysis {
         .file("colours.txt", "red\ngreen\nblue\n")
         .file("photo.png", "")
         .file("reference.npy", "")
+        .with_weights()
         .model("objects.onnx", "0b1ec7", "image f32[batch, 3, 224, 224]", "logits f32[batch, 1000]")
         .model("colours.onnx", "c0ffee", "x f32[batch, 3]", "y f32[batch, 3]");
     check(&world, "main.mlp")

@@ -33,6 +33,9 @@ pub enum PrepareError {
     /// It cannot be imported.
     #[error(transparent)]
     Import(#[from] ImportError),
+    /// The layers of a model do not go together with its weights.
+    #[error("{0}")]
+    Layers(String),
     /// A pass failed.
     #[error(transparent)]
     Compile(#[from] CompileError),
@@ -87,7 +90,8 @@ fn prepared_key(host: &dyn Host, path: &Path, sha256: &str, dims: &Dims, files: 
     Key::new("prepared model", &[sha256.as_bytes(), &inputs])
 }
 
-fn keep(cache: &dyn Cache, key: &Key, graph: &Graph) {
+/// Keeps a prepared graph.
+pub(crate) fn keep(cache: &dyn Cache, key: &Key, graph: &Graph) {
     let parts = archive::write(graph);
     cache.put(key, &parts.iter().map(|part| &part[..]).collect::<Vec<_>>());
 }

@@ -4,10 +4,11 @@ use crate::bundle::{CompiledPipeline, Packer};
 use crate::compile::{self, CompileError, Compiled};
 use crate::external::beside;
 use crate::host::{Host, normalize, timed};
+use crate::layers;
 use crate::onnx::{self, PrepareError};
-use crate::sources::{self, ModelError};
+use crate::sources::{self, ModelError, WeightsError};
 use crate::weights;
-use mlp_analysis::{Checked, ModelSignature, PipelineId, Program, SignatureDim, SignaturePort, World};
+use mlp_analysis::{Checked, ModelSignature, PipelineId, Program, SignatureDim, SignaturePort, WeightTensor, Weights, World};
 use mlp_bundle::Bundle;
 use mlp_bundle::bundle::digest;
 use mlp_bundle::manifest::{Field, ValueType};
@@ -48,6 +49,16 @@ pub enum PackageError {
         path: String,
         /// What went wrong.
         source: Box<mlp_import::ImportError>,
+    },
+    /// A model's layers cannot be compiled with its weights.
+    #[error("model `{model}` ({path}): {reason}")]
+    Layers {
+        /// The model's name.
+        model: String,
+        /// Its file.
+        path: String,
+        /// What went wrong.
+        reason: String,
     },
     /// The bundle's weights cannot be compressed.
     #[error(transparent)]
@@ -127,6 +138,17 @@ impl World for HostWorld<'_> {
         };
         let ports = |ports: &[mlp_import::onnx::PortSignature]| ports.iter().map(port).collect::<Result<_, String>>();
         Ok(ModelSignature { inputs: ports(&signature.inputs)?, outputs: ports(&signature.outputs)?, sha256 })
+    }
+
+    fn weights(&self, path: &str) -> Result<Weights, String> {
+        let path = self.note(path);
+        let sources::WeightFile { sha256, entries } = sources::weights(self.host, &path).map_err(|error| match error {
+            WeightsError::Read(error) => unreadable(&error),
+            WeightsError::Safetensors(error) => error.to_string(),
+        })?;
+        self.read.borrow_mut().insert(path, Some(sha256.clone()));
+        let tensor = |entry: mlp_import::safetensors::Entry| WeightTensor { name: entry.name, dtype: entry.dtype, shape: entry.shape };
+        Ok(Weights { tensors: entries.into_iter().map(tensor).collect(), sha256 })
     }
 }
 
@@ -251,13 +273,18 @@ impl Package {
         let pipeline_name = || checked.pipeline(pipeline).map_or_else(String::new, |pipeline| pipeline.name.clone());
         let import = |request: &ModelRequest| -> Result<Graph, String> {
             let path = normalize(Path::new(&request.source));
-            let graph = self.sha256(host, &path).map_err(PrepareError::Read);
-            graph.and_then(|sha256| onnx::prepared(host, &path, &sha256, &request.sizes)).map_err(|source| {
+            let network = checked.model(request.model).and_then(|model| Some((model, model.network.as_ref()?)));
+            let prepared = |sha256: String| match network {
+                Some((model, network)) => layers::prepared(host, &path, &sha256, model, network, &request.sizes),
+                None => onnx::prepared(host, &path, &sha256, &request.sizes),
+            };
+            self.sha256(host, &path).map_err(PrepareError::Read).and_then(prepared).map_err(|source| {
                 let text = source.to_string();
                 let (model, file) = (request.name.clone(), request.source.clone());
                 failure.replace(Some(match source {
                     PrepareError::Read(source) => PackageError::Read { path: path.clone(), source },
                     PrepareError::Changed => PackageError::Changed { model, path: file },
+                    PrepareError::Layers(reason) => PackageError::Layers { model, path: file, reason },
                     PrepareError::Import(source) => PackageError::Import { model, path: file, source: Box::new(source) },
                     PrepareError::Compile(source) => PackageError::Compile { pipeline: pipeline_name(), source: Box::new(source) },
                 }));

@@ -8,6 +8,7 @@ use mlp_bundle::bundle::digest;
 use mlp_bundle::contents::Bytes;
 use mlp_import::ImportError;
 use mlp_import::onnx::ModelSignature;
+use mlp_import::safetensors::{Entry, Safetensors, SafetensorsError};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::io;
@@ -55,6 +56,34 @@ pub fn read_model(host: &dyn Host, path: &Path) -> Result<mlp_import::onnx::Mode
 /// The SHA-256 of a file.
 pub fn sha256(host: &dyn Host, path: &Path) -> io::Result<String> {
     known(host, path, "file digest", |bytes| Ok(digest(&bytes)))
+}
+
+/// What a build wants to know of a file of weights before it reads them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WeightFile {
+    /// The digest of the file.
+    pub sha256: String,
+    /// Its tensors.
+    pub entries: Vec<Entry>,
+}
+
+/// Why nothing can be said of a file of weights.
+#[derive(Debug, thiserror::Error)]
+pub enum WeightsError {
+    /// It cannot be read.
+    #[error(transparent)]
+    Read(#[from] io::Error),
+    /// It is no safetensors file, or a damaged one.
+    #[error(transparent)]
+    Safetensors(#[from] SafetensorsError),
+}
+
+/// The digest and the tensors of a safetensors file.
+pub fn weights(host: &dyn Host, path: &Path) -> Result<WeightFile, WeightsError> {
+    known(host, path, "weights", |bytes| {
+        let sha256 = digest(&bytes);
+        Ok(WeightFile { sha256, entries: Safetensors::read(bytes)?.entries().collect() })
+    })
 }
 
 /// The digest and signature of an ONNX model.

@@ -387,11 +387,7 @@ impl<'a> Lowering<'a> {
     fn check_output(&self, declared: &Type, value: ValueId, symbols: &BTreeMap<&str, u64>) -> Result<(), String> {
         let Type::Tensor(declared) = declared else { return Ok(()) };
         let Some(sizes) = self.graph.dims(value) else { return Err("has no fixed size".to_owned()) };
-        let wanted = declared.dims.iter().map(|dim| match dim {
-            Dim::Const(size) => Some(*size),
-            Dim::Symbol(name) => symbols.get(name.as_str()).copied(),
-            _ => None,
-        });
+        let wanted = declared.dims.iter().map(|dim| dim.size(&|name| symbols.get(name).copied()));
         let wanted: Vec<u64> = wanted.collect::<Option<_>>().ok_or("has a size that no input decides")?;
         let dtype = self.graph.ty(value).dtype;
         if wanted == sizes && declared.dtype == dtype {

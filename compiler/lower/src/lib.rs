@@ -8,11 +8,13 @@ mod control;
 mod error;
 mod inline;
 mod intrinsics;
+mod network;
 mod signature;
 
 pub use body::MAX_PHOTO_SIDE;
 pub use control::MAX_ROUNDS;
 pub use error::LowerError;
+pub use network::{Weights, network};
 pub use signature::{Signature, SignatureField, SignatureType};
 
 use body::Lowering;

@@ -1,7 +1,7 @@
 //! What the checked program says of a place: the types of parameters, bindings and expressions.
 
 use crate::names::{Definition, Kind};
-use mlp_analysis::{Body, Expr, ExprKind, Local, Pipeline, Program, Type};
+use mlp_analysis::{Body, Expr, ExprKind, Local, Location, Param, Pipeline, Program, Type};
 
 /// The pipeline whose name stands inside the item of a definition.
 fn pipeline<'p>(program: &'p Program, definition: &Definition) -> Option<&'p Pipeline> {
@@ -13,19 +13,19 @@ fn pipeline<'p>(program: &'p Program, definition: &Definition) -> Option<&'p Pip
 
 /// The type of a parameter or binding, as messages write it.
 pub(crate) fn of_definition(program: &Program, definition: &Definition) -> Option<String> {
-    let pipeline = match definition.kind {
-        Kind::Local => pipeline(program, definition)?,
-        // A parameter's item is itself; the name of its pipeline is the last one before it.
+    let ty = match definition.kind {
+        Kind::Local => match &pipeline(program, definition)?.body {
+            Body::Steps { locals, result, .. } => local(locals, result, definition)?,
+            _ => return None,
+        },
+        // A parameter's item is itself; the name of its pipeline or layer is the last one before it.
         Kind::Parameter => {
-            let before =
-                |pipeline: &&Pipeline| pipeline.at.file.0 as usize == definition.file && pipeline.at.span.end <= definition.span.start;
-            program.pipelines.iter().filter(before).max_by_key(|pipeline| pipeline.at.span)?
+            let pipelines = program.pipelines.iter().map(|pipeline| (pipeline.at, &pipeline.params));
+            let layers = program.layers.iter().map(|layer| (layer.at, &layer.params));
+            let before = |(at, _): &(Location, &Vec<Param>)| at.file.0 as usize == definition.file && at.span.end <= definition.span.start;
+            let (_, params) = pipelines.chain(layers).filter(before).max_by_key(|(at, _)| at.span)?;
+            &params.iter().find(|param| param.name == definition.name)?.ty
         }
-        _ => return None,
-    };
-    let ty = match (definition.kind, &pipeline.body) {
-        (Kind::Parameter, _) => &pipeline.params.iter().find(|param| param.name == definition.name)?.ty,
-        (_, Body::Steps { locals, result, .. }) => local(locals, result, definition)?,
         _ => return None,
     };
     known(program, ty)

@@ -1,6 +1,6 @@
 //! A world made of strings.
 
-use mlp_analysis::{ModelSignature, SignatureDim, SignaturePort, World};
+use mlp_analysis::{ModelSignature, SignatureDim, SignaturePort, WeightTensor, Weights, World};
 use mlp_bundle::DType;
 use std::collections::HashMap;
 
@@ -9,8 +9,10 @@ use std::collections::HashMap;
 pub(crate) struct TestWorld {
     files: HashMap<String, String>,
     models: HashMap<String, ModelSignature>,
+    weights: HashMap<String, Weights>,
 }
 
+#[allow(dead_code, reason = "each test asks for a part of it")]
 impl TestWorld {
     pub(crate) fn new() -> TestWorld {
         TestWorld::default()
@@ -26,6 +28,37 @@ impl TestWorld {
         let signature = ModelSignature { inputs: ports(inputs), outputs: ports(outputs), sha256: sha256.to_owned() };
         self.models.insert(path.to_owned(), signature);
         self
+    }
+
+    /// A file of weights, written like `mix.weight f32[3, 3]`, separated by semicolons.
+    pub(crate) fn weights(mut self, path: &str, sha256: &str, tensors: &str) -> TestWorld {
+        let tensor = |port: SignaturePort| {
+            let size = |dim: &SignatureDim| match dim {
+                SignatureDim::Const(size) => *size,
+                _ => panic!("weights have fixed sizes"),
+            };
+            WeightTensor { name: port.name, dtype: port.dtype, shape: port.dims.iter().map(size).collect() }
+        };
+        let tensors = ports(tensors).into_iter().map(tensor).collect();
+        self.weights.insert(path.to_owned(), Weights { tensors, sha256: sha256.to_owned() });
+        self
+    }
+
+    /// The files of weights that examples speak of.
+    pub(crate) fn with_weights(self) -> TestWorld {
+        let block = |index: usize| {
+            format!(
+                "blocks.{index}.in.weight f32[16, 8]; blocks.{index}.in.bias f32[16]; blocks.{index}.out.weight f32[8, 16]; \
+                 blocks.{index}.out.bias f32[8]; blocks.{index}.norm.weight f32[8]; blocks.{index}.norm.bias f32[8]"
+            )
+        };
+        self.weights("colours.safetensors", "c0105", "mix.weight f32[3, 3]; mix.bias f16[3]")
+            .weights(
+                "digits.safetensors",
+                "d161",
+                "features.0.weight f32[16, 1, 3, 3]; features.0.bias f32[16]; classifier.weight f32[10, 3136]; classifier.bias f32[10]",
+            )
+            .weights("blocks.safetensors", "b10c", &[block(0), block(1)].join("; "))
     }
 }
 
@@ -55,5 +88,9 @@ impl World for TestWorld {
 
     fn signature(&self, path: &str) -> Result<ModelSignature, String> {
         self.models.get(path).cloned().ok_or_else(|| "no such file".to_owned())
+    }
+
+    fn weights(&self, path: &str) -> Result<Weights, String> {
+        self.weights.get(path).cloned().ok_or_else(|| "no such file".to_owned())
     }
 }
