@@ -93,7 +93,8 @@ impl<'a> Attributes<'a> {
         let lists = |attribute: &AttributeProto| (4 * attribute.floats.len() + 8 * attribute.ints.len()) as u64;
         let sparse = |attribute: &AttributeProto| attribute.sparse_tensor.as_ref().map_or(0, |tensor| sparse::most(tensor));
         let stored = |attribute: &AttributeProto| attribute.t.as_deref().map_or(0, tensor::copied);
-        self.all.iter().map(|attribute| lists(attribute) + sparse(attribute) + stored(attribute)).sum()
+        let parts = self.all.iter().flat_map(|attribute| [lists(attribute), sparse(attribute), stored(attribute)]);
+        parts.fold(0, u64::saturating_add)
     }
 
     /// An attribute that nothing read, so that it cannot have been honoured.
