@@ -79,6 +79,9 @@ fn damaged_sources_are_refused() {
 #[test]
 fn damaged_models_are_refused() {
     run(hostile::onnx, &files("tests/fuzz/corpus/onnx/*"), 300);
+    let short = networks::in_short(&mut networks::Noise(0x2545_f491));
+    assert!(mlp_driver::onnx::import(&short, &Default::default()).is_ok(), "the sound one imports");
+    run(hostile::onnx, &[("in_short".into(), short)], 3000);
 }
 
 #[test]

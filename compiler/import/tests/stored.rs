@@ -161,8 +161,12 @@ fn numbers_of_few_bits_are_cast_and_quantized_within_their_range() {
     let x = Tensor::from_f32(&[4], &[-100.0, -7.6, 3.2, 100.0]).expect("four numbers");
     assert_eq!(answer(&quantized, &[x]).to_f64(), [-8.0, -8.0, 3.0, 7.0]);
     let like = vec![node("CastLike", &["x", "z"], &["y"], vec![])];
-    let error = refused(&model(21, vec![port("x", FLOAT, &[4])], vec![zero], like, &["y"]));
-    assert!(error.contains("fewer than eight bits"), "{error}");
+    let cast = model(21, vec![port("x", FLOAT, &[4])], vec![zero], like, &["y"]);
+    let x = Tensor::from_f32(&[4], &[-9.0, -8.9, 7.5, 8.0]).expect("four numbers");
+    assert_eq!(answer(&cast, &[x]).to_f64(), [7.0, -8.0, 7.0, -8.0]);
+    let eight = vec![node("Cast", &["x"], &["y"], vec![int("to", FLOAT8E4M3FN.into())])];
+    let error = refused(&model(19, vec![port("x", FLOAT, &[4])], vec![], eight, &["y"]));
+    assert!(error.contains("floats of eight bits"), "{error}");
 }
 
 #[test]

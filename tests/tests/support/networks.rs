@@ -2,7 +2,9 @@
 #![allow(dead_code)] // Each test file uses a part.
 
 use crate::build::{FLOAT, INT64, bytes, float, floats_tensor, int, ints, longs_tensor, model, node, port};
-use mlp_import::onnx::proto::{AttributeProto, NodeProto};
+use mlp_import::onnx::proto::{
+    AttributeProto, FunctionProto, NodeProto, OperatorSetIdProto, SparseTensorProto, StringStringEntryProto, TensorProto,
+};
 
 /// Numbers between -0.5 and 0.5.
 pub(crate) struct Noise(pub(crate) u32);
@@ -99,6 +101,47 @@ pub(crate) fn encoder(noise: &mut Noise) -> Vec<u8> {
     nodes.add("Add", &["down.out", "first.out"], "second.sum", vec![]);
     nodes.add("LayerNormalization", &["second.sum", "second.scale", "second.shift"], "y", normalized());
     bytes(&model(17, vec![port("ids", INT64, &[2, -1])], weights, named(nodes.0), &["y"]))
+}
+
+/// A model that says things in short: a function that calls another, a sparse tensor, weights of four bits, and one in a file that is not there.
+pub(crate) fn in_short(noise: &mut Noise) -> Vec<u8> {
+    let set = |domain: &str, version| OperatorSetIdProto { domain: domain.into(), version };
+    let call = |name: &str, x: &str, y: &str| NodeProto { domain: "own".into(), ..node(name, &[x], &[y], vec![float("slope", 0.25)]) };
+    let function = |name: &str, inner: NodeProto| FunctionProto {
+        name: name.into(),
+        domain: "own".into(),
+        input: vec!["v".into()],
+        output: vec!["w".into()],
+        attribute: vec!["slope".into()],
+        node: vec![inner],
+        opset_import: vec![set("", 21), set("own", 1)],
+        ..Default::default()
+    };
+    let leaky = NodeProto {
+        attribute: vec![AttributeProto { name: "alpha".into(), ref_attr_name: "slope".into(), r#type: 1, ..Default::default() }],
+        ..node("LeakyRelu", &["v"], &["w"], vec![])
+    };
+    let packed = TensorProto { name: "four".into(), data_type: 22, dims: vec![4, 6], raw_data: vec![0x7f; 12].into(), ..Default::default() };
+    let location = StringStringEntryProto { key: "location".into(), value: "weights.bin".into() };
+    let outside =
+        TensorProto { name: "far".into(), data_type: FLOAT, dims: vec![6], data_location: 1, external_data: vec![location], ..Default::default() };
+    let nodes = vec![
+        call("outer", "x", "a"),
+        node("DequantizeLinear", &["four", "scale"], &["w"], vec![]),
+        node("MatMul", &["a", "w"], &["b"], vec![]),
+        node("Add", &["b", "sparse"], &["y"], vec![]),
+        node("Add", &["b", "far"], &["unused"], vec![]),
+    ];
+    let mut message = model(21, vec![port("x", FLOAT, &[2, 4])], vec![packed, outside, floats_tensor("scale", &[], &[0.5])], nodes, &["y"]);
+    message.opset_import.push(set("own", 1));
+    message.functions = vec![function("inner", leaky), function("outer", NodeProto { attribute: vec![], ..call("inner", "v", "w") })];
+    let sparse = SparseTensorProto {
+        values: Some(floats_tensor("sparse", &[2], &noise.take(2))),
+        indices: Some(longs_tensor("", &[1, 4])),
+        dims: vec![6],
+    };
+    message.graph.as_mut().expect("a graph").sparse_initializer.push(sparse);
+    bytes(&message)
 }
 
 /// Nodes of one output each.

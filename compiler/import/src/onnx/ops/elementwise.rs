@@ -1,6 +1,7 @@
 //! Maps of one, two or many operands that are one operation of the graph or a few.
 
 use super::Row;
+use crate::onnx::narrow::Narrow;
 use crate::onnx::node::{Imported, NodeImport, One, Problem, invalid, unsupported};
 use mlp_graph::op::{BinaryOp, CompareOp, UnaryOp};
 use mlp_graph::{DType, ValueId};
@@ -174,6 +175,9 @@ fn cast(node: &mut NodeImport<'_>) -> Imported {
     let (_, _) = (node.attributes.int("saturate")?, node.attributes.string("round_mode")?);
     let Some(code) = node.attributes.int("to")? else { return invalid("attribute `to` is missing") };
     let code = i32::try_from(code).map_err(|_| format!("attribute `to` is {code}"))?;
+    if let Some(narrow) = Narrow::of(code) {
+        return Ok(vec![cast_narrow(node, narrow, x)?]);
+    }
     match crate::onnx::tensor::dtype_of(code) {
         Ok(dtype) => Ok(vec![node.cast_plainly(dtype, x)?]),
         Err(detail) => unsupported(detail),
@@ -183,11 +187,30 @@ fn cast(node: &mut NodeImport<'_>) -> Imported {
 fn cast_like(node: &mut NodeImport<'_>) -> Imported {
     let (x, like) = (node.input(0)?, node.input(1)?);
     let (_, _) = (node.attributes.int("saturate")?, node.attributes.string("round_mode")?);
-    if let Some(narrow) = node.builder.narrow(like)
-        && node.builder.narrow(x) != Some(narrow)
-    {
-        return unsupported("a cast to an element type of fewer than eight bits, or to floats of eight");
+    if let Some(narrow) = node.builder.narrow(like) {
+        return Ok(vec![cast_narrow(node, narrow, x)?]);
     }
     let dtype = node.dtype(like);
     Ok(vec![node.cast_plainly(dtype, x)?])
+}
+
+/// A cast to an element type of few bits: integers keep their lowest ones.
+fn cast_narrow(node: &mut NodeImport<'_>, narrow: Narrow, x: ValueId) -> One {
+    if node.builder.narrow(x) == Some(narrow) {
+        return Ok(x);
+    }
+    let Narrow::Integer { bits, signed } = narrow else { return unsupported("a cast to floats of eight bits and fewer") };
+    let number = |node: &mut NodeImport<'_>, number: i32| node.scalar(DType::I32, number.into());
+    let x = node.cast(DType::I32, x)?;
+    let mask = number(node, (1 << bits) - 1);
+    let mut y = node.binary(BinaryOp::And, x, mask)?;
+    if signed {
+        // The upper half of the codes are the negative numbers.
+        let half = number(node, 1 << (bits - 1));
+        y = node.binary(BinaryOp::Xor, y, half)?;
+        y = node.binary(BinaryOp::Sub, y, half)?;
+    }
+    let y = node.cast(narrow.dtype(), y)?;
+    node.builder.mark_narrow(y, narrow);
+    Ok(y)
 }
