@@ -29,6 +29,8 @@ NAMES = {
 }
 # Values of inputs up to this many elements are kept: they may be wanted while compiling. Of larger ones the shape alone is.
 KEPT = 64
+# Packed weights are wanted always, and no sample of them is small.
+KEPT_OF_MICROSOFT = 1024
 
 
 def element_types(schema):
@@ -84,7 +86,8 @@ def probe(schema, model, values):
         if isinstance(given[name], onnx.TensorProto):
             given[name] = numpy_helper.to_array(given[name])
         array = numpy.asarray(given[name])
-        elements = numbers(array) if array.size <= KEPT else []
+        kept = KEPT_OF_MICROSOFT if schema.domain == MICROSOFT else KEPT
+        elements = numbers(array) if array.size <= kept else []
         if elements is None:
             return None
         main = (getattr(port, "type_str", None) or port.typeStr) == variable
@@ -156,6 +159,9 @@ def schemas():
             found.setdefault((schema.domain, schema.name), []).append(schema)
         if schema.domain == "" and schema.name in supported and ("", schema.name) not in found:
             found[("", schema.name)] = [schema]
+        # Older tools wrote it in the runtime's domain.
+        if schema.domain == "" and f"{MICROSOFT}::{schema.name}" in supported:
+            found.setdefault((MICROSOFT, schema.name), [schema])
     return found
 
 
@@ -175,14 +181,16 @@ def main():
         newest = max(known[key], key=lambda schema: schema.since_version)
         made = probe(newest, model, values)
         if made is not None:
-            probes.setdefault(key, []).append((len(json.dumps(made)), len(probes.get(key, [])), made))
+            # Of a sample with numbers of few bits nothing is learned about the others.
+            narrow = any(one and one["type"] > onnx.TensorProto.BFLOAT16 for one in made["inputs"])
+            probes.setdefault(key, []).append((narrow, len(json.dumps(made)), len(probes.get(key, [])), made))
     lines = []
     for (domain, name), versions in sorted(known.items()):
         newest = max(versions, key=lambda schema: schema.since_version)
         row = {"domain": domain, "name": name, "since": sorted({schema.since_version for schema in versions})}
         row["deprecated"] = bool(newest.deprecated)
         row["types"] = sorted(set(element_types(newest)[1]))
-        row["probe"] = min(probes[domain, name])[2] if (domain, name) in probes else None
+        row["probe"] = min(probes[domain, name])[3] if (domain, name) in probes else None
         lines.append(json.dumps(row, separators=(",", ":")))
     OUT.write_text("\n".join(lines) + "\n")
     print(f"{len(lines)} operators, {len(probes)} with a probe, written to {OUT.resolve()}")

@@ -121,10 +121,17 @@ pub(crate) fn in_short(noise: &mut Noise) -> Vec<u8> {
         attribute: vec![AttributeProto { name: "alpha".into(), ref_attr_name: "slope".into(), r#type: 1, ..Default::default() }],
         ..node("LeakyRelu", &["v"], &["w"], vec![])
     };
-    let packed = TensorProto { name: "four".into(), data_type: 22, dims: vec![4, 6], raw_data: vec![0x7f; 12].into(), ..Default::default() };
+    let packed =
+        TensorProto { name: "four".into(), data_type: 22, dims: vec![4, 6], raw_data: vec![0x7f; 12].into(), ..Default::default() };
     let location = StringStringEntryProto { key: "location".into(), value: "weights.bin".into() };
-    let outside =
-        TensorProto { name: "far".into(), data_type: FLOAT, dims: vec![6], data_location: 1, external_data: vec![location], ..Default::default() };
+    let outside = TensorProto {
+        name: "far".into(),
+        data_type: FLOAT,
+        dims: vec![6],
+        data_location: 1,
+        external_data: vec![location],
+        ..Default::default()
+    };
     let nodes = vec![
         call("outer", "x", "a"),
         node("DequantizeLinear", &["four", "scale"], &["w"], vec![]),
