@@ -389,7 +389,7 @@ fn token_ends(text: &str) -> Vec<usize> {
     let ends = |at: &usize| {
         let (before, after) = text.split_at(*at);
         let (Some(last), next) = (before.chars().next_back(), after.chars().next()) else { return false };
-        !last.is_whitespace() && !(is_word(last) && next.is_some_and(is_word))
+        !(last.is_whitespace() || is_word(last) && next.is_some_and(is_word))
     };
     (1..=text.len()).rev().filter(|at| text.is_char_boundary(*at)).filter(ends).collect()
 }

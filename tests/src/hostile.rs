@@ -50,12 +50,13 @@ pub fn entry(data: &[u8]) -> bool {
     prepared.map(mlp_driver::compile::compile).is_ok()
 }
 
-/// A cache that has one entry under every key.
+/// A cache that has one entry under every key but one: it says of a model that no files with weights lie beside it.
 struct Entry(Bytes);
 
 impl Cache for Entry {
-    fn get(&self, _key: &Key) -> Option<Bytes> {
-        Some(self.0.clone())
+    fn get(&self, key: &Key) -> Option<Bytes> {
+        let files = Key::new("files of a model", &[b""]);
+        Some(if *key == files { Bytes::from(b"[]".to_vec()) } else { self.0.clone() })
     }
 
     fn put(&self, _key: &Key, _parts: &[&[u8]]) {}

@@ -42,3 +42,11 @@ fn every_operator_has_types_or_a_reason() {
     let random = of("RandomNormal").reason.as_deref().expect("a reason");
     assert!(random.contains("random"), "{random}");
 }
+#[test]
+fn the_page_is_current() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/operators.md");
+    let page = std::fs::read_to_string(path).expect("docs/operators.md");
+    let made = coverage(&[]);
+    let differs = page.lines().zip(made.lines()).find(|(old, new)| old != new);
+    assert!(page == made, "write docs/operators.md anew: mlpc coverage > docs/operators.md; the first difference: {differs:?}");
+}

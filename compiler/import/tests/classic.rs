@@ -81,15 +81,16 @@ fn a_tree_is_walked_to_its_leaves() {
 
 #[test]
 fn nodes_that_are_no_trees_are_refused() {
+    type Case = (fn(&mut Tree), &'static str);
     let refused = |change: fn(&mut Tree)| refusal(&model_of("TreeEnsembleRegressor", tree(change), &["y"]));
-    let cases: [(fn(&mut Tree), &str); 7] = [
+    let cases: [Case; 7] = [
         (|tree| tree.yes[2] = 0, "comes back to it"),
         (|tree| tree.no[0] = 9, "has no node 9"),
         (|tree| tree.features[2] = 2, "reads feature 2 of 2"),
         (|tree| tree.features[2] = -1, "reads feature -1"),
         (|tree| tree.modes[0] = "BRANCH_SOMEHOW", "mode is `BRANCH_SOMEHOW`"),
         (|tree| tree.leaves[0] = 7, "has no node 7"),
-        (|tree| drop(tree.yes.pop()), "nodes_truenodeids has 4 entries for 5 nodes"),
+        (|tree| tree.yes.truncate(4), "nodes_truenodeids has 4 entries for 5 nodes"),
     ];
     for (change, reason) in cases {
         let refusal = refused(change);

@@ -71,10 +71,7 @@ impl Elaborator<'_, '_> {
     /// The path of a call's weights.
     fn path(&mut self, weights: Option<&ast::Expr>) -> Option<String> {
         let Some(node) = weights else { return Some(self.env.path.clone()) };
-        let text = match self.string(node) {
-            Some(text) => text,
-            None => return None,
-        };
+        let text = self.string(node)?;
         let mut path = String::new();
         for part in parts(&text).ok()? {
             match part {

@@ -37,9 +37,9 @@ pub(super) fn parts(path: &str) -> Result<Vec<Part>, String> {
 /// The expression that stands between braces.
 fn expression(text: &str) -> Result<Expr, String> {
     // An expression stands nowhere alone, but the value of a constant is one.
-    let (file, diagnostics) = parse(&format!("const number = ({text})"));
-    match file.items.into_iter().next() {
-        Some(Item::Const(node)) if diagnostics.is_empty() => Ok(node.value),
+    let (file, diagnostics) = parse(&format!("const number = {text}"));
+    match <[Item; 1]>::try_from(file.items) {
+        Ok([Item::Const(node)]) if diagnostics.is_empty() => Ok(node.value),
         _ => Err(format!("`{text}` is no expression")),
     }
 }

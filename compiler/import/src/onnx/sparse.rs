@@ -43,7 +43,7 @@ pub(super) fn dense(sparse: &SparseTensorProto) -> Result<TensorProto, String> {
     let size = stored.dtype().size();
     let elements = shape.iter().try_fold(1u64, |product, &dim| product.checked_mul(dim));
     let bytes = elements.and_then(|count| count.checked_mul(size as u64));
-    let most = (stored.bytes().len() as u64).saturating_mul(GROWTH).max(FLOOR).min(BYTES);
+    let most = (stored.bytes().len() as u64).saturating_mul(GROWTH).clamp(FLOOR, BYTES);
     let (Some(elements), Some(bytes)) = (elements, bytes.filter(|&bytes| bytes <= most)) else {
         return Err(format!("its shape {shape:?} is too large for the {count} values that it stores"));
     };

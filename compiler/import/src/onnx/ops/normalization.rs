@@ -190,7 +190,7 @@ fn group(node: &mut NodeImport<'_>) -> Imported {
     let epsilon = f64::from(node.attributes.float("epsilon")?.unwrap_or(1e-5));
     let dims = node.dims(x);
     let groups = node.attributes.int("num_groups")?.and_then(|groups| u64::try_from(groups).ok()).unwrap_or(0);
-    if dims.len() < 2 || groups == 0 || dims[1] % groups != 0 {
+    if dims.len() < 2 || groups == 0 || !dims[1].is_multiple_of(groups) {
         return invalid(format!("an input of shape {dims:?} does not have channels that make up {groups} groups"));
     }
     let dtype = node.dtype(x);

@@ -15,12 +15,12 @@ fn rotary_embedding(node: &mut NodeImport<'_>) -> Imported {
     let partial = node.attributes.int("rotary_embedding_dim")?.unwrap_or(0);
     let dims = node.dims(x);
     // [batch, rows, heads, features]
-    let moved = match dims.as_slice() {
-        &[batch, rows, hidden] => match u64::try_from(heads) {
+    let moved = match *dims.as_slice() {
+        [batch, rows, hidden] => match u64::try_from(heads) {
             Ok(heads) if heads > 0 && hidden % heads == 0 => node.reshape(x, &[batch, rows, heads, hidden / heads])?,
             _ => return invalid(format!("{hidden} features do not make up {heads} heads")),
         },
-        &[..] if dims.len() == 4 => node.transpose(&[0, 2, 1, 3], x)?,
+        [..] if dims.len() == 4 => node.transpose(&[0, 2, 1, 3], x)?,
         _ => return invalid(format!("the input has shape {dims:?}, but must have rank 3 or 4")),
     };
     let sizes = node.dims(moved);

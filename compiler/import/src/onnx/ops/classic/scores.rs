@@ -75,7 +75,7 @@ fn probit(node: &mut NodeImport<'_>, x: ValueId) -> One {
     let (less, more) = (node.binary(BinaryOp::Sub, one, y)?, node.binary(BinaryOp::Add, one, y)?);
     let product = node.binary(BinaryOp::Mul, less, more)?;
     let log = node.unary(UnaryOp::Log, product)?;
-    let (half, offset, inverse) = (number(node, 0.5), number(node, 2.0 / (3.14159 * 0.147)), number(node, 1.0 / 0.147));
+    let (half, offset, inverse) = (number(node, 0.5), number(node, 2.0 / (std::f64::consts::PI * 0.147)), number(node, 1.0 / 0.147));
     let halved = node.binary(BinaryOp::Mul, log, half)?;
     let v = node.binary(BinaryOp::Add, halved, offset)?;
     let square = node.binary(BinaryOp::Mul, v, v)?;

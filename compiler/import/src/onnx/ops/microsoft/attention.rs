@@ -132,11 +132,11 @@ pub(super) fn added_mask(
 fn kept_keys(node: &mut NodeImport<'_>, mask: ValueId, extent: &Extent) -> One {
     let &Extent { batch, rows, keys, .. } = extent;
     let dims = node.dims(mask);
-    let shape = match dims.as_slice() {
-        &[count] if count == batch || count == 2 * batch => return kept_by_length(node, mask, count == 2 * batch, extent),
-        &[images, width] if (images == batch || images == 1) && width == keys => [images, 1, 1, keys],
-        &[images, height, width] if (images == batch || images == 1) && height == rows && width == keys => [images, 1, rows, keys],
-        &[images, 1, height, width] if (images == batch || images == 1) && (height == rows || height == 1) && width == keys => {
+    let shape = match *dims.as_slice() {
+        [count] if count == batch || count == 2 * batch => return kept_by_length(node, mask, count == 2 * batch, extent),
+        [images, width] if (images == batch || images == 1) && width == keys => [images, 1, 1, keys],
+        [images, height, width] if (images == batch || images == 1) && height == rows && width == keys => [images, 1, rows, keys],
+        [images, 1, height, width] if (images == batch || images == 1) && (height == rows || height == 1) && width == keys => {
             [images, 1, height, keys]
         }
         _ => {

@@ -27,9 +27,9 @@ fn rotary_embedding(node: &mut NodeImport<'_>) -> Imported {
         let angles = at_positions(node, [cos, sin], Positions::Given(positions), length)?;
         turn(node, x, angles, interleaved)
     };
-    match dims.as_slice() {
-        &[_, _, length, _] => Ok(vec![turned(node, x, length)?]),
-        &[batch, length, hidden] => {
+    match *dims.as_slice() {
+        [_, _, length, _] => Ok(vec![turned(node, x, length)?]),
+        [batch, length, hidden] => {
             // Without a number of heads all of a head is turned.
             let size = if dim > 0 && heads > 0 { hidden / heads as u64 } else { half.saturating_mul(2) };
             if size == 0 || !hidden.is_multiple_of(size) {
