@@ -156,52 +156,57 @@ fn arguments(checker: &mut Checker<'_>, call: &ast::Call, id: PipelineId, place:
     args.into_iter().collect()
 }
 
-/// One argument: a photo.
+/// One argument: a photo or a sound, `image("./photo.png")` or `audio("./sound.wav")`.
 fn argument(checker: &mut Checker<'_>, value: &Expr, ty: &Type) -> Option<TestArgument> {
     let place = at(ROOT, value.span);
-    let reference = match &value.kind {
-        ExprKind::Call(call) if matches!(&call.callee.kind, ExprKind::Name(name) if name == "image") && call.piped.is_none() => {
-            match call.arguments.as_slice() {
-                [argument] => match &argument.value.kind {
-                    ExprKind::Text(text) if argument.name.is_none() => Some((text.clone(), argument.value.span)),
-                    _ => None,
-                },
+    let read = match &value.kind {
+        ExprKind::Call(call) if call.piped.is_none() => match (&call.callee.kind, call.arguments.as_slice()) {
+            (ExprKind::Name(name), [argument]) if name == "image" || name == "audio" => match &argument.value.kind {
+                ExprKind::Text(text) if argument.name.is_none() => Some((name == "image", text.clone(), argument.value.span)),
                 _ => None,
-            }
-        }
+            },
+            _ => None,
+        },
         ExprKind::Broken => return None,
         _ => None,
     };
-    match (reference, ty) {
+    match (read, ty) {
         (_, Type::Unknown) => None,
-        (Some((reference, span)), Type::Image) => photo(checker, &reference, span),
-        (Some(_), other) => {
-            let shown = checker.show(other);
-            let diagnostic = Diagnostic::new(Code::E0201, format!("expected {shown}, found a photo")).label(place, "this is a photo");
-            checker.report(diagnostic.help("test a pipeline that takes a photo"));
+        (Some((true, reference, span)), Type::Image) => file(checker, "photo", &reference, span).map(|path| TestArgument::Image { path }),
+        (Some((false, reference, span)), Type::Audio { .. }) => {
+            file(checker, "sound", &reference, span).map(|path| TestArgument::Sound { path })
+        }
+        (Some((is_photo, ..)), other) => {
+            let (shown, noun) = (checker.show(other), if is_photo { "photo" } else { "sound" });
+            let diagnostic = Diagnostic::new(Code::E0201, format!("expected {shown}, found a {noun}"));
+            let diagnostic = diagnostic.label(place, format!("this is a {noun}"));
+            checker.report(diagnostic.help(format!("test a pipeline that takes a {noun}")));
             None
         }
-        (None, Type::Image) => {
-            let diagnostic = Diagnostic::new(Code::E0201, "expected a photo").label(place, "this is none");
-            checker.report(diagnostic.help("write `image(\"./photo.png\")`"));
+        (None, Type::Image | Type::Audio { .. }) => {
+            let is_photo = *ty == Type::Image;
+            let noun = if is_photo { "photo" } else { "sound" };
+            let diagnostic = Diagnostic::new(Code::E0201, format!("expected a {noun}")).label(place, "this is none");
+            checker.report(diagnostic.help(if is_photo { "write `image(\"./photo.png\")`" } else { "write `audio(\"./sound.wav\")`" }));
             None
         }
         (None, other) => {
             let shown = checker.show(other);
             let diagnostic = Diagnostic::new(Code::E0401, format!("a test cannot give a value of {shown}"))
-                .label(place, "only photos are given in tests");
-            checker.report(diagnostic.help("test a pipeline that takes a photo"));
+                .label(place, "only photos and sounds are given in tests");
+            checker.report(diagnostic.help("test a pipeline that takes a photo or a sound"));
             None
         }
     }
 }
 
-fn photo(checker: &mut Checker<'_>, reference: &str, span: Span) -> Option<TestArgument> {
+/// The path of a file that exists.
+fn file(checker: &mut Checker<'_>, noun: &str, reference: &str, span: Span) -> Option<String> {
     let path = world::join(&checker.files.first()?.path, reference);
     if checker.world.exists(&path) {
-        return Some(TestArgument::Image { path });
+        return Some(path);
     }
-    let diagnostic = Diagnostic::new(Code::E0403, format!("there is no photo `{path}`"));
+    let diagnostic = Diagnostic::new(Code::E0403, format!("there is no {noun} `{path}`"));
     checker.report(diagnostic.label(at(ROOT, span), "this file does not exist").help("the path is relative to this file"));
     None
 }

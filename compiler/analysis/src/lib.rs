@@ -18,6 +18,7 @@ mod edits;
 mod expectations;
 mod expressions;
 mod hooks;
+mod intrinsic;
 mod kept;
 mod labels;
 mod layers;
@@ -47,6 +48,7 @@ pub use blocks::{
 pub use checker::{Analysis, Checked, check, recheck};
 pub use declared::*;
 pub use dims::{Atom, Formula};
+pub use intrinsic::Intrinsic;
 pub use mlp_syntax::ast::Operator;
 pub use mlp_syntax::{Diagnostic, FileId, Location, Span};
 pub use network::*;

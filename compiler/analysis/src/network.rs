@@ -1,6 +1,7 @@
 //! Models whose layers are written in the language, as the checker leaves them: every call inlined, every loop unrolled, every choice made, every weight named.
 
-use crate::program::{Bound, Intrinsic, Param, Value};
+use crate::intrinsic::Intrinsic;
+use crate::program::{Bound, Param, Value};
 use crate::types::{TensorType, Type};
 use mlp_syntax::Location;
 use mlp_syntax::ast::Operator;

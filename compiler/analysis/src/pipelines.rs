@@ -2,8 +2,9 @@
 
 use crate::checker::{Checker, at};
 use crate::expressions::BodyChecker;
+use crate::intrinsic::Intrinsic;
 use crate::kept::{KeptBody, Reuse};
-use crate::program::{Body, Bound, Intrinsic, Local, Param};
+use crate::program::{Body, Bound, Local, Param};
 use crate::signature::{self, SignatureNames};
 use crate::types::{Dim, Type};
 use mlp_syntax::ast::{self, Item, PipelineKind};

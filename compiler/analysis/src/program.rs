@@ -1,6 +1,7 @@
 //! The checked program: every name resolved, every expression typed.
 
 use crate::declared::{Declarations, ExplainId, MonitorId, OutletId};
+use crate::intrinsic::Intrinsic;
 use crate::network::{Layer, Network};
 use crate::types::{Dim, LabelsId, Type};
 use mlp_syntax::ast::Operator;
@@ -295,56 +296,6 @@ pub enum AttributeKind {
     Cache(u64),
 }
 
-/// Pipelines of the standard library that the compiler provides; what they do is documented where they are declared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Intrinsic {
-    /// `std.vision.resize(photo, size, crop)`
-    Resize,
-    /// `std.vision.to_nchw(pixels)`
-    ToNchw,
-    /// `std.vision.to_nhwc(pixels)`
-    ToNhwc,
-    /// `std.tensor.softmax(scores)`
-    Softmax,
-    /// `std.tensor.unbatch(batch)`
-    Unbatch,
-    /// `std.tensor.argmax(scores)`
-    Argmax,
-    /// `std.tensor.top_k(scores, count)`
-    TopK,
-    /// `std.tensor.clip(values, low, high)`
-    Clip,
-    /// `std.tensor.relu(values)`
-    Relu,
-    /// `std.tensor.max(values)`
-    Max,
-    /// `std.tensor.min(values)`
-    Min,
-    /// `std.tensor.sum(values)`
-    Sum,
-    /// `std.tensor.mean(values)`
-    Mean,
-}
-
-impl Intrinsic {
-    /// Every intrinsic with its name in the standard library.
-    pub const ALL: &[(&str, Intrinsic)] = &[
-        ("resize", Intrinsic::Resize),
-        ("to_nchw", Intrinsic::ToNchw),
-        ("to_nhwc", Intrinsic::ToNhwc),
-        ("softmax", Intrinsic::Softmax),
-        ("unbatch", Intrinsic::Unbatch),
-        ("argmax", Intrinsic::Argmax),
-        ("top_k", Intrinsic::TopK),
-        ("clip", Intrinsic::Clip),
-        ("relu", Intrinsic::Relu),
-        ("max", Intrinsic::Max),
-        ("min", Intrinsic::Min),
-        ("sum", Intrinsic::Sum),
-        ("mean", Intrinsic::Mean),
-    ];
-}
-
 /// A typed expression.
 #[derive(Clone, Debug)]
 pub struct Expr {
@@ -589,6 +540,11 @@ pub struct Expectation {
 pub enum TestArgument {
     /// A photo, by the path of its file.
     Image {
+        /// The path, as [`World`](crate::World) takes it.
+        path: String,
+    },
+    /// A sound, by the path of its WAV file.
+    Sound {
         /// The path, as [`World`](crate::World) takes it.
         path: String,
     },

@@ -116,6 +116,9 @@ fn named(checker: &mut Checker<'_>, file: FileId, name: &Name, args: &[TypeArg],
         (_, []) if plain.is_some() => plain.unwrap_or(Type::Unknown),
         ("image", [TypeArg::Path(format)]) if format.text() == "rgb" => Type::Image,
         ("audio", [rate, TypeArg::Path(channels)]) if audio(rate, channels).is_some() => audio(rate, channels).unwrap_or(Type::Unknown),
+        ("audio", [TypeArg::Path(path)]) if channels(path).is_some() => {
+            channels(path).map_or(Type::Unknown, |channels| Type::Audio { rate: None, channels })
+        }
         ("list", [item]) => list(checker, file, item, None, names),
         ("list", [item, count]) if whole(count).is_some() => list(checker, file, item, whole(count), names),
         ("stream", [item]) => match argument(checker, file, item, names) {
@@ -195,12 +198,16 @@ fn whole(arg: &TypeArg) -> Option<u64> {
 fn audio(rate: &TypeArg, channels: &Path) -> Option<Type> {
     let TypeArg::Number(number, _) = rate else { return None };
     let unit = number.unit.filter(|unit| unit.dimension == Dimension::Rate)?;
-    let channels = match channels.text().as_str() {
-        "mono" => 1,
-        "stereo" => 2,
-        _ => return None,
-    };
-    (number.value > 0.0).then_some(Type::Audio { rate: number.value * unit.scale, channels })
+    let channels = self::channels(channels)?;
+    (number.value > 0.0).then_some(Type::Audio { rate: Some(number.value * unit.scale), channels })
+}
+
+fn channels(path: &Path) -> Option<u8> {
+    match path.text().as_str() {
+        "mono" => Some(1),
+        "stereo" => Some(2),
+        _ => None,
+    }
 }
 
 /// `tokens<Bert.input_ids>`: a model's input says how tokens are numbered; `tokens<WordPiece>`: the kind alone is known.

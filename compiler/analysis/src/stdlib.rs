@@ -38,7 +38,9 @@ pub(crate) const TENSOR: &str = "std.tensor";
 
 /// Every module.
 pub const STD_MODULES: &[StdModule] = &[
+    StdModule { name: "std.audio", source: include_str!("../../../stdlib/audio.mlp") },
     StdModule { name: "std.nn", source: include_str!("../../../stdlib/nn.mlp") },
+    StdModule { name: "std.tabular", source: include_str!("../../../stdlib/tabular.mlp") },
     StdModule { name: "std.tensor", source: include_str!("../../../stdlib/tensor.mlp") },
     StdModule { name: "std.vision", source: include_str!("../../../stdlib/vision.mlp") },
 ];

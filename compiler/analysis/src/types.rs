@@ -38,10 +38,10 @@ pub enum Type {
     },
     /// `stream<T>`: values that come one after another, without end.
     Stream(Box<Type>),
-    /// `audio<16kHz, mono>`
+    /// `audio<16kHz, mono>`; `audio<mono>` at any rate, as a part of a pipeline that others call.
     Audio {
-        /// Samples a second.
-        rate: f64,
+        /// Samples a second, where they are known.
+        rate: Option<f64>,
         /// How many channels.
         channels: u8,
     },
@@ -127,10 +127,11 @@ impl Type {
         matches!(self, Type::Number | Type::Quantity(_) | Type::String | Type::Size | Type::Choice(_))
     }
 
-    /// True where a compiled pipeline can take a value of this type: a photo, or a tensor of constant shape.
+    /// True where a compiled pipeline can take a value of this type: a photo, a sound of one channel at a whole rate, or a tensor of constant shape.
     pub fn is_input(&self) -> bool {
         match self {
             Type::Image => true,
+            Type::Audio { rate: Some(rate), channels: 1 } => rate.fract() == 0.0 && (1.0..=f64::from(u32::MAX)).contains(rate),
             Type::Tensor(tensor) => {
                 tensor.dims.iter().all(|dim| matches!(dim, Dim::Const(_))) && !matches!(tensor.labels, Labels::Variable(_))
             }
@@ -202,7 +203,11 @@ impl fmt::Display for Named<'_> {
             Type::Stream(item) => write!(f, "stream<{}>", Named { ty: item, names: self.names }),
             Type::Audio { rate, channels } => {
                 let channels = if *channels == 1 { "mono" } else { "stereo" };
-                if *rate >= 1e3 { write!(f, "audio<{}kHz, {channels}>", rate / 1e3) } else { write!(f, "audio<{rate}Hz, {channels}>") }
+                match rate {
+                    Some(rate) if *rate >= 1e3 => write!(f, "audio<{}kHz, {channels}>", rate / 1e3),
+                    Some(rate) => write!(f, "audio<{rate}Hz, {channels}>"),
+                    None => write!(f, "audio<{channels}>"),
+                }
             }
             Type::Text => f.write_str("text"),
             Type::Tokens { vocabulary, most } => {

@@ -71,6 +71,7 @@ impl Bindings {
                 fits_most(*most, *found_most)
             }
             (Type::Stream(item), Type::Stream(found_item)) => self.unify(item, found_item),
+            (Type::Audio { rate: None, channels }, Type::Audio { channels: found, .. }) if channels == found => Ok(()),
             (Type::Optional(inner), Type::Optional(found_inner)) => self.unify(inner, found_inner),
             (Type::Optional(inner), found) => self.unify(inner, found),
             _ if wanted == found => Ok(()),

@@ -6,6 +6,7 @@ use crate::render::{self, BOLD, DIM, GREEN, PLAIN};
 use crate::{Failure, Outcome, build, check};
 use mlp_bundle::manifest::{Field, ValueType};
 use mlp_engine::photo::Photo;
+use mlp_engine::sound::Sound;
 use mlp_engine::value::{Ranked, Tensor};
 use mlp_engine::{Session, Storage, Value};
 use std::collections::BTreeMap;
@@ -83,6 +84,7 @@ fn read(field: &Field, file: &Path) -> Result<Value, Failure> {
     let bytes = std::fs::read(file).map_err(|error| failed(&error))?;
     match field.ty {
         ValueType::Image { .. } => Ok(Value::Photo(Photo::decode(&bytes).map_err(|error| failed(&error))?)),
+        ValueType::Sound { .. } => Ok(Value::Sound(Sound::decode(&bytes).map_err(|error| failed(&error))?)),
         _ => {
             let tensor = mlp_import::testdata::read_npy(&bytes).map_err(|error| failed(&error))?;
             Ok(Value::Tensor(Tensor { dtype: tensor.dtype(), shape: tensor.shape().to_vec(), bytes: tensor.bytes().to_vec() }))
@@ -110,6 +112,7 @@ fn print_value(name: &str, value: &Value, depth: usize) {
             anstream::println!("{indent}{title}{DIM}{}{:?}{PLAIN} [{}{more}]", tensor.dtype, tensor.shape, numbers.join(", "));
         }
         Value::Photo(photo) => anstream::println!("{indent}{title}{}x{}", photo.width, photo.height),
+        Value::Sound(sound) => anstream::println!("{indent}{title}{} samples at {}Hz", sound.samples.len(), sound.rate),
         Value::Record(fields) => {
             if !name.is_empty() {
                 anstream::println!("{indent}{name}");

@@ -7,6 +7,7 @@ use crate::{Failure, Outcome, build, check};
 use mlp_analysis::{Expectation, Expected, Part, PipelineId, TestArgument};
 use mlp_driver::package::Package;
 use mlp_engine::photo::Photo;
+use mlp_engine::sound::Sound;
 use mlp_engine::{Session, Value};
 use mlp_syntax::ast::Operator;
 use std::collections::BTreeMap;
@@ -57,10 +58,14 @@ pub(crate) fn test(arguments: &Test) -> Outcome {
 fn judge(package: &Package, session: &mut Session, expectation: &Expectation) -> Result<Option<String>, Failure> {
     let mut values = BTreeMap::new();
     for (argument, field) in expectation.args.iter().zip(session.pipeline().inputs.clone()) {
-        let TestArgument::Image { path } = argument;
-        let bytes = std::fs::read(Path::new(path)).map_err(|error| Failure(format!("{path}: {error}")))?;
-        let photo = Photo::decode(&bytes).map_err(|error| Failure(format!("{path}: {error}")))?;
-        values.insert(field.name, Value::Photo(photo));
+        let (TestArgument::Image { path } | TestArgument::Sound { path }) = argument;
+        let failed = |error: &dyn std::fmt::Display| Failure(format!("{path}: {error}"));
+        let bytes = std::fs::read(Path::new(path)).map_err(|error| failed(&error))?;
+        let value = match argument {
+            TestArgument::Image { .. } => Value::Photo(Photo::decode(&bytes).map_err(|error| failed(&error))?),
+            TestArgument::Sound { .. } => Value::Sound(Sound::decode(&bytes).map_err(|error| failed(&error))?),
+        };
+        values.insert(field.name, value);
     }
     let answer = session.run(&values)?;
     let observed = observe(&answer, &expectation.observed.fields, expectation.observed.part)

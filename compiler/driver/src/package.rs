@@ -260,6 +260,7 @@ impl Package {
             SignatureType::Image { max_height, max_width, port, height, width } => {
                 ValueType::Image { max_height, max_width, port, height, width }
             }
+            SignatureType::Sound { rate, samples, port } => ValueType::Sound { rate, samples, port },
             SignatureType::Label { labels, port } => ValueType::Label { labels: named(labels), port },
             SignatureType::Ranking { labels, count, indices, scores } => {
                 ValueType::Ranking { labels: named(labels), count, indices, scores }

@@ -24,5 +24,6 @@ pub use infer::InferError;
 pub use ir::{Graph, OpId, Origin, Type, ValueId};
 pub use mlp_bundle::{DType, Scalar};
 pub use op::Op;
+pub use ops::image::resampling;
 pub use shape::{Dim, Shape};
 pub use tensor::Tensor;

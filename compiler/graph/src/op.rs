@@ -68,6 +68,23 @@ pub enum Fit {
     CropCenter,
     /// Both axes are scaled on their own.
     Stretch,
+    /// The least area with the target's aspect ratio around the whole image is taken: `max(rows, columns * height / width)` rows and
+    /// `max(columns, rows * width / height)` columns, from `-((those - rows) / 2)` and `-((those - columns) / 2)` (integer divisions towards zero).
+    Letterbox,
+}
+
+/// How source elements are weighed by their distance `x` from the centre of a result, in elements of the result where the image shrinks and of the source where
+/// it grows: the filters of Pillow's `Resample.c`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Filter {
+    /// The element that the centre lies in, alone.
+    Nearest,
+    /// `1 - x` below 1.
+    Triangle,
+    /// `(1.5 x - 2.5) x^2 + 1` below 1, `-0.5 (((x - 5) x + 8) x - 4)` below 2: the cubic convolution of Keys with `a = -0.5`.
+    Cubic,
+    /// `sinc(x) sinc(x / 3)` below 3, with `sinc(x) = sin(pi x) / (pi x)`.
+    Lanczos,
 }
 
 /// An operation.
@@ -310,11 +327,11 @@ pub enum Op {
         /// Whether rows without a softmax are 0.
         guarded: bool,
     },
-    /// A photo `x` (`U8 [height, width, 4]`, RGBA, sizes symbolic) as `F32 [out_height, out_width, 3]` in `0..=255`: resampled with the triangle filter
-    /// widened to the scale where it shrinks (Pillow's `BILINEAR` with a box), separably, columns first; weights of a pixel sum to 1, edges use what is
-    /// inside the photo. Along an axis of `size` elements, of which `count` from `start` are fitted to `made` results: `scale = count / made`,
-    /// `support = max(scale, 1)`, `centre = start + (i + 0.5) * scale`; result `i` reads positions `p` from `trunc(max(centre - support + 0.5, 0))` to below
-    /// `min(trunc(centre + support + 0.5), size)` with weights `max(0, 1 - |p - centre + 0.5| / support)` over their sum, all in `F32`.
+    /// A photo `x` (`U8 [height, width, 4]`, RGBA, sizes symbolic) as `F32 [out_height, out_width, 3]` in `0..=255`: resampled separably, columns first, with a
+    /// filter widened to the scale where it shrinks (as Pillow does with a box); weights of a pixel sum to 1, edges use what is inside the photo. Along an axis of
+    /// `size` elements, of which `count` from `start` are fitted to `made` results: `scale = count / made`, `centre = start + (i + 0.5) * scale`; result `i` reads
+    /// the positions `p` inside the photo with the weights of the filter at `|p + 0.5 - centre| / max(scale, 1)` over their sum. Positions are exact. Where a centre
+    /// lies outside the photo along either axis, the result is `fill`. Filters that overshoot (`Cubic`, `Lanczos`) are clamped to `0..=255`.
     ImageResize {
         /// Rows of the result.
         height: u64,
@@ -322,5 +339,11 @@ pub enum Op {
         width: u64,
         /// How the aspect ratio is met.
         fit: Fit,
+        /// How elements are weighed.
+        filter: Filter,
+        /// Bits of the `F32` that stands around the photo.
+        fill: u32,
     },
+    /// The height and the width of a photo `x` (`U8 [height, width, 4]`, sizes symbolic) as `I32 [2]`.
+    ImageSize,
 }

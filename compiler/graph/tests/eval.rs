@@ -1,7 +1,7 @@
 //! The reference interpreter against numbers worked out by other means.
 
 use mlp_graph::ir::Type;
-use mlp_graph::op::{BinaryOp, CompareOp, Fit, Layout, PoolKind, ReduceKind, Spatial, UnaryOp};
+use mlp_graph::op::{BinaryOp, CompareOp, Filter, Fit, Layout, PoolKind, ReduceKind, Spatial, UnaryOp};
 use mlp_graph::{DType, Graph, Op, Origin, Shape, Tensor, eval};
 
 /// Evaluates one operation over constants; `declared` where its shape is a free choice.
@@ -352,7 +352,8 @@ fn images_keep_constant_colours_and_crop_the_centre() {
         };
         Tensor::from_values(&[rows, columns, 4], &(0..rows * columns).flat_map(pixel).collect::<Vec<u8>>()).unwrap()
     };
-    let resize = |height, width, fit, photo: Tensor| one(Op::ImageResize { height, width, fit }, &[photo]);
+    let resize =
+        |height, width, fit, photo: Tensor| one(Op::ImageResize { height, width, fit, filter: Filter::Triangle, fill: 0 }, &[photo]);
     for (rows, columns) in [(7, 3), (224, 224), (500, 333)] {
         let flat = resize(9, 5, Fit::CropCenter, photo(rows, columns, &|_, _| [10, 128, 255]));
         for pixel in flat.as_f32().unwrap().chunks(3) {

@@ -26,8 +26,13 @@ const MAX_CALL_DEPTH: usize = 64;
 pub(crate) enum Lowered {
     Tensor(ValueId),
     Image(ValueId),
+    /// An input of samples, which grows to the longest part that is asked for.
+    Sound(ValueId),
     Label(ValueId),
-    Ranking { indices: ValueId, scores: ValueId },
+    Ranking {
+        indices: ValueId,
+        scores: ValueId,
+    },
     Record(Vec<(String, Lowered)>),
     Constant(Value),
 }
@@ -74,6 +79,11 @@ impl<'a> Lowering<'a> {
             signature.inputs.push(SignatureField { name: param.name.clone(), ty });
         }
         let answer = self.body(pipeline, &args, 0, None)?;
+        for (field, arg) in signature.inputs.iter_mut().zip(&args) {
+            if let (SignatureType::Sound { samples, .. }, Lowered::Sound(value)) = (&mut field.ty, arg) {
+                *samples = self.graph.dims(*value).map_or(1, |dims| dims[0]);
+            }
+        }
         self.outputs(pipeline, answer, &mut signature)?;
         verify::verify(&self.graph).map_err(|error| LowerError::Internal {
             pipeline: self.root.clone(),
@@ -95,6 +105,11 @@ impl<'a> Lowering<'a> {
                 let value = self.graph.add_input(name, GraphType::new(DType::U8, shape));
                 let ty = SignatureType::Image { max_height: max, max_width: max, port: name.to_owned(), height, width };
                 Ok((Lowered::Image(value), ty))
+            }
+            Type::Audio { rate: Some(rate), channels: 1 } if ty.is_input() => {
+                let value = self.graph.add_input(name, GraphType::fixed(DType::F32, &[1]));
+                let ty = SignatureType::Sound { rate: *rate as u32, samples: 1, port: name.to_owned() };
+                Ok((Lowered::Sound(value), ty))
             }
             Type::Tensor(tensor) => {
                 let shape = constants(tensor).ok_or_else(no_entry)?;
@@ -151,6 +166,7 @@ impl<'a> Lowering<'a> {
             }
             (_, Lowered::Record(_)) => Err(answer("a record inside a record")),
             (_, Lowered::Image(_)) => Err(answer("a photo")),
+            (_, Lowered::Sound(_)) => Err(answer("a sound")),
             _ => Err(answer("a value that is known when compiling")),
         }
     }

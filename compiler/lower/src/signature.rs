@@ -50,6 +50,15 @@ pub enum SignatureType {
         /// The symbol of the width.
         width: String,
     },
+    /// A sound of one channel: `F32 [samples]`.
+    Sound {
+        /// Samples a second.
+        rate: u32,
+        /// How many are read: silence follows a shorter sound, and of a longer one the rest is left out.
+        samples: u64,
+        /// The port.
+        port: String,
+    },
     /// A label: its number from 0, an `I32` scalar.
     Label {
         /// The labels.

@@ -5,6 +5,7 @@ use crate::draft::Draft;
 use crate::group::{Group, Role};
 use crate::location::Location;
 use crate::planner::Planner;
+use crate::resize::Request;
 use crate::scope::Guard;
 use mlp_bundle::DType;
 use mlp_bundle::loops::{Affine, ExprId};
@@ -44,7 +45,11 @@ impl Planner<'_> {
             Op::Softmax { axis } => self.emit_softmax(group, *axis as usize),
             Op::Normalize { axis, epsilon, centred } => self.emit_normalize(group, *axis as usize, f32::from_bits(*epsilon), *centred),
             Op::Attention { scale, guarded } => self.emit_attention(group, *scale, *guarded),
-            Op::ImageResize { height, width, fit } => self.emit_resize(group, *height, *width, *fit)?,
+            Op::ImageResize { height, width, fit, filter, fill } => {
+                let request = Request { target: [*height, *width], fit: *fit, filter: *filter, fill: f32::from_bits(*fill) };
+                self.emit_resize(group, request)?;
+            }
+            Op::ImageSize => self.emit_image_size(group),
             _ => self.emit_map(group),
         }
         Ok(())

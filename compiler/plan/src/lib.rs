@@ -14,6 +14,7 @@ mod constants;
 mod contract;
 mod draft;
 mod emit;
+mod filters;
 mod finish;
 mod group;
 mod inplace;

@@ -27,7 +27,7 @@ impl Shapes {
                 shapes.dims[result] = sizes(graph, result, &format!("the result of `{}`", graph.origin_name(op)), false)?;
             }
             let symbolic = |operand: &&ValueId| graph.dims(**operand).is_none();
-            if !matches!(node.op, Op::ImageResize { .. })
+            if !matches!(node.op, Op::ImageResize { .. } | Op::ImageSize)
                 && let Some(&operand) = node.operands.iter().find(symbolic)
             {
                 let place = format!("an operand of `{}`", graph.origin_name(op));

@@ -139,7 +139,7 @@ fn errors_name_the_place_and_the_remedy() {
     let error = plan_of(
         r#"symbol sym0 "height"
         input %0 "photo": u8[sym0, 4, 4]
-        %1 = image_resize %0 {height=2, width=2, fit=stretch}: f32[2, 2, 3]
+        %1 = image_resize %0 {height=2, width=2, fit=stretch, filter=triangle, fill=0x00000000}: f32[2, 2, 3]
         output "y" %1"#,
     );
     assert!(matches!(&error, PlanError::Unbounded { symbol, .. } if symbol == "height"), "{error}");

@@ -310,17 +310,20 @@ fn a_tensor_without_elements() {
 
 #[test]
 fn photos_of_several_sizes() {
-    for fit in ["crop_center", "stretch"] {
+    let filters = ["triangle", "nearest", "cubic", "lanczos"];
+    for (fit, filter) in ["crop_center", "stretch", "letterbox"].into_iter().flat_map(|fit| filters.map(|filter| (fit, filter))) {
         for (height, width) in [(6, 9), (8, 8)] {
             let graph = graph(&format!(
                 r#"symbol sym0 "photo.height" max 64
                 symbol sym1 "photo.width" max 80
                 input %0 "photo": u8[sym0, sym1, 4]
-                %1 = image_resize %0 {{height={height}, width={width}, fit={fit}}}: f32[{height}, {width}, 3]
+                %1 = image_resize %0 {{height={height}, width={width}, fit={fit}, filter={filter}, fill=0x42e40000}}: f32[{height}, {width}, 3]
                 %2 = constant data(0.5, 2, 0.1): f32[3]
                 %3 = mul %1, %2: f32[{height}, {width}, 3]
                 %4 = transpose %3 {{perm=[2, 0, 1]}}: f32[3, {height}, {width}]
-                output "a" %4"#
+                %5 = image_size %0: i32[2]
+                output "a" %4
+                output "size" %5"#
             ));
             for sizes in [[40, 60], [64, 80], [3, 5], [1, 1], [9, 6], [17, 80], [64, 7]] {
                 compare(&graph, &inputs(&graph, &sizes), &sizes.map(|size| size as u32));

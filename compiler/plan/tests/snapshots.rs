@@ -134,7 +134,7 @@ fn a_photo_is_resized_and_normalized_for_a_convolution() {
         r#"symbol sym0 "photo.height" max 64
         symbol sym1 "photo.width" max 64
         input %0 "photo": u8[sym0, sym1, 4]
-        %1 = image_resize %0 {height=8, width=8, fit=crop_center}: f32[8, 8, 3] @ "resize"
+        %1 = image_resize %0 {height=8, width=8, fit=crop_center, filter=triangle, fill=0x00000000}: f32[8, 8, 3] @ "resize"
         %2 = constant splat(127): f32[]
         %3 = constant splat(128): f32[]
         %4 = sub %1, %2: f32[8, 8, 3] @ "normalize"

@@ -184,6 +184,16 @@ pub enum ValueType {
         /// The symbol of the width.
         width: String,
     },
+    /// A sound of one channel: `F32 [samples]`, from -1 to 1. A host writes silence (zeros) after a shorter sound, and leaves out the rest of a longer one. It refuses a
+    /// sound that it knows to have another rate.
+    Sound {
+        /// Samples a second.
+        rate: u32,
+        /// How many samples are read.
+        samples: u64,
+        /// The port.
+        port: String,
+    },
     /// One of the lines of a file: an `I32` scalar, the line's number from 0.
     Label {
         /// The file of the labels, one a line.

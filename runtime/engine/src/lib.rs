@@ -1,12 +1,13 @@
 //! Runs bundles on the machine at hand: typed values in, typed values out, on whichever backend is asked for.
 //!
 //! [`backend`] puts the native, GPU and WebAssembly runtimes behind one trait; [`bundle`] opens bundles and loads what is in them; [`session`] opens a pipeline of a bundle and converts between its
-//! signature and the plan's ports; [`photo`] reads image files as pipelines take them.
+//! signature and the plan's ports; [`photo`] reads image files as pipelines take them, [`sound`] WAV files.
 
 pub mod backend;
 pub mod bundle;
 pub mod photo;
 pub mod session;
+pub mod sound;
 pub mod value;
 
 pub use backend::{Backend, BackendKind};

@@ -92,7 +92,7 @@ impl Session {
                     field.name
                 ))
             })?;
-            bind(field, value, &mut arguments)?;
+            bind(field, value, &self.plan, &mut arguments)?;
         }
         let symbols: Vec<u32> =
             self.plan.symbols.values().map(|symbol| arguments.symbols.get(&symbol.name).copied().unwrap_or(symbol.min)).collect();
@@ -124,6 +124,7 @@ impl Session {
                 Value::Tensor(Tensor { dtype: *dtype, shape: shape.clone(), bytes: port(name)?.clone() })
             }
             ValueType::Image { .. } => return Err(EngineError::Input("images as answers are not supported".into())),
+            ValueType::Sound { .. } => return Err(EngineError::Input("sounds as answers are not supported".into())),
             ValueType::Label { labels, port: name } => Value::Label(label(labels, port(name)?)),
             ValueType::Ranking { labels, indices, scores, .. } => {
                 let scores = port(scores)?.chunks_exact(4).map(|score| f32::from_le_bytes(score.try_into().unwrap_or_default()));
@@ -144,13 +145,31 @@ fn unknown_pipeline(bundle: &Bundle, name: &str) -> EngineError {
 }
 
 /// Writes a value to the ports and symbols of its field.
-fn bind(field: &Field, value: &Value, arguments: &mut Arguments) -> Result<(), EngineError> {
+fn bind(field: &Field, value: &Value, plan: &Plan, arguments: &mut Arguments) -> Result<(), EngineError> {
     match (&field.ty, value) {
         (ValueType::Image { max_height, max_width, port, height, width }, Value::Photo(photo)) => {
             let Photo { width: columns, height: rows, rgba } = photo.clone().within(*max_width, *max_height);
             arguments.symbols.insert(height.clone(), rows);
             arguments.symbols.insert(width.clone(), columns);
             arguments.ports.insert(port.clone(), rgba);
+            Ok(())
+        }
+        (ValueType::Sound { rate, samples, port }, Value::Sound(sound)) => {
+            if sound.rate != *rate {
+                let (name, given) = (&field.name, sound.rate);
+                return Err(EngineError::Input(format!(
+                    "`{name}` takes a sound of {rate}Hz, and was given one of {given}Hz: convert it first"
+                )));
+            }
+            let known = plan.inputs.iter().find(|known| known.name == *port).map(|port| plan.buffers[port.buffer].len);
+            let samples = match usize::try_from(*samples) {
+                Ok(count) if known == Some(*samples) => count,
+                _ => return Err(EngineError::Input(format!("the bundle's plan takes no {samples} samples as `{port}`: build it again"))),
+            };
+            // Silence after a shorter sound; of a longer one the rest is left out.
+            let mut bytes: Vec<u8> = sound.samples.iter().take(samples).flat_map(|sample| sample.to_le_bytes()).collect();
+            bytes.resize(samples * 4, 0);
+            arguments.ports.insert(port.clone(), bytes);
             Ok(())
         }
         (ValueType::Tensor { dtype, shape, port }, Value::Tensor(tensor)) if tensor.dtype == *dtype && tensor.shape == *shape => {
@@ -161,6 +180,7 @@ fn bind(field: &Field, value: &Value, arguments: &mut Arguments) -> Result<(), E
             Err(EngineError::Input(format!("`{}` takes {dtype}{shape:?}, and was given {}{:?}", field.name, tensor.dtype, tensor.shape)))
         }
         (ValueType::Image { .. }, _) => Err(EngineError::Input(format!("`{}` takes a photo", field.name))),
+        (ValueType::Sound { rate, .. }, _) => Err(EngineError::Input(format!("`{}` takes a sound of {rate}Hz", field.name))),
         (ValueType::Tensor { .. }, _) => Err(EngineError::Input(format!("`{}` takes a tensor", field.name))),
         (ValueType::Label { .. } | ValueType::Ranking { .. }, _) => {
             Err(EngineError::Input(format!("`{}` is of a type that no input has", field.name)))

@@ -1,6 +1,7 @@
 //! Values as callers see them.
 
 use crate::photo::Photo;
+use crate::sound::Sound;
 use mlp_bundle::{DType, Scalar};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -12,6 +13,8 @@ pub enum Value {
     Tensor(Tensor),
     /// A photo.
     Photo(Photo),
+    /// A sound.
+    Sound(Sound),
     /// A label.
     Label(String),
     /// Labels with their scores, best first.
@@ -64,6 +67,7 @@ impl Value {
                 serde_json::json!({ "dtype": tensor.dtype.name(), "shape": tensor.shape, "data": data })
             }
             Value::Photo(photo) => serde_json::json!({ "width": photo.width, "height": photo.height }),
+            Value::Sound(sound) => serde_json::json!({ "rate": sound.rate, "samples": sound.samples.len() }),
             Value::Label(label) => label.as_str().into(),
             Value::Ranking(ranking) => serde_json::json!(ranking),
             Value::Record(fields) => {

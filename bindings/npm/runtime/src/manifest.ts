@@ -10,6 +10,7 @@ export type DType = 'bool' | 'u8' | 'i8' | 'u16' | 'i16' | 'u32' | 'i32' | 'u64'
 export type ValueType =
   | { kind: 'tensor'; dtype: DType; shape: readonly number[]; port: string }
   | { kind: 'image'; max_height: number; max_width: number; port: string; height: string; width: string }
+  | { kind: 'sound'; rate: number; samples: number; port: string }
   | { kind: 'label'; labels: string; port: string }
   | { kind: 'ranking'; labels: string; count: number; indices: string; scores: string };
 

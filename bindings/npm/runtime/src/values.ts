@@ -2,6 +2,7 @@ import type { Left } from './engine.js';
 import { MlpError } from './errors.js';
 import { readImage, type ImageInput } from './image.js';
 import { count, type DType, type Field, type PipelineManifest } from './manifest.js';
+import { readSound, type SoundInput } from './sound.js';
 import type { GpuTensor } from './views.js';
 
 /** A label and how sure the pipeline is of it. */
@@ -51,6 +52,8 @@ export async function encode(pipeline: PipelineManifest, input: unknown): Promis
       const pixels = await readImage(value as ImageInput, name, type.max_height, type.max_width);
       ports.set(type.port, bytesOf(pixels.data));
       symbols.set(type.height, pixels.height).set(type.width, pixels.width);
+    } else if (type.kind === 'sound') {
+      ports.set(type.port, bytesOf(readSound(value as SoundInput, name, type.rate, type.samples)));
     } else {
       throw new MlpError('FORMAT', `${pipeline.name} takes a ${type.kind}, which this runtime cannot write`);
     }
@@ -86,7 +89,7 @@ export function outputBytes(pipeline: PipelineManifest): readonly number[] {
     if (type.kind === 'tensor') sizes.set(type.port, count(type.shape) * ARRAYS[type.dtype].BYTES_PER_ELEMENT);
     else if (type.kind === 'label') sizes.set(type.port, 4);
     else if (type.kind === 'ranking') sizes.set(type.indices, 4 * type.count).set(type.scores, 4 * type.count);
-    else throw new MlpError('FORMAT', `${pipeline.name} gives an image, which this runtime cannot read`);
+    else throw new MlpError('FORMAT', `${pipeline.name} gives an ${type.kind}, which this runtime cannot read`);
   }
   return pipeline.output_ports.map((port) => known(sizes.get(port), port));
 }
@@ -118,7 +121,7 @@ export function decode(pipeline: PipelineManifest, outputs: readonly Uint8Array<
         return Array.from(port(type.indices, Int32Array), (index, rank): Ranked => ({ label: label(type.labels, index), index, score: scores[rank]! }));
       }
       default:
-        throw new MlpError('FORMAT', `${pipeline.name} gives an image, which this runtime cannot read`);
+        throw new MlpError('FORMAT', `${pipeline.name} gives an ${type.kind}, which this runtime cannot read`);
     }
   };
   if (pipeline.record) return Object.fromEntries(pipeline.outputs.map((field) => [field.name, value(field)]));

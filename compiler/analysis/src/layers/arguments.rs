@@ -2,8 +2,9 @@
 
 use super::WEIGHTS;
 use crate::checker::{Checker, at};
+use crate::intrinsic::Intrinsic;
 use crate::network::{LayerBody, LayerId};
-use crate::program::{Body, Intrinsic, Param, PipelineId};
+use crate::program::{Body, Param, PipelineId};
 use crate::scope::Symbol;
 use crate::types::Type;
 use mlp_syntax::ast::{Argument, Call, Expr, ExprKind};

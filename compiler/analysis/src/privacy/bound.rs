@@ -175,6 +175,42 @@ impl Bound {
         Bound { l1: self.linf, l2: self.linf, count: 1.0, rows: None, ..self }.tightened()
     }
 
+    /// A function of single elements that stays between `low` and `high` and moves no element by more than `slope` times what it moved.
+    pub(crate) fn map(self, low: f64, high: f64, slope: f64) -> Bound {
+        let (l1, l2, linf) = (times(self.l1, slope), times(self.l2, slope), times(self.linf, slope));
+        Bound { low, high, l1, l2, linf, rows: None, ..self }.tightened()
+    }
+
+    /// The sums of `count` groups of `group` elements each.
+    pub(crate) fn sums(self, group: f64, count: f64) -> Bound {
+        let (low, high) = (times(self.low, group), times(self.high, group));
+        let linf = times(self.linf, group).min(self.l1);
+        let l2 = times(self.l2, group.sqrt()).min(self.l1);
+        Bound { low, high, l2, linf, count, rows: None, ..self }.tightened()
+    }
+
+    /// Every element `many` times.
+    pub(crate) fn repeated(self, many: f64) -> Bound {
+        let (l1, l2) = (times(self.l1, many), times(self.l2, many.sqrt()));
+        Bound { l1, l2, count: times(self.count, many), rows: None, ..self }.tightened()
+    }
+
+    /// The elements of two tensors.
+    pub(crate) fn joined(self, other: Bound) -> Bound {
+        Bound {
+            private: self.private || other.private,
+            low: self.low.min(other.low),
+            high: self.high.max(other.high),
+            l1: self.l1 + other.l1,
+            l2: self.l2.hypot(other.l2),
+            linf: self.linf.max(other.linf),
+            count: self.count + other.count,
+            rows: None,
+            cause: self.cause.or(other.cause),
+        }
+        .tightened()
+    }
+
     /// Some of the elements, `count` of them: no norm grows.
     pub(crate) fn part(self, count: f64) -> Bound {
         Bound { count: count.min(self.count), rows: None, ..self }.tightened()
@@ -251,7 +287,7 @@ mod tests {
         fn values_move_no_further_than_the_bound(
             a in proptest::collection::vec(-5.0..5.0_f64, 4),
             b in proptest::collection::vec(-5.0..5.0_f64, 4),
-            steps in proptest::collection::vec((0..8_u8, -3.0..3.0_f64), 1..7),
+            steps in proptest::collection::vec((0..14_u8, -3.0..3.0_f64), 1..7),
         ) {
             let mut bound = any(4.0).clip(-2.0, 3.0);
             let clip = |x: &mut Vec<f64>| x.iter_mut().for_each(|x| *x = x.clamp(-2.0, 3.0));
@@ -271,8 +307,16 @@ mod tests {
                     }
                     5 => *x = vec![x.iter().sum::<f64>()],
                     6 => *x = vec![x.iter().sum::<f64>() / x.len() as f64],
+                    7 => x.iter_mut().for_each(|x| *x = x.tanh()),
+                    8 => x.iter_mut().for_each(|x| *x = x.abs()),
+                    9 if x.len().is_multiple_of(2) => *x = x.chunks(2).map(|pair| pair[0] + pair[1]).collect(),
+                    10 if x.len() <= 64 => *x = x.iter().flat_map(|x| [*x, *x, *x]).collect(),
+                    11 if x.len() <= 64 => x.extend(x.clone()),
+                    12 => x.sort_by(f64::total_cmp),
+                    9..=11 => {}
                     _ => *x = vec![x.iter().copied().fold(f64::NEG_INFINITY, f64::max)],
                 };
+                let count = a.len();
                 apply(&mut a);
                 apply(&mut b);
                 bound = match step {
@@ -283,6 +327,18 @@ mod tests {
                     4 => bound.softmax(1.0),
                     5 => bound.sum(),
                     6 => bound.mean(),
+                    7 => {
+                        let (low, high) = (bound.low.tanh(), bound.high.tanh());
+                        bound.map(low, high, 1.0)
+                    }
+                    8 => {
+                        let most = bound.low.abs().max(bound.high.abs());
+                        bound.map(0.0, most, 1.0)
+                    }
+                    9 if count % 2 == 0 => bound.sums(2.0, count as f64 / 2.0),
+                    10 if count <= 64 => bound.repeated(3.0),
+                    11 if count <= 64 => bound.clone().joined(bound),
+                    9..=12 => bound,
                     _ => bound.extreme(),
                 };
                 let moved: Vec<f64> = a.iter().zip(&b).map(|(a, b)| (a - b).abs()).collect();

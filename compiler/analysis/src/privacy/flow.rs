@@ -1,8 +1,9 @@
 //! What of a pipeline's answer depends on private inputs, and how far that can move.
 
 use super::bound::Bound;
-use crate::program::{Body, Callee, Expr, ExprKind, Intrinsic, Model, Pipeline, PipelineId, Value};
-use crate::types::{Dim, TensorType, Type};
+use super::operators::intrinsic_flow;
+use crate::program::{Body, Callee, Expr, ExprKind, Model, Pipeline, PipelineId, Value};
+use crate::types::{Dim, Type};
 use mlp_syntax::Location;
 use mlp_syntax::ast::Operator;
 
@@ -209,39 +210,6 @@ impl<'p> Follower<'p> {
     }
 }
 
-/// What an operator of the standard library keeps bounded.
-fn intrinsic_flow(intrinsic: Intrinsic, args: Vec<Flow>, expr: &Expr, at: Location, name: &str) -> Flow {
-    let private = args.iter().any(Flow::private);
-    let mut args = args.into_iter();
-    let Some(Flow::Tensor(x)) = args.next() else {
-        return of_type(&expr.ty, private, at, &format!("`{name}` can give any number"));
-    };
-    let rest: Vec<Flow> = args.collect();
-    let bound = match (intrinsic, rest.as_slice()) {
-        (Intrinsic::Clip, [Flow::Constant(Value::Number(low, _)), Flow::Constant(Value::Number(high, _))]) if low <= high => {
-            x.clip(*low, *high)
-        }
-        (Intrinsic::Relu, _) => x.relu(),
-        (Intrinsic::Max | Intrinsic::Min, _) => x.extreme(),
-        (Intrinsic::Sum, _) => x.sum(),
-        (Intrinsic::Mean, _) => x.mean(),
-        (Intrinsic::Softmax, _) => {
-            let classes = match &expr.ty {
-                Type::Tensor(TensorType { dims, .. }) => dims.last().map_or(1.0, size),
-                _ => 1.0,
-            };
-            let rows = if classes.is_finite() && x.count.is_finite() { (x.count / classes).max(1.0) } else { rows_of(&expr.ty) };
-            x.softmax(rows)
-        }
-        // The same elements in another order or shape.
-        (Intrinsic::Unbatch | Intrinsic::ToNchw | Intrinsic::ToNhwc, _) => x,
-        (Intrinsic::Argmax, _) => return Flow::Opaque { private },
-        (Intrinsic::TopK, [Flow::Constant(Value::Number(count, _))]) => return Flow::Ranking { private, scores: x.part(*count) },
-        _ => return of_type(&expr.ty, private, at, &format!("`{name}` can give any number")),
-    };
-    Flow::Tensor(bound)
-}
-
 fn arithmetic(op: Operator, left: Flow, right: Flow, expr: &Expr) -> Flow {
     let private = left.private() || right.private();
     match (op, left, right) {
@@ -293,7 +261,7 @@ fn either(a: Flow, b: Flow, private: bool) -> Flow {
 }
 
 /// A value of which its type alone is known.
-fn of_type(ty: &Type, private: bool, place: Location, what: &str) -> Flow {
+pub(super) fn of_type(ty: &Type, private: bool, place: Location, what: &str) -> Flow {
     match ty {
         Type::Tensor(_) if private => Flow::Tensor(Bound::unbounded(count_of(ty), place, what)),
         Type::Tensor(_) => Flow::Tensor(Bound::public(f64::NEG_INFINITY, f64::INFINITY, count_of(ty))),
@@ -309,7 +277,7 @@ fn of_type(ty: &Type, private: bool, place: Location, what: &str) -> Flow {
 }
 
 /// How many elements a tensor has; infinite where that is not known.
-fn count_of(ty: &Type) -> f64 {
+pub(super) fn count_of(ty: &Type) -> f64 {
     match ty {
         Type::Tensor(tensor) => tensor.dims.iter().map(size).product(),
         _ => f64::INFINITY,
@@ -317,14 +285,14 @@ fn count_of(ty: &Type) -> f64 {
 }
 
 /// How many rows along the last dimension a tensor has.
-fn rows_of(ty: &Type) -> f64 {
+pub(super) fn rows_of(ty: &Type) -> f64 {
     match ty {
         Type::Tensor(tensor) => tensor.dims.iter().rev().skip(1).map(size).product(),
         _ => f64::INFINITY,
     }
 }
 
-fn size(dim: &Dim) -> f64 {
+pub(super) fn size(dim: &Dim) -> f64 {
     match dim {
         Dim::Const(size) => *size as f64,
         _ => f64::INFINITY,

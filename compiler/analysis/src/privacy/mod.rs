@@ -6,6 +6,7 @@
 pub mod accounting;
 mod bound;
 mod flow;
+mod operators;
 
 use crate::blocks::{OUTLET_KEYS, Reader};
 use crate::checker::Checker;

@@ -124,6 +124,7 @@ impl Types<'_> {
     fn of(&mut self, ty: &ValueType, input: bool, stem: &str, field: &str) -> Type {
         match ty {
             ValueType::Image { .. } => Type::Image,
+            ValueType::Sound { .. } => Type::Sound,
             ValueType::Tensor { dtype, .. } => {
                 let (array, number) = array(*dtype);
                 if input { Type::TensorInput { array, number } } else { Type::Tensor(array) }
@@ -178,6 +179,9 @@ fn describe(ty: &ValueType) -> String {
         }
         ValueType::Image { max_height, max_width, .. } => {
             format!("An image; one of more than {max_width}x{max_height} pixels is shrunk by a whole factor first.")
+        }
+        ValueType::Sound { rate, samples, .. } => {
+            format!("A sound of {rate} samples a second; {samples} of them are read, with silence after a shorter sound.")
         }
         ValueType::Label { .. } => "The label.".to_owned(),
         ValueType::Ranking { count, .. } => format!("The {count} best labels, best first."),

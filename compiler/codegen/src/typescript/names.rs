@@ -61,6 +61,7 @@ const TAKEN: &[&str] = &[
     "ImageInput",
     "Pipeline",
     "Ranked",
+    "SoundInput",
     "SuspenseHook",
 ];
 

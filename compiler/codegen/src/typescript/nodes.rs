@@ -66,6 +66,8 @@ pub(super) struct Property {
 pub(super) enum Type {
     /// What a pipeline takes as an image.
     Image,
+    /// What a pipeline takes as a sound.
+    Sound,
     /// A typed array that a pipeline takes, or an array of the same numbers.
     TensorInput {
         /// The name of the typed array.

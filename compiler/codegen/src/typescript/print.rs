@@ -47,6 +47,7 @@ pub(super) fn declarations(module: &Module) -> String {
     for property in module.pipelines.iter().flat_map(|pipeline| properties(&pipeline.input).iter().chain(properties(&pipeline.output))) {
         match property.ty {
             Type::Image => imports.insert("ImageInput"),
+            Type::Sound => imports.insert("SoundInput"),
             Type::Ranking(_) => imports.insert("Ranked"),
             _ => false,
         };
@@ -115,6 +116,7 @@ fn declared(out: &mut String, declared: &Declared, what: &str) {
 fn spelled(ty: &Type) -> String {
     match ty {
         Type::Image => "ImageInput".to_owned(),
+        Type::Sound => "SoundInput".to_owned(),
         Type::TensorInput { array, number } => format!("{array} | readonly {number}[]"),
         Type::Tensor(array) => (*array).to_owned(),
         Type::Label(union) => union.clone().unwrap_or_else(|| "string".to_owned()),

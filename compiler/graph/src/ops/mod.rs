@@ -58,6 +58,7 @@ impl Op {
             Op::Normalize { .. } => "normalize",
             Op::Attention { .. } => "attention",
             Op::ImageResize { .. } => "image_resize",
+            Op::ImageSize => "image_size",
         }
     }
 
@@ -67,7 +68,8 @@ impl Op {
             Op::Constant(_) => (0, 0),
             Op::Unary(_) | Op::Cast(_) | Op::Bitcast(_) | Op::Reshape | Op::Transpose { .. } | Op::Broadcast | Op::Slice { .. } => (1, 1),
             Op::Reduce { .. } | Op::ArgReduce { .. } | Op::TopK { .. } | Op::Pool { .. } | Op::MaxPoolIndices { .. } => (1, 1),
-            Op::QuantizedMean { .. } | Op::Softmax { .. } | Op::Normalize { .. } | Op::ImageResize { .. } => (1, 1),
+            Op::QuantizedMean { .. } | Op::Softmax { .. } | Op::Normalize { .. } => (1, 1),
+            Op::ImageResize { .. } | Op::ImageSize => (1, 1),
             Op::Binary(_) | Op::Compare(_) | Op::Pad { .. } | Op::Gather { .. } | Op::MatMul | Op::QuantizedAdd { .. } => (2, 2),
             Op::Conv { .. } => (2, 3),
             Op::Select | Op::Quantize { .. } | Op::Dequantize { .. } => (3, 3),
@@ -119,6 +121,7 @@ pub(crate) fn infer(op: &Op, x: &[Type], declared: Option<&Type>) -> Result<Vec<
         Op::Normalize { axis, .. } => normalize::infer(*axis, &x[0]),
         Op::Attention { .. } => attention::infer(x),
         Op::ImageResize { height, width, .. } => image::infer(*height, *width, &x[0]),
+        Op::ImageSize => image::infer_size(&x[0]),
     };
     Ok(vec![one?])
 }
@@ -158,7 +161,8 @@ pub(crate) fn eval(op: &Op, x: &[&Tensor], results: &[Type], shapes: &[Vec<u64>]
         Op::BatchNorm { epsilon } => composite::eval_batch_norm(f32::from_bits(*epsilon), x),
         Op::Normalize { axis, epsilon, centred } => normalize::eval(*axis, f32::from_bits(*epsilon), *centred, x[0]),
         Op::Attention { scale, guarded } => attention::eval(f32::from_bits(*scale), *guarded, x, shape),
-        Op::ImageResize { height, width, fit } => image::eval(*height, *width, *fit, x[0]),
+        Op::ImageResize { height, width, fit, filter, fill } => image::eval(*height, *width, *fit, *filter, f32::from_bits(*fill), x[0]),
+        Op::ImageSize => image::eval_size(x[0]),
     };
     vec![one]
 }

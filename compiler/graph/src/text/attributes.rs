@@ -1,7 +1,7 @@
 //! The attributes of operations, as names and values.
 
 use crate::ir::TensorId;
-use crate::op::{BinaryOp, CompareOp, Fit, Layout, Op, PoolKind, ReduceKind, Spatial, UnaryOp};
+use crate::op::{BinaryOp, CompareOp, Filter, Fit, Layout, Op, PoolKind, ReduceKind, Spatial, UnaryOp};
 use cranelift_entity::EntityRef;
 use mlp_bundle::DType;
 use std::fmt;
@@ -61,7 +61,9 @@ const LAYOUTS: [(Layout, &str); 2] = [(Layout::ChannelsFirst, "channels_first"),
 const REDUCTIONS: [(ReduceKind, &str); 5] =
     [(ReduceKind::Sum, "sum"), (ReduceKind::Mean, "mean"), (ReduceKind::Prod, "prod"), (ReduceKind::Max, "max"), (ReduceKind::Min, "min")];
 const POOLS: [(PoolKind, &str); 3] = [(PoolKind::Max, "max"), (PoolKind::Mean, "mean"), (PoolKind::MeanWithPadding, "mean_with_padding")];
-const FITS: [(Fit, &str); 2] = [(Fit::CropCenter, "crop_center"), (Fit::Stretch, "stretch")];
+const FITS: [(Fit, &str); 3] = [(Fit::CropCenter, "crop_center"), (Fit::Stretch, "stretch"), (Fit::Letterbox, "letterbox")];
+const FILTERS: [(Filter, &str); 4] =
+    [(Filter::Nearest, "nearest"), (Filter::Triangle, "triangle"), (Filter::Cubic, "cubic"), (Filter::Lanczos, "lanczos")];
 
 fn name_in<T: Copy + PartialEq>(names: &[(T, &'static str)], value: T) -> &'static str {
     names.iter().find(|(known, _)| *known == value).expect("every value has a name").1
@@ -75,6 +77,7 @@ fn layout_name(layout: Layout) -> &'static str {
 pub(super) fn attributes(op: &Op) -> Attributes {
     match op {
         Op::Constant(_) | Op::Unary(_) | Op::Binary(_) | Op::Compare(_) | Op::Select | Op::Reshape | Op::Broadcast | Op::MatMul => vec![],
+        Op::ImageSize => vec![],
         Op::Cast(dtype) | Op::Bitcast(dtype) => vec![("to", word(dtype))],
         Op::Transpose { perm } => vec![("perm", ints(perm))],
         Op::Slice { starts, steps } => vec![("starts", ints(starts)), ("steps", ints(steps))],
@@ -105,9 +108,13 @@ pub(super) fn attributes(op: &Op) -> Attributes {
             vec![("axis", int(*axis)), ("epsilon", Attribute::Float(*epsilon)), ("centred", word(centred))]
         }
         Op::Attention { scale, guarded } => vec![("scale", Attribute::Float(*scale)), ("guarded", word(guarded))],
-        Op::ImageResize { height, width, fit } => {
-            vec![("height", int(*height)), ("width", int(*width)), ("fit", word(name_in(&FITS, *fit)))]
-        }
+        Op::ImageResize { height, width, fit, filter, fill } => vec![
+            ("height", int(*height)),
+            ("width", int(*width)),
+            ("fit", word(name_in(&FITS, *fit))),
+            ("filter", word(name_in(&FILTERS, *filter))),
+            ("fill", Attribute::Float(*fill)),
+        ],
     }
 }
 
@@ -234,7 +241,12 @@ pub(super) fn operation(name: &str, given: &mut Given) -> Result<Op, String> {
         "batch_norm" => Op::BatchNorm { epsilon: given.float("epsilon")? },
         "normalize" => Op::Normalize { axis: given.int("axis")?, epsilon: given.float("epsilon")?, centred: given.truth("centred")? },
         "attention" => Op::Attention { scale: given.float("scale")?, guarded: given.truth("guarded")? },
-        "image_resize" => Op::ImageResize { height: given.int("height")?, width: given.int("width")?, fit: given.choice("fit", &FITS)? },
+        "image_resize" => {
+            let (height, width) = (given.int("height")?, given.int("width")?);
+            let (fit, filter) = (given.choice("fit", &FITS)?, given.choice("filter", &FILTERS)?);
+            Op::ImageResize { height, width, fit, filter, fill: given.float("fill")? }
+        }
+        "image_size" => Op::ImageSize,
         name => match map_operation(name) {
             Some(op) => op,
             None => quantized_operation(name, given)?,

@@ -54,7 +54,8 @@ const ALL: &str = r#"graph "all \"of\" \u{a} them" {
   %42 = quantized_matmul %40, %41, %36 {out_zero=0, shift=1, to=i32, lo=0, hi=0}: i32[sym0, 6]
   %43 = softmax %15 {axis=2}: f32[sym0, 4, 30]
   %44 = batch_norm %0, %3, %3, %3, %3 {epsilon=0x3727c5ac}: f32[sym0, 4, 6, 5]
-  %45 = image_resize %1 {height=8, width=9, fit=crop_center}: f32[8, 9, 3]
+  %45 = image_resize %1 {height=8, width=9, fit=crop_center, filter=lanczos, fill=0x42e40000}: f32[8, 9, 3]
+  %46 = image_size %1: i32[2]
   output "a" %45
   output "b" %25
   output "b again" %25

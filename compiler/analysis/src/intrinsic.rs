@@ -1,0 +1,107 @@
+//! The pipelines of the standard library that the compiler provides.
+
+macro_rules! intrinsics {
+    ($($variant:ident $name:literal $signature:literal)*) => {
+        /// Pipelines of the standard library that the compiler provides; what they do is documented where they are declared.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Intrinsic {
+            $(#[doc = concat!("`", $signature, "`")] $variant,)*
+        }
+
+        impl Intrinsic {
+            /// Every intrinsic with its name in the standard library.
+            pub const ALL: &[(&str, Intrinsic)] = &[$(($name, Intrinsic::$variant),)*];
+        }
+    };
+}
+
+intrinsics! {
+    Resize "resize" "std.vision.resize(photo, size, crop, filter)"
+    Letterbox "letterbox" "std.vision.letterbox(photo, size, fill, filter)"
+    PhotoSize "photo_size" "std.vision.photo_size(photo)"
+    ResizePixels "resize_pixels" "std.vision.resize_pixels(pixels, size, filter)"
+    Crop "crop" "std.vision.crop(pixels, left, top, size)"
+    CenterCrop "center_crop" "std.vision.center_crop(pixels, size)"
+    Pad "pad" "std.vision.pad(pixels, left, top, right, bottom, value)"
+    FlipHorizontal "flip_horizontal" "std.vision.flip_horizontal(pixels)"
+    ToNchw "to_nchw" "std.vision.to_nchw(pixels)"
+    ToNhwc "to_nhwc" "std.vision.to_nhwc(pixels)"
+    FromNchw "from_nchw" "std.vision.from_nchw(batch)"
+    Iou "iou" "std.vision.iou(a, b)"
+    Nms "nms" "std.vision.nms(boxes, scores, count, overlap, least)"
+    BoxesToPhoto "boxes_to_photo" "std.vision.boxes_to_photo(boxes, photo, size, crop)"
+    Peaks "peaks" "std.vision.peaks(heatmaps)"
+
+    OneHot "one_hot" "std.tabular.one_hot(class, classes)"
+    Bucketize "bucketize" "std.tabular.bucketize(values, edges)"
+    Missing "missing" "std.tabular.missing(values)"
+
+    Samples "samples" "std.audio.samples(sound, count)"
+    Frames "frames" "std.audio.frames(samples, length, hop)"
+    Spectrum "spectrum" "std.audio.spectrum(samples, size, hop)"
+    Stft "stft" "std.audio.stft(samples, size, hop, padding)"
+    Mel "mel" "std.audio.mel(power, rate, mels, low, high, scale)"
+    Dct "dct" "std.audio.dct(values, count)"
+    Resample "resample" "std.audio.resample(samples, up, down)"
+
+    Softmax "softmax" "std.tensor.softmax(scores)"
+    Unbatch "unbatch" "std.tensor.unbatch(batch)"
+    Batch "batch" "std.tensor.batch(values)"
+    Argmax "argmax" "std.tensor.argmax(scores)"
+    ArgmaxLast "argmax_last" "std.tensor.argmax_last(values)"
+    TopK "top_k" "std.tensor.top_k(scores, count)"
+    Argsort "argsort" "std.tensor.argsort(values, order)"
+    Sort "sort" "std.tensor.sort(values, order)"
+    Clip "clip" "std.tensor.clip(values, low, high)"
+    Relu "relu" "std.tensor.relu(values)"
+    Tanh "tanh" "std.tensor.tanh(values)"
+    Abs "abs" "std.tensor.abs(values)"
+    Sqrt "sqrt" "std.tensor.sqrt(values)"
+    Exp "exp" "std.tensor.exp(values)"
+    Log "log" "std.tensor.log(values)"
+    Power "power" "std.tensor.power(values, exponent)"
+    Sin "sin" "std.tensor.sin(angles)"
+    Cos "cos" "std.tensor.cos(angles)"
+    Floor "floor" "std.tensor.floor(values)"
+    Round "round" "std.tensor.round(values)"
+    Max "max" "std.tensor.max(values)"
+    Min "min" "std.tensor.min(values)"
+    Sum "sum" "std.tensor.sum(values)"
+    Mean "mean" "std.tensor.mean(values)"
+    MaxLast "max_last" "std.tensor.max_last(values)"
+    MinLast "min_last" "std.tensor.min_last(values)"
+    SumLast "sum_last" "std.tensor.sum_last(values)"
+    MeanLast "mean_last" "std.tensor.mean_last(values)"
+    MaxFirst "max_first" "std.tensor.max_first(values)"
+    MinFirst "min_first" "std.tensor.min_first(values)"
+    SumFirst "sum_first" "std.tensor.sum_first(values)"
+    MeanFirst "mean_first" "std.tensor.mean_first(values)"
+    MatMul "matmul" "std.tensor.matmul(a, b)"
+    Project "project" "std.tensor.project(values, matrix)"
+    Transpose "transpose" "std.tensor.transpose(values)"
+    ConcatFirst "concat_first" "std.tensor.concat_first(a, b)"
+    ConcatLast "concat_last" "std.tensor.concat_last(a, b)"
+    SliceFirst "slice_first" "std.tensor.slice_first(values, start, count)"
+    SliceLast "slice_last" "std.tensor.slice_last(values, start, count)"
+    WithoutLast "without_last" "std.tensor.without_last(values)"
+    Take "take" "std.tensor.take(values, positions)"
+    ReverseFirst "reverse_first" "std.tensor.reverse_first(values)"
+    ReverseLast "reverse_last" "std.tensor.reverse_last(values)"
+    ExpandLast "expand_last" "std.tensor.expand_last(values)"
+    MergeFirst "merge_first" "std.tensor.merge_first(values)"
+    MergeLast "merge_last" "std.tensor.merge_last(values)"
+    SplitFirst "split_first" "std.tensor.split_first(values, parts)"
+    SplitLast "split_last" "std.tensor.split_last(values, parts)"
+    StretchLast "stretch_last" "std.tensor.stretch_last(values, like)"
+    StretchFirst "stretch_first" "std.tensor.stretch_first(values, like)"
+    StretchRow "stretch_row" "std.tensor.stretch_row(row, like)"
+    Spread "spread" "std.tensor.spread(value, like)"
+    Larger "larger" "std.tensor.larger(a, b)"
+    Smaller "smaller" "std.tensor.smaller(a, b)"
+    Greater "greater" "std.tensor.greater(a, b)"
+    Above "above" "std.tensor.above(values, limit)"
+    IsNan "is_nan" "std.tensor.is_nan(values)"
+    Choose "choose" "std.tensor.choose(condition, yes, no)"
+    ToNumbers "to_numbers" "std.tensor.to_numbers(condition)"
+    ToF32 "to_f32" "std.tensor.to_f32(values)"
+}
