@@ -8,7 +8,12 @@ use mlp_syntax::{Code, Diagnostic, Location};
 pub(crate) fn check(checker: &mut Checker<'_>) {
     let calls: Vec<Vec<(usize, Location)>> = checker.pipelines.iter().map(|pipeline| callees(&pipeline.body)).collect();
     for (circle, at) in circles(&calls) {
-        report(checker, &circle, at);
+        let names = circle.iter().map(|index| checker.pipelines[*index].name.as_str()).collect::<Vec<_>>();
+        let diagnostic = diagnostic("pipelines", &names, at, "a pipeline never runs itself; remove one of the calls");
+        checker.report(diagnostic);
+        if let Some(&last) = circle.last() {
+            checker.pipelines[last].body = Body::Broken;
+        }
     }
 }
 
@@ -53,16 +58,12 @@ enum State {
     Done,
 }
 
-fn report(checker: &mut Checker<'_>, circle: &[usize], at: Location) {
-    let mut names: Vec<String> = circle.iter().map(|index| format!("`{}`", checker.pipelines[*index].name)).collect();
-    names.extend(names.first().cloned());
-    let Some(&last) = circle.last() else { return };
-    checker.pipelines[last].body = Body::Broken;
-    checker.report(
-        Diagnostic::new(Code::E0106, format!("pipelines call each other in a circle: {}", names.join(" calls ")))
-            .label(at, "this call closes the circle")
-            .help("a pipeline never runs itself; remove one of the calls"),
-    );
+/// What is said of those who call each other, by the call that closes their circle.
+pub(crate) fn diagnostic(kind: &str, names: &[&str], at: Location, help: &str) -> Diagnostic {
+    let names: Vec<String> = names.iter().chain(names.first()).map(|name| format!("`{name}`")).collect();
+    Diagnostic::new(Code::E0106, format!("{kind} call each other in a circle: {}", names.join(" calls ")))
+        .label(at, "this call closes the circle")
+        .help(help)
 }
 
 fn callees(body: &Body) -> Vec<(usize, Location)> {

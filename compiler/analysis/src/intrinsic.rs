@@ -1,21 +1,44 @@
 //! The pipelines of the standard library that the compiler provides.
 
+use crate::checker::{Checker, at};
+use mlp_syntax::ast::{self, PipelineKind};
+use mlp_syntax::{Code, Diagnostic, FileId};
+
 macro_rules! intrinsics {
-    ($($variant:ident $name:literal $signature:literal)*) => {
-        /// Pipelines of the standard library that the compiler provides; what they do is documented where they are declared.
+    ($(#[$doc:meta])* $kind:ident: $($variant:ident $name:literal $signature:literal)*) => {
+        $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-        pub enum Intrinsic {
+        pub enum $kind {
             $(#[doc = concat!("`", $signature, "`")] $variant,)*
         }
 
-        impl Intrinsic {
-            /// Every intrinsic with its name in the standard library.
-            pub const ALL: &[(&str, Intrinsic)] = &[$(($name, Intrinsic::$variant),)*];
+        impl $kind {
+            /// Every one with its name in the standard library.
+            pub const ALL: &[(&str, $kind)] = &[$(($name, $kind::$variant),)*];
         }
     };
 }
 
+pub(crate) use intrinsics;
+
+/// What the compiler provides under the name of a declaration without a body, which only the standard library has.
+pub(crate) fn provided<T: Copy>(checker: &mut Checker<'_>, file: FileId, node: &ast::Pipeline, all: &[(&str, T)]) -> Option<T> {
+    let is_std = checker.files.get(file.0 as usize).is_some_and(|file| file.path.starts_with("std."));
+    let found = all.iter().find(|(name, _)| is_std && *name == node.name.text).map(|(_, found)| *found);
+    if found.is_none() {
+        let kind = if node.kind == PipelineKind::Layer { "layer" } else { "pipeline" };
+        checker.report(
+            Diagnostic::new(Code::E0009, format!("only the standard library declares intrinsic {kind}s"))
+                .label(at(file, node.name.span), "the compiler provides nothing of this name")
+                .help(format!("write a `{kind}` with a body")),
+        );
+    }
+    found
+}
+
 intrinsics! {
+    /// Pipelines of the standard library that the compiler provides; what they do is documented where they are declared.
+    Intrinsic:
     Resize "resize" "std.vision.resize(photo, size, crop, filter)"
     Letterbox "letterbox" "std.vision.letterbox(photo, size, fill, filter)"
     PhotoSize "photo_size" "std.vision.photo_size(photo)"

@@ -1,6 +1,6 @@
 //! Models whose layers are written in the language, as the checker leaves them: every call inlined, every loop unrolled, every choice made, every weight named.
 
-use crate::intrinsic::Intrinsic;
+use crate::intrinsic::{Intrinsic, intrinsics};
 use crate::program::{Bound, Param, Value};
 use crate::types::{TensorType, Type};
 use mlp_syntax::Location;
@@ -40,82 +40,42 @@ pub enum LayerBody {
     Broken,
 }
 
-/// Layers of `std.nn`; what they do is documented where they are declared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[allow(missing_docs, reason = "`stdlib/nn.mlp` documents each by its name")]
-pub enum LayerIntrinsic {
-    Dense,
-    Conv,
-    ConvTranspose,
-    BatchNorm,
-    LayerNorm,
-    RmsNorm,
-    Embedding,
-    Positions,
-    Attention,
-    Lstm,
-    Gru,
-    MaxPool,
-    AvgPool,
-    GlobalAvgPool,
-    GlobalMaxPool,
-    Flatten,
-    Pixels,
-    First,
-    MaskedMean,
-    UnitLength,
-    Concat,
-    ConcatLast,
-    ScaleChannels,
-    Upsample,
-    AsFloat,
-    Relu6,
-    LeakyRelu,
-    Gelu,
-    Silu,
-    HardSwish,
-    HardSigmoid,
-    Sigmoid,
-    Tanh,
-}
-
-impl LayerIntrinsic {
-    /// Every intrinsic with its name in `std.nn`.
-    pub const ALL: &[(&str, LayerIntrinsic)] = &[
-        ("dense", LayerIntrinsic::Dense),
-        ("conv", LayerIntrinsic::Conv),
-        ("conv_transpose", LayerIntrinsic::ConvTranspose),
-        ("batch_norm", LayerIntrinsic::BatchNorm),
-        ("layer_norm", LayerIntrinsic::LayerNorm),
-        ("rms_norm", LayerIntrinsic::RmsNorm),
-        ("embedding", LayerIntrinsic::Embedding),
-        ("positions", LayerIntrinsic::Positions),
-        ("attention", LayerIntrinsic::Attention),
-        ("lstm", LayerIntrinsic::Lstm),
-        ("gru", LayerIntrinsic::Gru),
-        ("max_pool", LayerIntrinsic::MaxPool),
-        ("avg_pool", LayerIntrinsic::AvgPool),
-        ("global_avg_pool", LayerIntrinsic::GlobalAvgPool),
-        ("global_max_pool", LayerIntrinsic::GlobalMaxPool),
-        ("flatten", LayerIntrinsic::Flatten),
-        ("pixels", LayerIntrinsic::Pixels),
-        ("first", LayerIntrinsic::First),
-        ("masked_mean", LayerIntrinsic::MaskedMean),
-        ("unit_length", LayerIntrinsic::UnitLength),
-        ("concat", LayerIntrinsic::Concat),
-        ("concat_last", LayerIntrinsic::ConcatLast),
-        ("scale_channels", LayerIntrinsic::ScaleChannels),
-        ("upsample", LayerIntrinsic::Upsample),
-        ("as_float", LayerIntrinsic::AsFloat),
-        ("relu6", LayerIntrinsic::Relu6),
-        ("leaky_relu", LayerIntrinsic::LeakyRelu),
-        ("gelu", LayerIntrinsic::Gelu),
-        ("silu", LayerIntrinsic::Silu),
-        ("hard_swish", LayerIntrinsic::HardSwish),
-        ("hard_sigmoid", LayerIntrinsic::HardSigmoid),
-        ("sigmoid", LayerIntrinsic::Sigmoid),
-        ("tanh", LayerIntrinsic::Tanh),
-    ];
+intrinsics! {
+    /// Layers of `std.nn` that the compiler provides; what they do is documented where they are declared.
+    LayerIntrinsic:
+    Dense "dense" "std.nn.dense"
+    Conv "conv" "std.nn.conv"
+    ConvTranspose "conv_transpose" "std.nn.conv_transpose"
+    BatchNorm "batch_norm" "std.nn.batch_norm"
+    LayerNorm "layer_norm" "std.nn.layer_norm"
+    RmsNorm "rms_norm" "std.nn.rms_norm"
+    Embedding "embedding" "std.nn.embedding"
+    Positions "positions" "std.nn.positions"
+    Attention "attention" "std.nn.attention"
+    Lstm "lstm" "std.nn.lstm"
+    Gru "gru" "std.nn.gru"
+    MaxPool "max_pool" "std.nn.max_pool"
+    AvgPool "avg_pool" "std.nn.avg_pool"
+    GlobalAvgPool "global_avg_pool" "std.nn.global_avg_pool"
+    GlobalMaxPool "global_max_pool" "std.nn.global_max_pool"
+    Flatten "flatten" "std.nn.flatten"
+    Pixels "pixels" "std.nn.pixels"
+    First "first" "std.nn.first"
+    MaskedMean "masked_mean" "std.nn.masked_mean"
+    UnitLength "unit_length" "std.nn.unit_length"
+    Concat "concat" "std.nn.concat"
+    ConcatLast "concat_last" "std.nn.concat_last"
+    ScaleChannels "scale_channels" "std.nn.scale_channels"
+    Upsample "upsample" "std.nn.upsample"
+    AsFloat "as_float" "std.nn.as_float"
+    Relu6 "relu6" "std.nn.relu6"
+    LeakyRelu "leaky_relu" "std.nn.leaky_relu"
+    Gelu "gelu" "std.nn.gelu"
+    Silu "silu" "std.nn.silu"
+    HardSwish "hard_swish" "std.nn.hard_swish"
+    HardSigmoid "hard_sigmoid" "std.nn.hard_sigmoid"
+    Sigmoid "sigmoid" "std.nn.sigmoid"
+    Tanh "tanh" "std.nn.tanh"
 }
 
 /// What a model with layers computes.

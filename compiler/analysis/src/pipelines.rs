@@ -2,7 +2,7 @@
 
 use crate::checker::{Checker, at};
 use crate::expressions::BodyChecker;
-use crate::intrinsic::Intrinsic;
+use crate::intrinsic::{self, Intrinsic};
 use crate::kept::{KeptBody, Reuse};
 use crate::program::{Body, Bound, Local, Param};
 use crate::signature::{self, SignatureNames};
@@ -116,7 +116,7 @@ pub(crate) fn check_bodies(checker: &mut Checker<'_>, mut reuse: Option<Reuse>) 
                 checker.scopes[file.0 as usize].record();
                 let body = match &node.body {
                     Some(statements) => steps(checker, file, index, node, statements),
-                    None => intrinsic(checker, file, node),
+                    None => intrinsic::provided(checker, file, node, Intrinsic::ALL).map_or(Body::Broken, Body::Intrinsic),
                 };
                 let names = checker.scopes[file.0 as usize].recorded();
                 (body, KeptBody::new(file, item, node.span.start, names, &checker.found()[found..]))
@@ -124,22 +124,6 @@ pub(crate) fn check_bodies(checker: &mut Checker<'_>, mut reuse: Option<Reuse>) 
         };
         checker.pipelines[index].body = body;
         checker.bodies.push(kept);
-    }
-}
-
-fn intrinsic(checker: &mut Checker<'_>, file: FileId, node: &ast::Pipeline) -> Body {
-    let is_std = checker.files.get(file.0 as usize).is_some_and(|file| file.path.starts_with("std."));
-    let found = Intrinsic::ALL.iter().find(|(name, _)| *name == node.name.text);
-    match found {
-        Some((_, intrinsic)) if is_std => Body::Intrinsic(*intrinsic),
-        _ => {
-            checker.report(
-                Diagnostic::new(Code::E0009, "only the standard library declares intrinsic pipelines")
-                    .label(at(file, node.name.span), "the compiler provides nothing of this name")
-                    .help("write a `pipeline` with a body"),
-            );
-            Body::Broken
-        }
     }
 }
 

@@ -154,3 +154,26 @@ fn counts_that_do_not_fit_are_refused() {
     let huge = vec![ints("vectors_per_class", &[i64::MAX, i64::MAX, 3]), ints("classlabels_ints", &[0, 1, 2]), floats("rho", &[0.0; 3])];
     assert!(refusal(&model_of("SVMClassifier", huge, &["label", "scores"])).contains("absurd"));
 }
+
+#[test]
+fn tables_that_would_not_fit_memory_are_refused() {
+    let mut targets = tree(|_| ());
+    targets.pop();
+    targets.push(int("n_targets", i64::from(u32::MAX)));
+    assert!(refusal(&model_of("TreeEnsembleRegressor", targets, &["y"])).contains("5 weights of 4294967295 targets are too many"));
+
+    // Of 1000 classes there are 499500 pairs, and a table of votes has two rows for each.
+    let classes = 1000;
+    let labels: Vec<i64> = (0..classes as i64).collect();
+    let sizes: Vec<i64> = labels.iter().map(|&label| i64::from(label < 2)).collect();
+    let machine = vec![
+        ints("vectors_per_class", &sizes),
+        ints("classlabels_ints", &labels),
+        floats("support_vectors", &[1.0; 4]),
+        floats("coefficients", &vec![1.0; 2 * (classes - 1)]),
+    ];
+    let with =
+        |rho: usize| refusal(&model_of("SVMClassifier", [machine.clone(), vec![floats("rho", &vec![0.0; rho])]].concat(), &["y", "z"]));
+    assert!(with(1).contains("fewer than 499500 numbers"));
+    assert!(with(499_500).contains("2 support vectors of 1000 classes are too many"));
+}

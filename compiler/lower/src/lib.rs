@@ -3,6 +3,7 @@
 //! [`lower`] inlines everything a pipeline calls: pipelines of the package and the standard library, and the operations of its models. What it takes and
 //! gives is described by a [`Signature`], whose parts name the graph's ports.
 
+mod append;
 mod body;
 mod control;
 mod error;

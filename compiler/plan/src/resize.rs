@@ -163,7 +163,6 @@ impl Planner<'_> {
         let at = scope.mul(odd, made);
         let distance = scope.sub(at, centre);
         let distance = scope.unary(UnaryOp::Abs, distance);
-        let (far, near) = (scope.cast(DType::F32, distance), scope.cast(DType::F32, unit));
         match filter {
             Filter::Nearest => scope.f32(1.0),
             Filter::Triangle => {
@@ -171,13 +170,10 @@ impl Planner<'_> {
                 let nil = scope.i32(0);
                 scope.max(weight, nil)
             }
-            Filter::Cubic => {
+            Filter::Cubic | Filter::Lanczos => {
+                let (far, near) = (scope.cast(DType::F32, distance), scope.cast(DType::F32, unit));
                 let x = scope.div(far, near);
-                filters::cubic(scope, x)
-            }
-            Filter::Lanczos => {
-                let x = scope.div(far, near);
-                filters::lanczos(scope, x)
+                if filter == Filter::Cubic { filters::cubic(scope, x) } else { filters::lanczos(scope, x) }
             }
         }
     }

@@ -4,7 +4,7 @@ use super::arguments::{Arguments, Callee, Target, arguments, body_of, callee_nam
 use super::elaborate::{Elaborator, Env, Item, type_of};
 use super::keys::{Part, join, parts};
 use super::rules;
-use crate::network::{LayerBody, LayerId, NetworkOp, NetworkWeight, Operand};
+use crate::network::{LayerBody, LayerId, NetworkOp, NetworkWeight};
 use crate::pipelines;
 use crate::program::{Bound, ExprKind, Value};
 use crate::shapes;
@@ -232,12 +232,7 @@ impl Elaborator<'_, '_> {
             self.report(diagnostic.help("call it in a pipeline, on what the model gives"));
             return Item::Unknown;
         };
-        let operand = |item: &Item| match item {
-            Item::Tensor(value, _) => Operand::Value(*value),
-            Item::Constant(value, _) => Operand::Constant(value.clone()),
-            _ => Operand::Absent,
-        };
-        let operands = given.target.params.iter().zip(&given.items).map(|(param, item)| (param.name.clone(), operand(item))).collect();
+        let operands = given.target.params.iter().zip(&given.items).map(|(param, item)| (param.name.clone(), item.operand())).collect();
         let name = if path.is_empty() { given.target.name.clone() } else { format!("{path} {}", given.target.name) };
         self.push(op, operands, weights, TensorType { labels: crate::types::Labels::None, ..ty.clone() }, name, given.at)
     }

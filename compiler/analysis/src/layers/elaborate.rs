@@ -36,6 +36,17 @@ pub(super) enum Item {
     Unknown,
 }
 
+impl Item {
+    /// What an operation takes of it.
+    pub(super) fn operand(&self) -> Operand {
+        match self {
+            Item::Tensor(value, _) => Operand::Value(*value),
+            Item::Constant(value, _) => Operand::Constant(value.clone()),
+            _ => Operand::Absent,
+        }
+    }
+}
+
 /// The names of a body.
 #[derive(Debug, Default)]
 pub(super) struct Env {

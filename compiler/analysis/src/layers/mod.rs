@@ -18,7 +18,7 @@ use crate::checker::{Checker, at};
 use crate::network::{LayerBody, LayerIntrinsic};
 use crate::pipelines::{self, Signature};
 use crate::types::{Dim, Type};
-use crate::{cycles, models};
+use crate::{cycles, intrinsic, models};
 use mlp_syntax::ast::{self, Item, PipelineKind};
 use mlp_syntax::{Code, Diagnostic, FileId, Location};
 
@@ -41,7 +41,12 @@ pub(crate) fn check_all(checker: &mut Checker<'_>) {
         calls.push(callees);
     }
     for (circle, place) in cycles::circles(&calls) {
-        report_circle(checker, &circle, place);
+        let names = circle.iter().map(|index| checker.layers[*index].name.as_str()).collect::<Vec<_>>();
+        let diagnostic = cycles::diagnostic("layers", &names, place, "a layer never calls itself; repeat a layer with `loop`");
+        checker.report(diagnostic);
+        if let Some(&last) = circle.last() {
+            checker.layers[last].body = LayerBody::Broken;
+        }
     }
     models::each(checker, model::check);
 }
@@ -76,7 +81,10 @@ fn declare(checker: &mut Checker<'_>, file: FileId, index: usize, node: &ast::Pi
 
 /// What a layer does, and the layers that it calls.
 fn body(checker: &mut Checker<'_>, file: FileId, index: usize, node: &ast::Pipeline) -> (LayerBody, Vec<(usize, Location)>) {
-    let Some(statements) = &node.body else { return (intrinsic(checker, file, node), Vec::new()) };
+    let Some(statements) = &node.body else {
+        let provided = intrinsic::provided(checker, file, node, LayerIntrinsic::ALL);
+        return (provided.map_or(LayerBody::Broken, LayerBody::Intrinsic), Vec::new());
+    };
     let before = checker.error_count();
     let layer = checker.layers[index].clone();
     let params = layer.params.iter().map(|param| (param.name.clone(), Some(param.ty.clone()))).collect();
@@ -87,31 +95,4 @@ fn body(checker: &mut Checker<'_>, file: FileId, index: usize, node: &ast::Pipel
     let broken =
         checker.error_count() > before || layer.result == Type::Unknown || layer.params.iter().any(|param| param.ty == Type::Unknown);
     (if broken { LayerBody::Broken } else { LayerBody::Written }, calls)
-}
-
-fn intrinsic(checker: &mut Checker<'_>, file: FileId, node: &ast::Pipeline) -> LayerBody {
-    let is_std = checker.files.get(file.0 as usize).is_some_and(|file| file.path.starts_with("std."));
-    match LayerIntrinsic::ALL.iter().find(|(name, _)| *name == node.name.text) {
-        Some((_, intrinsic)) if is_std => LayerBody::Intrinsic(*intrinsic),
-        _ => {
-            checker.report(
-                Diagnostic::new(Code::E0009, "only the standard library declares intrinsic layers")
-                    .label(at(file, node.name.span), "the compiler provides nothing of this name")
-                    .help("write a `layer` with a body"),
-            );
-            LayerBody::Broken
-        }
-    }
-}
-
-fn report_circle(checker: &mut Checker<'_>, circle: &[usize], place: Location) {
-    let mut names: Vec<String> = circle.iter().map(|index| format!("`{}`", checker.layers[*index].name)).collect();
-    names.extend(names.first().cloned());
-    let Some(&last) = circle.last() else { return };
-    checker.layers[last].body = LayerBody::Broken;
-    checker.report(
-        Diagnostic::new(Code::E0106, format!("layers call each other in a circle: {}", names.join(" calls ")))
-            .label(place, "this call closes the circle")
-            .help("a layer never calls itself; repeat a layer with `loop`"),
-    );
 }

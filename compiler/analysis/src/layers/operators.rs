@@ -85,12 +85,7 @@ impl Elaborator<'_, '_> {
     }
 
     fn arithmetic(&mut self, op: Operator, left: &Item, right: &Item, ty: TensorType, span: Span) -> Item {
-        let operand = |item: &Item| match item {
-            Item::Tensor(value, _) => Operand::Value(*value),
-            Item::Constant(value, _) => Operand::Constant(value.clone()),
-            _ => Operand::Absent,
-        };
-        let operands = vec![("left".to_owned(), operand(left)), ("right".to_owned(), operand(right))];
+        let operands = vec![("left".to_owned(), left.operand()), ("right".to_owned(), right.operand())];
         let name = self.named(op.symbol());
         self.push(NetworkOp::Arithmetic(op), operands, Vec::new(), ty, name, self.place(span))
     }

@@ -18,10 +18,10 @@ const BACKENDS: [&str; 3] = ["native", "wasm", "gpu"];
 /// What is known of an operator, as programs read it.
 #[derive(Debug, Serialize)]
 struct Row {
-    domain: String,
-    operator: String,
+    domain: &'static str,
+    operator: &'static str,
     /// The versions of the domain's operator set that changed it.
-    since: Vec<i64>,
+    since: &'static [i64],
     deprecated: bool,
     imported: bool,
     /// Why it is left out, where it is.
@@ -45,7 +45,7 @@ struct Types {
 
 /// Runs the command.
 pub(crate) fn coverage(arguments: &Coverage) -> Outcome {
-    let rows = operators().into_iter().map(row).collect::<Result<Vec<Row>, Failure>>()?;
+    let rows = operators().iter().map(row).collect::<Result<Vec<Row>, Failure>>()?;
     if arguments.json {
         for row in &rows {
             anstream::println!("{}", serde_json::to_string(row)?);
@@ -56,7 +56,7 @@ pub(crate) fn coverage(arguments: &Coverage) -> Outcome {
     Ok(true)
 }
 
-fn row(operator: Operator) -> Result<Row, Failure> {
+fn row(operator: &'static Operator) -> Result<Row, Failure> {
     let (imported, reason) = match operator.standing() {
         Standing::Imported => (true, None),
         Standing::LeftOut(reason) => (false, Some(reason)),
@@ -64,7 +64,7 @@ fn row(operator: Operator) -> Result<Row, Failure> {
     };
     let mut types = None;
     if imported && operator.probe.is_some() {
-        types = Some(ask(&operator)?);
+        types = Some(ask(operator)?);
     }
     let mut not = Vec::new();
     if let Some(types) = &types {
@@ -72,7 +72,7 @@ fn row(operator: Operator) -> Result<Row, Failure> {
         not = operator.types.iter().filter(missing).cloned().collect();
     }
     let Operator { domain, name, since, deprecated, .. } = operator;
-    Ok(Row { domain, operator: name, since, deprecated, imported, reason, types, not })
+    Ok(Row { domain, operator: name, since, deprecated: *deprecated, imported, reason, types, not })
 }
 
 /// Compiles the operator's sample over each element type that its schema allows.

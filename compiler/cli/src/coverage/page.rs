@@ -17,7 +17,7 @@ compiles a sample of every operator over every element type that ONNX allows for
 /// Writes the page.
 pub(super) fn page(rows: &[Row]) -> String {
     let mut text = HEAD.to_owned();
-    let mut domains: Vec<&str> = rows.iter().map(|row| row.domain.as_str()).collect();
+    let mut domains: Vec<&str> = rows.iter().map(|row| row.domain).collect();
     domains.dedup();
     for domain in domains {
         let rows = || rows.iter().filter(|row| row.domain == domain);

@@ -8,6 +8,7 @@ mod probe;
 use crate::onnx::ops;
 pub use probe::Probe;
 use serde::{Deserialize, Serialize};
+use std::sync::LazyLock;
 
 /// An operator as its schemas declare it.
 #[derive(Clone, Debug, Deserialize)]
@@ -50,9 +51,12 @@ impl Operator {
 }
 
 /// Every operator that a schema declares, by domain and name.
-pub fn operators() -> Vec<Operator> {
-    let lines = include_str!("operators.jsonl").lines();
-    lines.map(|line| serde_json::from_str(line).expect("the list of operators is written by a program")).collect()
+pub fn operators() -> &'static [Operator] {
+    static OPERATORS: LazyLock<Vec<Operator>> = LazyLock::new(|| {
+        let lines = include_str!("operators.jsonl").lines();
+        lines.map(|line| serde_json::from_str(line).expect("the list of operators is written by a program")).collect()
+    });
+    &OPERATORS
 }
 
 #[cfg(test)]

@@ -119,7 +119,7 @@ impl Probe {
 impl Input {
     /// Its elements in an element type, where they are known.
     fn value(&self, dtype: DType) -> Option<Tensor> {
-        tensor_of(dtype, &self.dims, &self.values)
+        Tensor::from_f64_as(dtype, &self.dims, &self.values).ok()
     }
 
     fn port(&self, name: &str, dtype: DType) -> ValueInfoProto {
@@ -155,7 +155,7 @@ impl Attribute {
                 AttributeType::Ints
             }
             AttributeValue::Tensor(Stored { r#type, dims, values }) => {
-                let value = tensor::dtype_of(*r#type).ok().and_then(|dtype| tensor_of(dtype, dims, values));
+                let value = tensor::dtype_of(*r#type).ok().and_then(|dtype| Tensor::from_f64_as(dtype, dims, values).ok());
                 proto.t = value.map(|value| Box::new(stored("", &value)));
                 AttributeType::Tensor
             }
@@ -163,11 +163,6 @@ impl Attribute {
         proto.r#type = kind as i32;
         proto
     }
-}
-
-fn tensor_of(dtype: DType, dims: &[u64], values: &[f64]) -> Option<Tensor> {
-    let bytes = values.iter().flat_map(|&value| Tensor::scalar_of(dtype, value).bytes().to_vec()).collect();
-    Tensor::new(dtype, dims.to_vec(), bytes).ok()
 }
 
 fn stored(name: &str, value: &Tensor) -> TensorProto {

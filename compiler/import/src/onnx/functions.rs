@@ -1,5 +1,6 @@
 //! Model-local functions, put in the place of the nodes that call them, before anything is imported.
 
+use super::graph::canonical;
 use super::proto::{AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto};
 use crate::coverage;
 use crate::error::ImportError;
@@ -41,10 +42,6 @@ fn graph_error(detail: String, remedy: &str) -> ImportError {
         detail,
         remedy: format!("{remedy}; export the model again, or inline its functions (onnx.inliner.inline_local_functions)"),
     }
-}
-
-fn canonical(domain: &str) -> &str {
-    if domain == "ai.onnx" { "" } else { domain }
 }
 
 fn function_key(function: &FunctionProto) -> Key {

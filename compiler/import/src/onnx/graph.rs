@@ -105,7 +105,8 @@ fn opsets(model: &ModelProto) -> Result<Opsets<'_>, ImportError> {
     }
 }
 
-fn canonical(domain: &str) -> &str {
+/// The name of a domain as tables have it: the standard's own has two.
+pub(super) fn canonical(domain: &str) -> &str {
     if domain == "ai.onnx" { "" } else { domain }
 }
 

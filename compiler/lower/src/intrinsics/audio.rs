@@ -1,7 +1,7 @@
 //! Sound: pieces, spectra, bands and rates.
 
 use super::tables::{self, Bands, Steps};
-use super::{Found, Make, number, tensor, whole, word};
+use super::{Append, Found, Make, number, tensor, whole, word};
 use crate::body::Lowered;
 use mlp_analysis::Intrinsic;
 use mlp_graph::op::BinaryOp;
@@ -84,6 +84,8 @@ fn frames(make: &mut Make<'_>, x: ValueId, length: u64, hop: u64) -> Result<Valu
     if samples < length {
         return Err(format!("there are {samples} samples, fewer than a piece of {length}; give more, or write a shorter piece"));
     }
+    // A hop over all samples leaves one piece, however long it is.
+    let hop = hop.min(samples);
     let count = (samples - length) / hop + 1;
     let parts = length.div_ceil(hop);
     if parts > MAX_PARTS {
@@ -224,7 +226,7 @@ fn resample(make: &mut Make<'_>, x: ValueId, up: u64, down: u64) -> Result<Value
     let half = 10 * up.max(down);
     // Sample `q * down + j` has tap `r * down - j * up + half` in output `q * up + r`.
     let before = half / up;
-    let length = ((up - 1) * down + half) / up + before + 1;
+    let length = (up - 1).saturating_mul(down).saturating_add(half) / up + before + 1;
     fits(length.saturating_mul(up))?;
     let taps = tables::low_pass(up, down);
     let weight = |at: u64, phase: u64| {

@@ -1,7 +1,7 @@
 //! Boxes and key points: how much they share, which are the same thing twice, where they are in the photo.
 
 use super::vision::sides;
-use super::{Found, Make, number, tensor, whole, word};
+use super::{Append, Found, Make, number, tensor, whole, word};
 use crate::body::Lowered;
 use mlp_analysis::Intrinsic;
 use mlp_graph::op::{BinaryOp, CompareOp, ReduceKind};

@@ -1,7 +1,8 @@
 //! A graph that is appended to at one place of the source, with errors as text.
 
-use mlp_graph::op::{BinaryOp, CompareOp, ReduceKind, UnaryOp};
-use mlp_graph::{DType, Dim, Graph, InferError, Op, Origin, Shape, Tensor, ValueId};
+use crate::append::{Append, text};
+use mlp_graph::op::ReduceKind;
+use mlp_graph::{Dim, Graph, Op, Origin, Shape, Tensor, ValueId};
 
 /// A graph, and where what is appended to it stands.
 pub(super) struct Make<'g> {
@@ -9,56 +10,26 @@ pub(super) struct Make<'g> {
     pub(super) origin: &'g Origin,
 }
 
-fn text(result: Result<ValueId, InferError>) -> Result<ValueId, String> {
-    result.map_err(|error| error.to_string())
+impl Append for Make<'_> {
+    fn graph(&mut self) -> &mut Graph {
+        self.graph
+    }
+
+    fn origin(&self) -> Origin {
+        self.origin.clone()
+    }
 }
 
 impl Make<'_> {
-    pub(super) fn op(&mut self, op: Op, operands: &[ValueId]) -> Result<ValueId, String> {
-        text(self.graph.append_one(op, operands, self.origin.clone()))
-    }
-
     /// The results of an operation that has several.
     pub(super) fn ops(&mut self, op: Op, operands: &[ValueId]) -> Result<Vec<ValueId>, String> {
-        self.graph.append(op, operands, self.origin.clone()).map_err(|error| error.to_string())
-    }
-
-    pub(super) fn unary(&mut self, op: UnaryOp, x: ValueId) -> Result<ValueId, String> {
-        text(self.graph.unary(op, x, self.origin.clone()))
-    }
-
-    pub(super) fn binary(&mut self, op: BinaryOp, x: ValueId, y: ValueId) -> Result<ValueId, String> {
-        text(self.graph.binary(op, x, y, self.origin.clone()))
-    }
-
-    /// A map of a value and a number of its element type.
-    pub(super) fn with_number(&mut self, op: BinaryOp, x: ValueId, number: f64) -> Result<ValueId, String> {
-        let number = self.scalar_like(x, number);
-        self.binary(op, x, number)
-    }
-
-    pub(super) fn compare(&mut self, op: CompareOp, x: ValueId, y: ValueId) -> Result<ValueId, String> {
-        text(self.graph.compare(op, x, y, self.origin.clone()))
-    }
-
-    pub(super) fn cast(&mut self, dtype: DType, x: ValueId) -> Result<ValueId, String> {
-        text(self.graph.cast(dtype, x, self.origin.clone()))
-    }
-
-    /// A number of a value's element type.
-    pub(super) fn scalar_like(&mut self, x: ValueId, number: f64) -> ValueId {
-        self.graph.scalar(self.graph.ty(x).dtype, number, self.origin.clone())
-    }
-
-    /// A constant of `F32`.
-    pub(super) fn floats(&mut self, shape: &[u64], values: &[f32]) -> Result<ValueId, String> {
-        let tensor = Tensor::from_f32(shape, values).map_err(|error| error.to_string())?;
-        Ok(self.graph.constant(tensor, self.origin.clone()))
+        text(self.graph.append(op, operands, self.origin.clone()))
     }
 
     /// The numbers from 0 on, `I32 [count]`.
     pub(super) fn positions(&mut self, count: u64) -> Result<ValueId, String> {
-        let positions: Vec<i32> = (0..count as i32).collect();
+        let end = i32::try_from(count).map_err(|_| format!("{count} elements are too many to be numbered; write smaller sizes"))?;
+        let positions: Vec<i32> = (0..end).collect();
         let positions = Tensor::from_values(&[count], &positions).map_err(|error| error.to_string())?;
         Ok(self.graph.constant(positions, self.origin.clone()))
     }
@@ -75,21 +46,13 @@ impl Make<'_> {
         text(self.graph.broadcast(x, Shape(shape), self.origin.clone()))
     }
 
-    pub(super) fn transpose(&mut self, x: ValueId, perm: &[u32]) -> Result<ValueId, String> {
-        text(self.graph.transpose(x, perm, self.origin.clone()))
-    }
-
     /// `count` elements from `start` on along one axis.
     pub(super) fn slice(&mut self, x: ValueId, axis: usize, start: u64, count: u64) -> Result<ValueId, String> {
-        let mut counts = self.shape(x);
         let size = self.size(x, axis)?;
         if start.checked_add(count).is_none_or(|end| end > size) {
             return Err(format!("there are {size} elements, and {count} from {start} on are asked for; write less"));
         }
-        counts[axis] = Dim::Const(count);
-        let starts = (0..counts.len()).map(|at| if at == axis { start as i64 } else { 0 }).collect();
-        let steps = vec![1; counts.len()];
-        text(self.graph.slice(x, starts, steps, Shape(counts), self.origin.clone()))
+        self.walk(x, axis, start as i64, 1, count)
     }
 
     /// A graph's elements in another order along one axis: `count` of them from `start` on, `step` apart, which may be negative.

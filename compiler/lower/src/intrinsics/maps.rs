@@ -1,6 +1,6 @@
 //! Functions of single elements.
 
-use super::{Found, Make, number, tensor};
+use super::{Append, Found, Make, number, tensor};
 use crate::body::Lowered;
 use mlp_analysis::Intrinsic;
 use mlp_graph::op::{BinaryOp, CompareOp, UnaryOp};

@@ -10,6 +10,7 @@ mod tables;
 mod tabular;
 mod vision;
 
+use crate::append::Append;
 use crate::body::Lowered;
 use make::Make;
 use mlp_analysis::{Intrinsic, Value};

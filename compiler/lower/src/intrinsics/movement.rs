@@ -1,6 +1,6 @@
 //! The same elements in other shapes and places.
 
-use super::{Found, Make, number, tensor, whole};
+use super::{Append, Found, Make, number, tensor, whole};
 use crate::body::Lowered;
 use mlp_analysis::Intrinsic;
 use mlp_graph::{Dim, Op, ValueId};
@@ -9,10 +9,7 @@ pub(super) fn lower(make: &mut Make<'_>, intrinsic: Intrinsic, args: &[Lowered])
     let Some(Lowered::Tensor(x)) = args.first() else { return None };
     let x = *x;
     match (intrinsic, &args[1..]) {
-        (Intrinsic::Unbatch, []) => {
-            let shape = make.shape(x).into_iter().skip(1).collect();
-            tensor(make.reshape(x, shape))
-        }
+        (Intrinsic::Unbatch, []) => tensor(unbatch(make, x)),
         (Intrinsic::Batch, []) => tensor(batch(make, x)),
         (Intrinsic::Transpose, []) => {
             let mut perm: Vec<u32> = (0..make.rank(x) as u32).collect();
@@ -59,8 +56,14 @@ pub(super) fn batch(make: &mut Make<'_>, x: ValueId) -> Result<ValueId, String> 
     make.reshape(x, shape)
 }
 
-/// A dimension of one after the others.
-fn expand(make: &mut Make<'_>, x: ValueId) -> Result<ValueId, String> {
+/// Without the first dimension, which is one.
+pub(super) fn unbatch(make: &mut Make<'_>, x: ValueId) -> Result<ValueId, String> {
+    let shape = make.shape(x).into_iter().skip(1).collect();
+    make.reshape(x, shape)
+}
+
+/// A dimension of one after the others, in which each value stands beside a row that it is compared with.
+pub(super) fn expand(make: &mut Make<'_>, x: ValueId) -> Result<ValueId, String> {
     let shape = make.shape(x).into_iter().chain([Dim::Const(1)]).collect();
     make.reshape(x, shape)
 }

@@ -1,6 +1,6 @@
 //! Reductions, rankings and products.
 
-use super::{Found, Make, number, tensor, word};
+use super::{Append, Found, Make, number, tensor, word};
 use crate::body::Lowered;
 use mlp_analysis::Intrinsic;
 use mlp_graph::op::ReduceKind;

@@ -1,10 +1,11 @@
 //! Classes, ranges and gaps of tables.
 
-use super::{Found, Make, number, tensor, whole};
+use super::movement::expand;
+use super::{Append, Found, Make, number, tensor, whole};
 use crate::body::Lowered;
 use mlp_analysis::Intrinsic;
 use mlp_graph::op::{CompareOp, ReduceKind};
-use mlp_graph::{DType, Dim, ValueId};
+use mlp_graph::{DType, ValueId};
 
 /// The most classes.
 const MAX_CLASSES: u64 = 1 << 20;
@@ -25,24 +26,18 @@ pub(super) fn lower(make: &mut Make<'_>, intrinsic: Intrinsic, args: &[Lowered])
     }
 }
 
-/// Each value beside a row, to be compared with it.
-fn column(make: &mut Make<'_>, x: ValueId) -> Result<ValueId, String> {
-    let shape = make.shape(x).into_iter().chain([Dim::Const(1)]).collect();
-    make.reshape(x, shape)
-}
-
 fn one_hot(make: &mut Make<'_>, class: ValueId, classes: u64) -> Result<ValueId, String> {
     if classes == 0 || classes > MAX_CLASSES {
         return Err(format!("`classes` is {classes}; write a number from 1 to {MAX_CLASSES}"));
     }
     let numbers = make.positions(classes)?;
-    let class = column(make, class)?;
+    let class = expand(make, class)?;
     let is_class = make.compare(CompareOp::Eq, class, numbers)?;
     make.cast(DType::F32, is_class)
 }
 
 fn bucketize(make: &mut Make<'_>, values: ValueId, edges: ValueId) -> Result<ValueId, String> {
-    let values = column(make, values)?;
+    let values = expand(make, values)?;
     let axis = make.last(values)? as u32;
     let is_reached = make.compare(CompareOp::Le, edges, values)?;
     let counts = make.cast(DType::I32, is_reached)?;

@@ -1,7 +1,7 @@
 //! Photos and pixels.
 
-use super::movement::{batch, reverse};
-use super::{Found, Make, number, tensor, whole, word};
+use super::movement::{batch, reverse, unbatch};
+use super::{Append, Found, Make, number, tensor, whole, word};
 use crate::body::Lowered;
 use mlp_analysis::{Intrinsic, Value};
 use mlp_graph::op::{Filter, Fit};
@@ -34,10 +34,7 @@ fn of_pixels(make: &mut Make<'_>, intrinsic: Intrinsic, pixels: ValueId, rest: &
     match (intrinsic, rest) {
         (Intrinsic::ToNchw, []) => tensor(make.transpose(pixels, &[2, 0, 1]).and_then(|planes| batch(make, planes))),
         (Intrinsic::ToNhwc, []) => tensor(batch(make, pixels)),
-        (Intrinsic::FromNchw, []) => {
-            let shape = make.shape(pixels).into_iter().skip(1).collect();
-            tensor(make.reshape(pixels, shape).and_then(|planes| make.transpose(planes, &[1, 2, 0])))
-        }
+        (Intrinsic::FromNchw, []) => tensor(unbatch(make, pixels).and_then(|planes| make.transpose(planes, &[1, 2, 0]))),
         (Intrinsic::FlipHorizontal, []) => tensor(reverse(make, pixels, 1)),
         (Intrinsic::Crop, [left, top, size]) => {
             let (left, top, size) = (number(left)?, number(top)?, sides(size)?);

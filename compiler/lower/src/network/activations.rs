@@ -1,6 +1,6 @@
 //! Functions of single elements.
 
-use super::{Builder, Call, Made};
+use super::{Append, Builder, Call, Made};
 use mlp_analysis::LayerIntrinsic;
 use mlp_graph::op::{BinaryOp, CompareOp, UnaryOp};
 use mlp_graph::{Op, ValueId};
@@ -14,7 +14,7 @@ pub(super) fn activation(call: &Call<'_>, layer: LayerIntrinsic, to: &mut Builde
             let scaled = to.with_number(BinaryOp::Mul, x, call.number("slope")?)?;
             let zero = to.scalar(0.0);
             let positive = to.compare(CompareOp::Lt, zero, x)?;
-            to.emit(Op::Select, &[positive, x, scaled])
+            to.op(Op::Select, &[positive, x, scaled])
         }
         LayerIntrinsic::Gelu if call.is("approximate", "tanh") => gelu_by_tanh(x, to),
         LayerIntrinsic::Gelu => {

@@ -1,11 +1,14 @@
 //! Scaled dot-product attention.
 
-use super::{Builder, Call, Made};
+use super::{Append, Builder, Call, Made};
 use mlp_graph::Op;
 use mlp_graph::op::BinaryOp;
 
 /// What is added to scores that do not count. Two of them are still finite, so that a row without anything to look at looks at all of it rather than being NaN.
 const HIDDEN: f64 = -1e38;
+
+/// The most places of a causal mask, which the model stores.
+const MAX_MASK: u64 = 1 << 26;
 
 pub(super) fn attention(call: &Call<'_>, to: &mut Builder<'_>) -> Made {
     let heads = call.count("heads")?;
@@ -20,7 +23,7 @@ pub(super) fn attention(call: &Call<'_>, to: &mut Builder<'_>) -> Made {
     let (keys, depth) = (to.dims(operands[1])[1], to.dims(operands[1])[3]);
     operands.extend(mask(call, images, rows, keys, to)?);
     let scale = (1.0 / (depth as f64).sqrt()) as f32;
-    let mixed = to.emit(Op::Attention { scale: scale.to_bits(), guarded: false }, &operands)?;
+    let mixed = to.op(Op::Attention { scale: scale.to_bits(), guarded: false }, &operands)?;
     let dims = to.dims(mixed);
     to.reshape(mixed, &[images, rows, dims[2] * dims[3]])
 }
@@ -39,10 +42,13 @@ fn mask(call: &Call<'_>, images: u64, rows: u64, keys: u64, to: &mut Builder<'_>
     if !call.is("causal", "yes") {
         return Ok(given);
     }
+    if rows.saturating_mul(keys) > MAX_MASK {
+        return Err(format!("{rows} rows and {keys} keys are too many for a causal mask; bound the sequence"));
+    }
     // The last row sees everything, whether rows and keys are as many or not.
     let seen = |row: u64, key: u64| key + rows <= row + keys;
     let places = (0..rows).flat_map(|row| (0..keys).map(move |key| if seen(row, key) { 0.0 } else { HIDDEN as f32 }));
-    let later = to.constant(&[1, 1, rows, keys], &places.collect::<Vec<f32>>())?;
+    let later = to.floats(&[1, 1, rows, keys], &places.collect::<Vec<f32>>())?;
     match given {
         Some(given) => to.binary(BinaryOp::Add, given, later).map(Some),
         None => Ok(Some(later)),

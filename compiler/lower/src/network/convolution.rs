@@ -1,6 +1,6 @@
 //! Convolutions, pools, and what else is done to images.
 
-use super::{Builder, Call, Made};
+use super::{Append, Builder, Call, Made};
 use mlp_analysis::LayerIntrinsic;
 use mlp_graph::op::{BinaryOp, Layout, PoolKind, ReduceKind, Spatial};
 use mlp_graph::{Op, ValueId};
@@ -20,7 +20,7 @@ pub(super) fn conv(call: &Call<'_>, to: &mut Builder<'_>) -> Made {
     let spatial = spatial(call.size("kernel")?, call.count("stride")?, call.count("dilation")?, call.count("padding")?);
     let mut operands = vec![call.value("x")?, call.weight("weight", to)?];
     operands.extend(call.optional_weight("bias", to)?);
-    to.emit(Op::Conv { spatial, groups: call.count("groups")?, layout: Layout::ChannelsFirst }, &operands)
+    to.op(Op::Conv { spatial, groups: call.count("groups")?, layout: Layout::ChannelsFirst }, &operands)
 }
 
 /// A convolution with the weights turned around, over `x` with zeros between its elements: `y[o] = sum over i, k with i * stride + k = o + padding of x[i] * w[k]`.
@@ -41,7 +41,7 @@ pub(super) fn conv_transpose(call: &Call<'_>, to: &mut Builder<'_>) -> Made {
     };
     let mut operands = vec![spread, weight];
     operands.extend(call.optional_weight("bias", to)?);
-    let whole = to.emit(Op::Conv { spatial, groups, layout: Layout::ChannelsFirst }, &operands)?;
+    let whole = to.op(Op::Conv { spatial, groups, layout: Layout::ChannelsFirst }, &operands)?;
     let mut dims = to.dims(whole);
     let starts = [0, 0, cut(kernel[0]), cut(kernel[1])];
     if starts == [0; 4] {
@@ -85,13 +85,13 @@ pub(super) fn pool(call: &Call<'_>, layer: LayerIntrinsic, to: &mut Builder<'_>)
         _ if call.is("count_padding", "yes") => PoolKind::MeanWithPadding,
         _ => PoolKind::Mean,
     };
-    to.emit(Op::Pool { kind, spatial, layout: Layout::ChannelsFirst }, &[x])
+    to.op(Op::Pool { kind, spatial, layout: Layout::ChannelsFirst }, &[x])
 }
 
 pub(super) fn global_pool(call: &Call<'_>, layer: LayerIntrinsic, to: &mut Builder<'_>) -> Made {
     let x = call.value("x")?;
     let kind = if layer == LayerIntrinsic::GlobalMaxPool { ReduceKind::Max } else { ReduceKind::Mean };
-    to.emit(Op::Reduce { kind, axes: vec![2, 3], keep: false }, &[x])
+    to.op(Op::Reduce { kind, axes: vec![2, 3], keep: false }, &[x])
 }
 
 /// Each pixel repeated along rows and columns.

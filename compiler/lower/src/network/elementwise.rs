@@ -1,6 +1,6 @@
 //! Arithmetic, products with weights, and joins.
 
-use super::{Builder, Call, Made};
+use super::{Append, Builder, Call, Made};
 use mlp_analysis::{LayerIntrinsic, Operand, Operator};
 use mlp_graph::Op;
 use mlp_graph::op::BinaryOp;
@@ -28,7 +28,7 @@ pub(super) fn dense(call: &Call<'_>, to: &mut Builder<'_>) -> Made {
     // A vector is a matrix of one row.
     let dims = to.dims(x);
     let rows = if dims.len() == 1 { to.reshape(x, &[1, dims[0]])? } else { x };
-    let mut y = to.emit(Op::MatMul, &[rows, turned])?;
+    let mut y = to.op(Op::MatMul, &[rows, turned])?;
     if let Some(bias) = call.optional_weight("bias", to)? {
         y = to.binary(BinaryOp::Add, y, bias)?;
     }
@@ -42,5 +42,5 @@ pub(super) fn dense(call: &Call<'_>, to: &mut Builder<'_>) -> Made {
 pub(super) fn concat(call: &Call<'_>, layer: LayerIntrinsic, to: &mut Builder<'_>) -> Made {
     let (a, b) = (call.value("a")?, call.value("b")?);
     let axis = if layer == LayerIntrinsic::Concat { 1 } else { to.dims(a).len().saturating_sub(1) as u32 };
-    to.emit(Op::Concat { axis }, &[a, b])
+    to.op(Op::Concat { axis }, &[a, b])
 }

@@ -8,17 +8,15 @@ mod normalization;
 mod recurrent;
 mod sequences;
 
+use crate::append::{Append, Made, text};
 use mlp_analysis::{Dim, LayerIntrinsic, Model, Network, NetworkNode, NetworkOp, NetworkValue, Operand, TensorType, Type, Value};
 use mlp_graph::ir::Type as GraphType;
-use mlp_graph::op::{BinaryOp, CompareOp, UnaryOp};
-use mlp_graph::{DType, Graph, InferError, Op, Origin, Shape, Tensor, ValueId};
+use mlp_graph::op::UnaryOp;
+use mlp_graph::{DType, Graph, Op, Origin, Shape, Tensor, ValueId};
 use std::collections::BTreeMap;
 
 /// Gives a tensor of floats of the model's file as `F32`, by its key.
 pub type Weights<'a> = dyn Fn(&str) -> Result<Tensor, String> + 'a;
-
-/// A tensor, or what is wrong.
-type Made = Result<ValueId, String>;
 
 /// The graph of a model at these sizes of its symbols. Its ports are called as the model's.
 pub fn network(model: &Model, network: &Network, sizes: &BTreeMap<String, u64>, weights: &Weights<'_>) -> Result<Graph, String> {
@@ -62,6 +60,16 @@ struct Builder<'a> {
     origin: Origin,
 }
 
+impl Append for Builder<'_> {
+    fn graph(&mut self) -> &mut Graph {
+        &mut self.graph
+    }
+
+    fn origin(&self) -> Origin {
+        self.origin.clone()
+    }
+}
+
 impl Builder<'_> {
     /// The sizes of a type.
     fn shape(&self, tensor: &TensorType) -> Result<Vec<u64>, String> {
@@ -93,10 +101,6 @@ impl Builder<'_> {
         Ok(value)
     }
 
-    fn emit(&mut self, op: Op, operands: &[ValueId]) -> Made {
-        text(self.graph.append_one(op, operands, self.origin.clone()))
-    }
-
     fn dims(&self, value: ValueId) -> Vec<u64> {
         self.graph.dims(value).unwrap_or_default()
     }
@@ -105,39 +109,12 @@ impl Builder<'_> {
         self.graph.scalar(DType::F32, number, self.origin.clone())
     }
 
-    fn constant(&mut self, shape: &[u64], values: &[f32]) -> Made {
-        let tensor = Tensor::from_f32(shape, values).map_err(|error| error.to_string())?;
-        Ok(self.graph.constant(tensor, self.origin.clone()))
-    }
-
-    fn unary(&mut self, op: UnaryOp, x: ValueId) -> Made {
-        self.emit(Op::Unary(op), &[x])
-    }
-
-    fn binary(&mut self, op: BinaryOp, x: ValueId, y: ValueId) -> Made {
-        self.emit(Op::Binary(op), &[x, y])
-    }
-
-    /// `op(x, number)`
-    fn with_number(&mut self, op: BinaryOp, x: ValueId, number: f64) -> Made {
-        let number = self.scalar(number);
-        self.binary(op, x, number)
-    }
-
-    fn compare(&mut self, op: CompareOp, x: ValueId, y: ValueId) -> Made {
-        self.emit(Op::Compare(op), &[x, y])
-    }
-
     fn reshape(&mut self, x: ValueId, shape: &[u64]) -> Made {
         text(self.graph.reshape(x, Shape::fixed(shape), self.origin.clone()))
     }
 
     fn broadcast(&mut self, x: ValueId, shape: &[u64]) -> Made {
         text(self.graph.broadcast(x, Shape::fixed(shape), self.origin.clone()))
-    }
-
-    fn transpose(&mut self, x: ValueId, perm: &[u32]) -> Made {
-        text(self.graph.transpose(x, perm, self.origin.clone()))
     }
 
     /// Along each axis `counts` elements from `starts`.
@@ -155,12 +132,8 @@ impl Builder<'_> {
             return Ok(x);
         }
         let zero = self.scalar(0.0);
-        self.emit(Op::Pad { before: vec![0; after.len()], after: after.to_vec() }, &[x, zero])
+        self.op(Op::Pad { before: vec![0; after.len()], after: after.to_vec() }, &[x, zero])
     }
-}
-
-fn text<T>(result: Result<T, InferError>) -> Result<T, String> {
-    result.map_err(|error| error.to_string())
 }
 
 /// An operation with what it takes.
@@ -207,7 +180,7 @@ impl Call<'_> {
             Concat | ConcatLast => elementwise::concat(self, layer, to),
             AsFloat => {
                 let x = self.value("x")?;
-                text(to.graph.cast(DType::F32, x, to.origin.clone()))
+                to.cast(DType::F32, x)
             }
             Relu6 | LeakyRelu | Gelu | Silu | HardSwish | HardSigmoid | Sigmoid | Tanh => activations::activation(self, layer, to),
         }

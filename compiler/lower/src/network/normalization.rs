@@ -1,6 +1,6 @@
 //! Normalizations.
 
-use super::{Builder, Call, Made};
+use super::{Append, Builder, Call, Made};
 use mlp_analysis::LayerIntrinsic;
 use mlp_graph::Op;
 use mlp_graph::op::{BinaryOp, ReduceKind, UnaryOp};
@@ -10,7 +10,7 @@ pub(super) fn batch_norm(call: &Call<'_>, to: &mut Builder<'_>) -> Made {
     for name in ["weight", "bias", "running_mean", "running_var"] {
         operands.push(call.weight(name, to)?);
     }
-    to.emit(Op::BatchNorm { epsilon: (call.number("epsilon")? as f32).to_bits() }, &operands)
+    to.op(Op::BatchNorm { epsilon: (call.number("epsilon")? as f32).to_bits() }, &operands)
 }
 
 /// Layer normalization and that by the root mean square, along the last axis.
@@ -18,7 +18,7 @@ pub(super) fn rows(call: &Call<'_>, layer: LayerIntrinsic, to: &mut Builder<'_>)
     let x = call.value("x")?;
     let axis = to.dims(x).len().saturating_sub(1) as u32;
     let epsilon = (call.number("epsilon")? as f32).to_bits();
-    let normal = to.emit(Op::Normalize { axis, epsilon, centred: layer == LayerIntrinsic::LayerNorm }, &[x])?;
+    let normal = to.op(Op::Normalize { axis, epsilon, centred: layer == LayerIntrinsic::LayerNorm }, &[x])?;
     let weight = call.weight("weight", to)?;
     let scaled = to.binary(BinaryOp::Mul, normal, weight)?;
     match call.optional_weight("bias", to)? {
@@ -32,7 +32,7 @@ pub(super) fn unit_length(call: &Call<'_>, to: &mut Builder<'_>) -> Made {
     let x = call.value("x")?;
     let axis = to.dims(x).len().saturating_sub(1) as u32;
     let square = to.binary(BinaryOp::Mul, x, x)?;
-    let sum = to.emit(Op::Reduce { kind: ReduceKind::Sum, axes: vec![axis], keep: true }, &[square])?;
+    let sum = to.op(Op::Reduce { kind: ReduceKind::Sum, axes: vec![axis], keep: true }, &[square])?;
     let length = to.unary(UnaryOp::Sqrt, sum)?;
     let safe = to.with_number(BinaryOp::Max, length, 1e-12)?;
     to.binary(BinaryOp::Div, x, safe)

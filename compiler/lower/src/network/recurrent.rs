@@ -1,7 +1,7 @@
 //! Recurrent layers, their steps one after another. What does not depend on the state is one product for all steps.
 
 use super::activations::sigmoid;
-use super::{Builder, Call, Made};
+use super::{Append, Builder, Call, Made};
 use mlp_graph::op::{BinaryOp, UnaryOp};
 use mlp_graph::{Op, ValueId};
 
@@ -31,7 +31,7 @@ impl Steps {
         }
         let weight = call.weight("weight_ih_l0", to)?;
         let turned = to.transpose(weight, &[1, 0])?;
-        let product = to.emit(Op::MatMul, &[x, turned])?;
+        let product = to.op(Op::MatMul, &[x, turned])?;
         let bias = call.weight("bias_ih_l0", to)?;
         let inputs = to.binary(BinaryOp::Add, product, bias)?;
         let weight = call.weight("weight_hh_l0", to)?;
@@ -53,7 +53,7 @@ impl Steps {
 
     /// `h W_hh^T + b_hh`
     fn state(&self, state: ValueId, to: &mut Builder<'_>) -> Made {
-        let product = to.emit(Op::MatMul, &[state, self.recurrent])?;
+        let product = to.op(Op::MatMul, &[state, self.recurrent])?;
         to.binary(BinaryOp::Add, product, self.bias)
     }
 
@@ -70,7 +70,7 @@ impl Steps {
         }
         match rows[..] {
             [only] => Ok(only),
-            _ => to.emit(Op::Concat { axis: 1 }, &rows),
+            _ => to.op(Op::Concat { axis: 1 }, &rows),
         }
     }
 }

@@ -1,12 +1,12 @@
 //! Tables and sequences of vectors.
 
-use super::{Builder, Call, Made};
+use super::{Append, Builder, Call, Made};
 use mlp_graph::Op;
 use mlp_graph::op::{BinaryOp, ReduceKind};
 
 pub(super) fn embedding(call: &Call<'_>, to: &mut Builder<'_>) -> Made {
     let (ids, table) = (call.value("ids")?, call.weight("weight", to)?);
-    to.emit(Op::Gather { axis: 0 }, &[table, ids])
+    to.op(Op::Gather { axis: 0 }, &[table, ids])
 }
 
 /// `x` and the rows of the table from `offset` on, one a position.
@@ -38,8 +38,8 @@ pub(super) fn masked_mean(call: &Call<'_>, to: &mut Builder<'_>) -> Made {
     let column = to.reshape(mask, &[dims[0], dims[1], 1])?;
     let kept = to.binary(BinaryOp::Mul, x, column)?;
     let sum = Op::Reduce { kind: ReduceKind::Sum, axes: vec![1], keep: false };
-    let total = to.emit(sum.clone(), &[kept])?;
-    let count = to.emit(sum, &[column])?;
+    let total = to.op(sum.clone(), &[kept])?;
+    let count = to.op(sum, &[column])?;
     let safe = to.with_number(BinaryOp::Max, count, 1e-9)?;
     to.binary(BinaryOp::Div, total, safe)
 }

@@ -1,9 +1,10 @@
 //! Activations, as the maps they are made of.
 
 use super::Row;
+use super::normalization::widened;
 use crate::onnx::node::{Imported, NodeImport, One, invalid};
+use mlp_graph::ValueId;
 use mlp_graph::op::{BinaryOp, CompareOp, UnaryOp};
-use mlp_graph::{DType, ValueId};
 
 pub(super) const TABLE: &[Row] = &[
     ("", "Relu", relu),
@@ -13,7 +14,7 @@ pub(super) const TABLE: &[Row] = &[
     ("", "Sigmoid", |node| in_single(node, sigmoid)),
     ("", "HardSigmoid", hard_sigmoid),
     ("", "HardSwish", hard_swish),
-    ("", "Swish", |node| in_single(node, swish)),
+    ("", "Swish", |node| in_single(node, |node, x| swish(node, x, 1.0))),
     ("", "Elu", |node| in_single(node, elu)),
     ("", "Celu", |node| in_single(node, celu)),
     ("", "Selu", |node| in_single(node, selu)),
@@ -28,16 +29,10 @@ pub(super) const TABLE: &[Row] = &[
 pub(super) fn in_single(node: &mut NodeImport<'_>, map: fn(&mut NodeImport<'_>, ValueId) -> One) -> Imported {
     let x = node.input(0)?;
     let dtype = node.dtype(x);
-    let wide = if matches!(dtype, DType::F16 | DType::BF16) { DType::F32 } else { dtype };
+    let wide = widened(dtype);
     let x = node.cast(wide, x)?;
     let y = map(node, x)?;
     Ok(vec![node.cast(dtype, y)?])
-}
-
-/// `op(x, number)`.
-pub(super) fn with_number(node: &mut NodeImport<'_>, op: BinaryOp, x: ValueId, number: f64) -> One {
-    let number = node.scalar(node.dtype(x), number);
-    node.binary(op, x, number)
 }
 
 /// `x > 0 ? x : otherwise`, a NaN taking `otherwise`.
@@ -49,13 +44,13 @@ pub(super) fn where_positive(node: &mut NodeImport<'_>, x: ValueId, yes: ValueId
 
 fn relu(node: &mut NodeImport<'_>) -> Imported {
     let x = node.input(0)?;
-    Ok(vec![with_number(node, BinaryOp::Max, x, 0.0)?])
+    Ok(vec![node.with_number(BinaryOp::Max, x, 0.0)?])
 }
 
 fn leaky_relu(node: &mut NodeImport<'_>) -> Imported {
     let x = node.input(0)?;
     let alpha = node.attributes.float("alpha")?.unwrap_or(0.01);
-    let scaled = with_number(node, BinaryOp::Mul, x, f64::from(alpha))?;
+    let scaled = node.with_number(BinaryOp::Mul, x, f64::from(alpha))?;
     Ok(vec![where_positive(node, x, x, scaled)?])
 }
 
@@ -84,17 +79,17 @@ fn thresholded_relu(node: &mut NodeImport<'_>) -> Imported {
 pub(super) fn sigmoid(node: &mut NodeImport<'_>, x: ValueId) -> One {
     let negated = node.unary(UnaryOp::Neg, x)?;
     let exp = node.unary(UnaryOp::Exp, negated)?;
-    let sum = with_number(node, BinaryOp::Add, exp, 1.0)?;
+    let sum = node.with_number(BinaryOp::Add, exp, 1.0)?;
     let one = node.scalar(node.dtype(x), 1.0);
     node.binary(BinaryOp::Div, one, sum)
 }
 
 /// `x * slope + offset` in `0..=1`.
 pub(super) fn ramp(node: &mut NodeImport<'_>, x: ValueId, slope: f64, offset: f64) -> One {
-    let scaled = with_number(node, BinaryOp::Mul, x, slope)?;
-    let moved = with_number(node, BinaryOp::Add, scaled, offset)?;
-    let bounded = with_number(node, BinaryOp::Max, moved, 0.0)?;
-    with_number(node, BinaryOp::Min, bounded, 1.0)
+    let scaled = node.with_number(BinaryOp::Mul, x, slope)?;
+    let moved = node.with_number(BinaryOp::Add, scaled, offset)?;
+    let bounded = node.with_number(BinaryOp::Max, moved, 0.0)?;
+    node.with_number(BinaryOp::Min, bounded, 1.0)
 }
 
 fn hard_sigmoid(node: &mut NodeImport<'_>) -> Imported {
@@ -110,25 +105,25 @@ fn hard_swish(node: &mut NodeImport<'_>) -> Imported {
     Ok(vec![node.binary(BinaryOp::Mul, x, gate)?])
 }
 
-fn swish(node: &mut NodeImport<'_>, x: ValueId) -> One {
-    let alpha = node.attributes.float("alpha")?.unwrap_or(1.0);
-    let scaled = if alpha == 1.0 { x } else { with_number(node, BinaryOp::Mul, x, f64::from(alpha))? };
-    let gate = sigmoid(node, scaled)?;
-    node.binary(BinaryOp::Mul, x, gate)
+/// `x * sigmoid(alpha * x)` with the attribute `alpha`.
+pub(super) fn swish(node: &mut NodeImport<'_>, x: ValueId, default: f32) -> One {
+    let alpha = f64::from(node.attributes.float("alpha")?.unwrap_or(default));
+    swish_of(node, x, alpha)
 }
 
 /// `scale * (e^(x / divisor) - 1)`. The exponent is bounded at 0, so that the branch not taken is finite.
 pub(super) fn exponential_tail(node: &mut NodeImport<'_>, x: ValueId, scale: f64, divisor: f64) -> One {
-    let bounded = with_number(node, BinaryOp::Min, x, 0.0)?;
-    let divided = if divisor == 1.0 { bounded } else { with_number(node, BinaryOp::Div, bounded, divisor)? };
+    let bounded = node.with_number(BinaryOp::Min, x, 0.0)?;
+    let divided = if divisor == 1.0 { bounded } else { node.with_number(BinaryOp::Div, bounded, divisor)? };
     let exp = node.unary(UnaryOp::Exp, divided)?;
-    let less = with_number(node, BinaryOp::Sub, exp, 1.0)?;
-    with_number(node, BinaryOp::Mul, less, scale)
+    let less = node.with_number(BinaryOp::Sub, exp, 1.0)?;
+    node.with_number(BinaryOp::Mul, less, scale)
 }
 
-/// `x * sigmoid(x)`.
-pub(super) fn swish_of(node: &mut NodeImport<'_>, x: ValueId) -> One {
-    let gate = sigmoid(node, x)?;
+/// `x * sigmoid(alpha * x)`.
+pub(super) fn swish_of(node: &mut NodeImport<'_>, x: ValueId, alpha: f64) -> One {
+    let scaled = if alpha == 1.0 { x } else { node.with_number(BinaryOp::Mul, x, alpha)? };
+    let gate = sigmoid(node, scaled)?;
     node.binary(BinaryOp::Mul, x, gate)
 }
 
@@ -151,7 +146,7 @@ fn selu(node: &mut NodeImport<'_>, x: ValueId) -> One {
     let alpha = f64::from(node.attributes.float("alpha")?.unwrap_or(1.673_263_2));
     let gamma = f64::from(node.attributes.float("gamma")?.unwrap_or(1.050_701));
     let tail = exponential_tail(node, x, alpha * gamma, 1.0)?;
-    let scaled = with_number(node, BinaryOp::Mul, x, gamma)?;
+    let scaled = node.with_number(BinaryOp::Mul, x, gamma)?;
     where_positive(node, x, scaled, tail)
 }
 
@@ -160,16 +155,16 @@ pub(super) fn softplus(node: &mut NodeImport<'_>, x: ValueId) -> One {
     let size = node.unary(UnaryOp::Abs, x)?;
     let negated = node.unary(UnaryOp::Neg, size)?;
     let exp = node.unary(UnaryOp::Exp, negated)?;
-    let sum = with_number(node, BinaryOp::Add, exp, 1.0)?;
+    let sum = node.with_number(BinaryOp::Add, exp, 1.0)?;
     let log = node.unary(UnaryOp::Log, sum)?;
-    let positive = with_number(node, BinaryOp::Max, x, 0.0)?;
+    let positive = node.with_number(BinaryOp::Max, x, 0.0)?;
     node.binary(BinaryOp::Add, positive, log)
 }
 
 fn softsign(node: &mut NodeImport<'_>) -> Imported {
     let x = node.input(0)?;
     let size = node.unary(UnaryOp::Abs, x)?;
-    let sum = with_number(node, BinaryOp::Add, size, 1.0)?;
+    let sum = node.with_number(BinaryOp::Add, size, 1.0)?;
     Ok(vec![node.binary(BinaryOp::Div, x, sum)?])
 }
 
@@ -186,9 +181,9 @@ fn swiglu(node: &mut NodeImport<'_>) -> Imported {
         return invalid(format!("the gate has shape {:?} and the value {:?}, but they must be alike", node.dims(gate), node.dims(value)));
     }
     let dtype = node.dtype(gate);
-    let wide = if matches!(dtype, DType::F16 | DType::BF16) { DType::F32 } else { dtype };
+    let wide = widened(dtype);
     let (gate, value) = (node.cast(wide, gate)?, node.cast(wide, value)?);
-    let gate = swish(node, gate)?;
+    let gate = swish(node, gate, 1.0)?;
     let y = node.binary(BinaryOp::Mul, gate, value)?;
     Ok(vec![node.cast(dtype, y)?])
 }
@@ -204,7 +199,7 @@ fn gelu(node: &mut NodeImport<'_>, x: ValueId) -> One {
 
 /// `x / 2 * (1 + erf(x / sqrt 2))`.
 pub(super) fn gelu_erf(node: &mut NodeImport<'_>, x: ValueId) -> One {
-    let scaled = with_number(node, BinaryOp::Mul, x, std::f64::consts::FRAC_1_SQRT_2)?;
+    let scaled = node.with_number(BinaryOp::Mul, x, std::f64::consts::FRAC_1_SQRT_2)?;
     let gate = node.unary(UnaryOp::Erf, scaled)?;
     half_gated(node, x, gate)
 }
@@ -212,17 +207,17 @@ pub(super) fn gelu_erf(node: &mut NodeImport<'_>, x: ValueId) -> One {
 /// `x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x^3)))`.
 pub(super) fn gelu_tanh(node: &mut NodeImport<'_>, x: ValueId) -> One {
     let square = node.binary(BinaryOp::Mul, x, x)?;
-    let scaled = with_number(node, BinaryOp::Mul, square, 0.044715)?;
-    let factor = with_number(node, BinaryOp::Add, scaled, 1.0)?;
+    let scaled = node.with_number(BinaryOp::Mul, square, 0.044715)?;
+    let factor = node.with_number(BinaryOp::Add, scaled, 1.0)?;
     let product = node.binary(BinaryOp::Mul, x, factor)?;
-    let inner = with_number(node, BinaryOp::Mul, product, std::f64::consts::FRAC_2_SQRT_PI * std::f64::consts::FRAC_1_SQRT_2)?;
+    let inner = node.with_number(BinaryOp::Mul, product, std::f64::consts::FRAC_2_SQRT_PI * std::f64::consts::FRAC_1_SQRT_2)?;
     let gate = node.unary(UnaryOp::Tanh, inner)?;
     half_gated(node, x, gate)
 }
 
 /// `x / 2 * (1 + gate)`.
 fn half_gated(node: &mut NodeImport<'_>, x: ValueId, gate: ValueId) -> One {
-    let sum = with_number(node, BinaryOp::Add, gate, 1.0)?;
-    let half = with_number(node, BinaryOp::Mul, x, 0.5)?;
+    let sum = node.with_number(BinaryOp::Add, gate, 1.0)?;
+    let half = node.with_number(BinaryOp::Mul, x, 0.5)?;
     node.binary(BinaryOp::Mul, half, sum)
 }

@@ -1,6 +1,7 @@
 //! `Attention`: written as the products, the mask and the softmax that a later pass recognises and makes one operation.
 
 use super::Row;
+use super::heads::{join_heads, repeated, split_heads};
 use crate::onnx::node::{Imported, NodeImport, One, Problem, invalid, unsupported};
 use mlp_graph::op::{BinaryOp, CompareOp, UnaryOp};
 use mlp_graph::{DType, Op, ValueId};
@@ -55,9 +56,7 @@ fn attention(node: &mut NodeImport<'_>) -> Imported {
     let weights = node.cast(dtype, weights)?;
     let mut y = node.emit(Op::MatMul, &[weights, value])?;
     if flat {
-        let features = node.dims(value)[3];
-        y = node.transpose(&[0, 2, 1, 3], y)?;
-        y = node.reshape(y, &[sizes[0], sizes[2], sizes[1] * features])?;
+        y = join_heads(node, y)?;
     }
     let debug = match mode {
         0 => scores,
@@ -108,26 +107,9 @@ fn apart(node: &mut NodeImport<'_>, input: usize, heads: Option<u64>) -> One {
     let x = node.input(input)?;
     match *node.dims(x).as_slice() {
         [_, _, _, _] => Ok(x),
-        [batch, rows, hidden] => match heads {
-            Some(heads) if heads > 0 && hidden % heads == 0 => {
-                let split = node.reshape(x, &[batch, rows, heads, hidden / heads])?;
-                node.transpose(&[0, 2, 1, 3], split)
-            }
-            _ => invalid(format!("the {hidden} features of input {input} do not make up {heads:?} heads")),
-        },
+        [_, _, _] => split_heads(node, x, heads.unwrap_or(0), &format!("input {input}")),
         _ => invalid(format!("input {input} has shape {:?}, but must have rank 3 or 4", node.dims(x))),
     }
-}
-
-/// Each head repeated for the heads of the query that share it.
-fn repeated(node: &mut NodeImport<'_>, x: ValueId, heads: u64) -> One {
-    let dims = node.dims(x);
-    if dims[1] == heads {
-        return Ok(x);
-    }
-    let split = node.reshape(x, &[dims[0], dims[1], 1, dims[2], dims[3]])?;
-    let wide = node.broadcast(split, &[dims[0], dims[1], heads / dims[1], dims[2], dims[3]])?;
-    node.reshape(wide, &[dims[0], heads, dims[2], dims[3]])
 }
 
 /// What is added to the scores: the float mask, `-inf` where a query may not attend to a key. None where all may.

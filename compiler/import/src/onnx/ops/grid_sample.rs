@@ -221,8 +221,7 @@ fn affine_grid(node: &mut NodeImport<'_>) -> Imported {
         numbers.extend(position.into_iter().rev());
         numbers.push(1.0);
     }
-    let bytes = numbers.into_iter().flat_map(|number| Tensor::scalar_of(dtype, number).bytes().to_vec()).collect();
-    let base = Tensor::new(dtype, vec![points, axes as u64 + 1], bytes).map_err(|error| error.to_string())?;
+    let base = Tensor::from_f64_as(dtype, &[points, axes as u64 + 1], &numbers).map_err(|error| error.to_string())?;
     let base = node.constant(base);
     let turned = node.transpose(&[0, 2, 1], theta)?;
     let grid = node.emit(Op::MatMul, &[base, turned])?;

@@ -1,6 +1,9 @@
 //! Layers that carry a state from row to row: linear attention and the causal convolution beside it.
 
 use super::Row;
+use super::activation::swish_of;
+use super::heads::split_heads;
+use super::normalization::widened;
 use crate::onnx::node::{Imported, NodeImport, One, Problem, invalid, unsupported};
 use mlp_graph::op::{BinaryOp, UnaryOp};
 use mlp_graph::{DType, Op, Tensor, ValueId};
@@ -19,15 +22,9 @@ struct Rule {
 }
 
 /// `[B, T, H * D]` as `[B, H, T, D]` in `F32`.
-fn heads_apart(node: &mut NodeImport<'_>, x: ValueId, heads: u64, what: &str) -> One {
-    let dims = node.dims(x);
-    let &[batch, rows, hidden] = dims.as_slice() else { return invalid(format!("the {what} has shape {dims:?}, but must have rank 3")) };
-    if hidden % heads != 0 {
-        return invalid(format!("the {hidden} features of the {what} do not make up {heads} heads"));
-    }
+fn wide_heads(node: &mut NodeImport<'_>, x: ValueId, heads: u64, what: &str) -> One {
     let wide = node.cast(DType::F32, x)?;
-    let split = node.reshape(wide, &[batch, rows, heads, hidden / heads])?;
-    node.transpose(&[0, 2, 1, 3], split)
+    split_heads(node, wide, heads, what)
 }
 
 /// Row `t` of `[B, H, T, D]`, as `[B, H, 1, D]`.
@@ -102,9 +99,9 @@ fn rows(node: &mut NodeImport<'_>) -> Result<Rows, Problem> {
     if query_heads % key_heads != 0 {
         return invalid(format!("{query_heads} heads of the query do not share {key_heads} of the key"));
     }
-    let query = heads_apart(node, node.input(0)?, query_heads, "query")?;
-    let key = heads_apart(node, node.input(1)?, key_heads, "key")?;
-    let value = heads_apart(node, node.input(2)?, key_heads, "value")?;
+    let query = wide_heads(node, node.input(0)?, query_heads, "the query")?;
+    let key = wide_heads(node, node.input(1)?, key_heads, "the key")?;
+    let value = wide_heads(node, node.input(2)?, key_heads, "the value")?;
     let (sizes, values) = (node.dims(key), node.dims(value));
     let (batch, count, features) = (sizes[0], sizes[2], sizes[3]);
     if count > MOST_ROWS {
@@ -155,7 +152,7 @@ fn gate(node: &mut NodeImport<'_>, rule: &Rule, heads: u64, sizes: &[u64]) -> Re
     match (rule.gated, node.optional(4)) {
         (false, None) => Ok(None),
         (true, Some(decay)) => {
-            let decay = heads_apart(node, decay, heads, "decay")?;
+            let decay = wide_heads(node, decay, heads, "the decay")?;
             let dims = node.dims(decay);
             if dims[..3] != sizes[..3] || (dims[3] != 1 && dims[3] != sizes[3]) {
                 return invalid(format!("a decay of {dims:?} does not fit a key of {sizes:?}"));
@@ -176,7 +173,7 @@ fn rate(node: &mut NodeImport<'_>, rule: &Rule, heads: u64) -> Result<Option<Val
             if own != heads && own != 1 {
                 return invalid(format!("a rate of {own} for {heads} heads"));
             }
-            Ok(Some(heads_apart(node, beta, own, "rate")?))
+            Ok(Some(wide_heads(node, beta, own, "the rate")?))
         }
         (true, None) => invalid("the update rule needs a rate"),
         (false, Some(_)) => invalid("the update rule takes no rate"),
@@ -212,7 +209,7 @@ fn causal_conv(node: &mut NodeImport<'_>) -> Imported {
     };
     let state = node.slice(padded, vec![0, 0, length as i64], vec![1; 3], &[batch, channels, taps - 1])?;
     let dtype = node.dtype(x);
-    let wide = if matches!(dtype, DType::F16 | DType::BF16) { DType::F32 } else { dtype };
+    let wide = widened(dtype);
     let (padded, weights) = (node.cast(wide, padded)?, node.cast(wide, weights)?);
     let mut sum = None;
     for tap in 0..taps {
@@ -232,7 +229,7 @@ fn causal_conv(node: &mut NodeImport<'_>) -> Imported {
         // Rounded as the plain convolution would be, then widened again.
         let narrow = node.cast(dtype, y)?;
         y = node.cast(wide, narrow)?;
-        y = super::activation::swish_of(node, y)?;
+        y = swish_of(node, y, 1.0)?;
     }
     Ok(vec![node.cast(dtype, y)?, state])
 }

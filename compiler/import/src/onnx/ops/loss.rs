@@ -1,7 +1,9 @@
 //! Losses of classifiers.
 
 use super::Row;
+use super::normalization::widened;
 use super::piecewise::is_class;
+use super::softmax::log_softmax;
 use crate::onnx::node::{Imported, NodeImport, Problem, invalid};
 use mlp_graph::op::{BinaryOp, CompareOp, ReduceKind, UnaryOp};
 use mlp_graph::{DType, ValueId};
@@ -11,7 +13,7 @@ pub(super) const TABLE: &[Row] =
 
 fn negative_log_likelihood(node: &mut NodeImport<'_>) -> Imported {
     let x = node.input(0)?;
-    let (dtype, wide) = widened(node, x)?;
+    let (dtype, wide) = scores(node, x)?;
     let loss = loss(node, wide)?;
     Ok(vec![node.cast(dtype, loss)?])
 }
@@ -19,26 +21,20 @@ fn negative_log_likelihood(node: &mut NodeImport<'_>) -> Imported {
 /// The loss of the logarithm of the softmax over the classes, and that logarithm.
 fn softmax_cross_entropy(node: &mut NodeImport<'_>) -> Imported {
     let x = node.input(0)?;
-    let (dtype, wide) = widened(node, x)?;
-    let greatest = node.reduce(ReduceKind::Max, &[1], true, wide)?;
-    let less = node.binary(BinaryOp::Sub, wide, greatest)?;
-    let exp = node.unary(UnaryOp::Exp, less)?;
-    let sum = node.reduce(ReduceKind::Sum, &[1], true, exp)?;
-    let log = node.unary(UnaryOp::Log, sum)?;
-    let log = node.binary(BinaryOp::Sub, less, log)?;
+    let (dtype, wide) = scores(node, x)?;
+    let log = log_softmax(node, wide, 1)?;
     let loss = loss(node, log)?;
     Ok(vec![node.cast(dtype, loss)?, node.cast(dtype, log)?])
 }
 
 /// The scores `[N, C, ...]` in a float type that sums well, and their own.
-fn widened(node: &mut NodeImport<'_>, x: ValueId) -> Result<(DType, ValueId), Problem> {
+fn scores(node: &mut NodeImport<'_>, x: ValueId) -> Result<(DType, ValueId), Problem> {
     let dims = node.dims(x);
     if dims.len() < 2 || dims[1] == 0 {
         return invalid(format!("the input has shape {dims:?}, but must have a batch and classes"));
     }
     let dtype = node.dtype(x);
-    let wide = if matches!(dtype, DType::F16 | DType::BF16) { DType::F32 } else { dtype };
-    Ok((dtype, node.cast(wide, x)?))
+    Ok((dtype, node.cast(widened(dtype), x)?))
 }
 
 /// `-weight[target] * log[target]` of each element, its sum, or its mean by weight; elements of the ignored class count nothing.

@@ -16,6 +16,7 @@ mod einsum;
 mod elementwise;
 mod gather;
 mod grid_sample;
+mod heads;
 pub(crate) mod left_out;
 mod linear_attention;
 mod loss;

@@ -1,7 +1,7 @@
 //! Normalizations. Batch normalization for inference is one operation; the others are made of reductions and maps.
 
 use super::Row;
-use crate::onnx::node::{Imported, NodeImport, One, Problem, invalid, unsupported};
+use crate::onnx::node::{Imported, NodeImport, Problem, invalid, unsupported};
 use mlp_graph::op::{BinaryOp, ReduceKind, UnaryOp};
 use mlp_graph::{DType, Op, ValueId};
 
@@ -15,12 +15,6 @@ pub(super) const TABLE: &[Row] = &[
     ("", "LRN", local_response),
     ("", "GroupNormalization", group),
 ];
-
-/// `op(x, number)`.
-fn with_number(node: &mut NodeImport<'_>, op: BinaryOp, x: ValueId, number: f64) -> One {
-    let number = node.scalar(node.dtype(x), number);
-    node.binary(op, x, number)
-}
 
 fn batch(node: &mut NodeImport<'_>) -> Imported {
     let x = node.input(0)?;
@@ -63,8 +57,8 @@ fn batch(node: &mut NodeImport<'_>) -> Imported {
     let y = node.emit(op, &[input, parameters[0], parameters[1], mean, variance])?;
     let mut results = vec![node.cast(dtype, y)?];
     for (output, (old, new)) in [(parameters[2], mean), (parameters[3], variance)].into_iter().enumerate() {
-        let kept = with_number(node, BinaryOp::Mul, old, momentum)?;
-        let added = with_number(node, BinaryOp::Mul, new, 1.0 - momentum)?;
+        let kept = node.with_number(BinaryOp::Mul, old, momentum)?;
+        let added = node.with_number(BinaryOp::Mul, new, 1.0 - momentum)?;
         let running = node.binary(BinaryOp::Add, kept, added)?;
         let stored = node.dtype(node.input(3 + output)?);
         results.push(node.cast(stored, running)?);
@@ -85,7 +79,7 @@ pub(super) fn normalize(node: &mut NodeImport<'_>, x: ValueId, axes: &[usize], e
     let difference = node.binary(BinaryOp::Sub, x, mean)?;
     let square = node.binary(BinaryOp::Mul, difference, difference)?;
     let variance = node.reduce(ReduceKind::Mean, axes, true, square)?;
-    let safe = with_number(node, BinaryOp::Add, variance, epsilon)?;
+    let safe = node.with_number(BinaryOp::Add, variance, epsilon)?;
     let deviation = node.unary(UnaryOp::Sqrt, safe)?;
     let one = node.scalar(node.dtype(x), 1.0);
     let reciprocal = node.binary(BinaryOp::Div, one, deviation)?;
@@ -177,7 +171,7 @@ pub(super) fn normalize_by_root(
 ) -> Result<(ValueId, ValueId), Problem> {
     let square = node.binary(BinaryOp::Mul, x, x)?;
     let mean = node.reduce(ReduceKind::Mean, axes, true, square)?;
-    let safe = with_number(node, BinaryOp::Add, mean, epsilon)?;
+    let safe = node.with_number(BinaryOp::Add, mean, epsilon)?;
     let root = node.unary(UnaryOp::Sqrt, safe)?;
     let one = node.scalar(node.dtype(x), 1.0);
     let reciprocal = node.binary(BinaryOp::Div, one, root)?;
@@ -194,8 +188,7 @@ fn group(node: &mut NodeImport<'_>) -> Imported {
         return invalid(format!("an input of shape {dims:?} does not have channels that make up {groups} groups"));
     }
     let dtype = node.dtype(x);
-    let wide = if node.opset < 21 { dtype } else { stash(node, dtype)? };
-    let wide = if matches!(wide, DType::F16 | DType::BF16) { DType::F32 } else { wide };
+    let wide = if node.opset < 21 { widened(dtype) } else { stash(node, dtype)? };
     let members: u64 = dims[1..].iter().product::<u64>() / groups;
     let split = node.cast(wide, x)?;
     let split = node.reshape(split, &[dims[0], groups, members])?;
@@ -228,7 +221,7 @@ fn mean_variance(node: &mut NodeImport<'_>) -> Imported {
     let square = node.binary(BinaryOp::Mul, difference, difference)?;
     let variance = node.reduce(ReduceKind::Mean, &axes, true, square)?;
     let deviation = node.unary(UnaryOp::Sqrt, variance)?;
-    let safe = with_number(node, BinaryOp::Add, deviation, 1e-9)?;
+    let safe = node.with_number(BinaryOp::Add, deviation, 1e-9)?;
     Ok(vec![node.binary(BinaryOp::Div, difference, safe)?])
 }
 
@@ -266,9 +259,9 @@ fn local_response(node: &mut NodeImport<'_>) -> Imported {
         let next = neighbour(node, first)?;
         sum = node.binary(BinaryOp::Add, sum, next)?;
     }
-    let scaled = with_number(node, BinaryOp::Mul, sum, alpha / size as f64)?;
-    let base = with_number(node, BinaryOp::Add, scaled, bias)?;
-    let divisor = with_number(node, BinaryOp::Pow, base, beta)?;
+    let scaled = node.with_number(BinaryOp::Mul, sum, alpha / size as f64)?;
+    let base = node.with_number(BinaryOp::Add, scaled, bias)?;
+    let divisor = node.with_number(BinaryOp::Pow, base, beta)?;
     Ok(vec![node.binary(BinaryOp::Div, x, divisor)?])
 }
 

@@ -118,11 +118,7 @@ fn one_hot(node: &mut NodeImport<'_>) -> Imported {
     if node.dims(values) != [2] {
         return invalid(format!("the values have shape {:?}, but must be an off and an on value", node.dims(values)));
     }
-    let indices = node.cast(DType::I64, indices)?;
-    let zero = node.scalar(DType::I64, 0.0);
-    let negative = node.compare(CompareOp::Lt, indices, zero)?;
-    let from_end = node.with_number(BinaryOp::Add, indices, depth as f64)?;
-    let indices = node.select(negative, from_end, indices)?;
+    let indices = super::gather::resolved(node, indices, depth)?;
     let on = is_class(node, indices, depth, axis)?;
     let mut value = |position: i64| -> One {
         let one = node.slice(values, vec![position], vec![1], &[1])?;

@@ -30,23 +30,7 @@ fn rotary_embedding(node: &mut NodeImport<'_>) -> Imported {
     }
     let half = turned / 2;
     let (cosine, sine) = (cache(node, 1, positions, &sizes, half)?, cache(node, 2, positions, &sizes, half)?);
-    let (step, second) = if interleaved { (2, 1) } else { (1, half as i64) };
-    let part = |node: &mut NodeImport<'_>, first: i64| {
-        node.slice(moved, vec![0, 0, 0, first], vec![1, 1, 1, step], &[sizes[0], sizes[1], sizes[2], half])
-    };
-    let (a, b) = (part(node, 0)?, part(node, second)?);
-    let products = [(cosine, a), (sine, b), (sine, a), (cosine, b)];
-    let mut made = Vec::with_capacity(4);
-    for (factor, value) in products {
-        made.push(node.binary(BinaryOp::Mul, factor, value)?);
-    }
-    let (real, imaginary) = (node.binary(BinaryOp::Sub, made[0], made[1])?, node.binary(BinaryOp::Add, made[2], made[3])?);
-    let mut y = joined(node, real, imaginary, interleaved)?;
-    if turned < sizes[3] {
-        let rest = [sizes[0], sizes[1], sizes[2], sizes[3] - turned];
-        let rest = node.slice(moved, vec![0, 0, 0, turned as i64], vec![1; 4], &rest)?;
-        y = node.emit(Op::Concat { axis: 3 }, &[y, rest])?;
-    }
+    let y = if half == 0 { moved } else { turn(node, moved, [cosine, sine], interleaved)? };
     Ok(vec![if dims.len() == 4 { node.transpose(&[0, 2, 1, 3], y)? } else { node.reshape(y, &dims)? }])
 }
 
@@ -72,15 +56,36 @@ fn cache(node: &mut NodeImport<'_>, input: usize, positions: Option<ValueId>, si
     node.reshape(values, &[sizes[0], sizes[1], 1, half])
 }
 
-/// Pairs beside each other, or all first ones before all second ones.
-fn joined(node: &mut NodeImport<'_>, real: ValueId, imaginary: ValueId, interleaved: bool) -> One {
-    if !interleaved {
-        return node.emit(Op::Concat { axis: 3 }, &[real, imaginary]);
+/// `x [batch, heads, length, head]`, or with the two in the middle the other way round, with each pair `(a, b)` of its first `2 * half` features as
+/// `(a cos - b sin, b cos + a sin)`; cosines and sines are broadcast. Pairs lie side by side where
+/// `interleaved`, and half of the turned features apart otherwise.
+pub(super) fn turn(node: &mut NodeImport<'_>, x: ValueId, [cos, sin]: [ValueId; 2], interleaved: bool) -> One {
+    let dims = node.dims(x);
+    let half = node.dims(cos).last().copied().unwrap_or(0);
+    let &[batch, heads, length, size] = dims.as_slice() else { return invalid(format!("the input has shape {dims:?}")) };
+    if half == 0 || 2 * half > size {
+        return invalid(format!("cos_cache has {half} columns, and a head of {size} features has room for {}", size / 2));
     }
-    let dims = node.dims(real);
-    let mut apart = dims.clone();
-    apart.push(1);
-    let (real, imaginary) = (node.reshape(real, &apart)?, node.reshape(imaginary, &apart)?);
-    let pairs = node.emit(Op::Concat { axis: 4 }, &[real, imaginary])?;
-    node.reshape(pairs, &[dims[0], dims[1], dims[2], 2 * dims[3]])
+    let turned = 2 * half as i64;
+    let part = [batch, heads, length, half];
+    let (second, step) = if interleaved { (1, 2) } else { (half as i64, 1) };
+    let a = node.slice(x, vec![0; 4], vec![1, 1, 1, step], &part)?;
+    let b = node.slice(x, vec![0, 0, 0, second], vec![1, 1, 1, step], &part)?;
+    let product = |node: &mut NodeImport<'_>, x: ValueId, y: ValueId| node.binary(BinaryOp::Mul, x, y);
+    let (a_cos, b_sin) = (product(node, a, cos)?, product(node, b, sin)?);
+    let (b_cos, a_sin) = (product(node, b, cos)?, product(node, a, sin)?);
+    let first = node.binary(BinaryOp::Sub, a_cos, b_sin)?;
+    let second = node.binary(BinaryOp::Add, b_cos, a_sin)?;
+    let mut y = if interleaved {
+        let [first, second] = [first, second].map(|half| node.reshape(half, &[&part[..], &[1]].concat()));
+        let pairs = node.emit(Op::Concat { axis: 4 }, &[first?, second?])?;
+        node.reshape(pairs, &[batch, heads, length, 2 * half])?
+    } else {
+        node.emit(Op::Concat { axis: 3 }, &[first, second])?
+    };
+    if 2 * half < size {
+        let rest = node.slice(x, vec![0, 0, 0, turned], vec![1; 4], &[batch, heads, length, size - 2 * half])?;
+        y = node.emit(Op::Concat { axis: 3 }, &[y, rest])?;
+    }
+    Ok(y)
 }

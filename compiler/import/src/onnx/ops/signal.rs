@@ -147,7 +147,7 @@ fn transformed(node: &mut NodeImport<'_>, x: ValueId, how: &Transform) -> One {
     let (length, sign) = (how.length, if how.inverse { 1.0 } else { -1.0 });
     let scale = if how.inverse { 1.0 / length as f64 } else { 1.0 };
     let dtype = node.dtype(x);
-    let wide = if matches!(dtype, DType::F16 | DType::BF16) { DType::F32 } else { dtype };
+    let wide = super::normalization::widened(dtype);
     let matrix = table(node, wide, &[inputs * parts, outputs * out_parts], |index| {
         let (row, column) = (index / (outputs * out_parts), index % (outputs * out_parts));
         let (n, part, k, out_part) = (row / parts, row % parts, column / out_parts, column % out_parts);

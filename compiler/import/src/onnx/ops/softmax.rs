@@ -51,7 +51,7 @@ fn hardmax(node: &mut NodeImport<'_>, x: ValueId, axis: usize) -> One {
 }
 
 /// `x - max - ln(sum(e^(x - max)))`.
-fn log_softmax(node: &mut NodeImport<'_>, x: ValueId, axis: usize) -> One {
+pub(super) fn log_softmax(node: &mut NodeImport<'_>, x: ValueId, axis: usize) -> One {
     let greatest = node.reduce(ReduceKind::Max, &[axis], true, x)?;
     let less = node.binary(BinaryOp::Sub, x, greatest)?;
     let exp = node.unary(UnaryOp::Exp, less)?;

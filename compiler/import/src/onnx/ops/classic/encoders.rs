@@ -40,9 +40,6 @@ pub(super) fn label_encoder(node: &mut NodeImport<'_>) -> Imported {
 /// NaN.
 fn position(node: &mut NodeImport<'_>, x: ValueId, keys: Tensor) -> One {
     let (dims, count) = (node.dims(x), keys.len());
-    if !node.builder.may_create(4 * count as u64) {
-        return invalid(format!("{count} keys are too many"));
-    }
     let flat = Tensor::new(keys.dtype(), vec![count as u64], keys.bytes().to_vec()).map_err(|error| error.to_string())?;
     let is_float = keys.dtype().is_float();
     let keys = node.constant(flat);
@@ -53,9 +50,7 @@ fn position(node: &mut NodeImport<'_>, x: ValueId, keys: Tensor) -> One {
         let both = node.binary(BinaryOp::Mul, no_x, no_key)?;
         equal = node.binary(BinaryOp::Add, equal, both)?;
     }
-    let positions: Vec<i32> = (0..count as i32).collect();
-    let positions = Tensor::from_i32(&[count as u64], &positions).map_err(|error| error.to_string())?;
-    let (positions, none) = (node.constant(positions), node.scalar(DType::I32, count as f64));
+    let (positions, none) = (node.positions(count as u64, 0, 1)?, node.scalar(DType::I32, count as f64));
     let candidates = node.select(equal, positions, none)?;
     node.reduce(ReduceKind::Min, &[dims.len()], false, candidates)
 }

@@ -1,5 +1,6 @@
 //! From scores to what an operator returns: labels, and scores transformed.
 
+use super::super::activation::sigmoid;
 use crate::onnx::node::{NodeImport, One, Problem, invalid, unsupported};
 use mlp_graph::op::{BinaryOp, CompareOp, ReduceKind, UnaryOp};
 use mlp_graph::{DType, Op, Tensor, ValueId};
@@ -34,21 +35,12 @@ impl Transform {
     pub(super) fn apply(self, node: &mut NodeImport<'_>, scores: ValueId) -> One {
         match self {
             Transform::None => Ok(scores),
-            Transform::Logistic => logistic(node, scores),
+            Transform::Logistic => sigmoid(node, scores),
             Transform::Softmax => node.emit(Op::Softmax { axis: 1 }, &[scores]),
             Transform::SoftmaxZero => softmax_zero(node, scores),
             Transform::Probit => probit(node, scores),
         }
     }
-}
-
-/// `1 / (1 + e^-x)`.
-pub(super) fn logistic(node: &mut NodeImport<'_>, x: ValueId) -> One {
-    let one = node.scalar(node.dtype(x), 1.0);
-    let negated = node.unary(UnaryOp::Neg, x)?;
-    let exp = node.unary(UnaryOp::Exp, negated)?;
-    let sum = node.binary(BinaryOp::Add, exp, one)?;
-    node.binary(BinaryOp::Div, one, sum)
 }
 
 /// Softmax over the scores that are not 0 (within 1e-7); those that are stay 0.
@@ -97,7 +89,7 @@ pub(super) fn second_class(node: &mut NodeImport<'_>, score: ValueId, transform:
         Transform::Probit => return unsupported("a probit of one score for two classes is not defined"),
         Transform::Logistic => {
             let negated = node.unary(UnaryOp::Neg, score)?;
-            (logistic(node, score)?, logistic(node, negated)?)
+            (sigmoid(node, score)?, sigmoid(node, negated)?)
         }
         _ if positive => {
             let one = node.scalar(node.dtype(score), 1.0);

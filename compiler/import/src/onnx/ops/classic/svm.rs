@@ -1,6 +1,7 @@
 //! Support vector machines, as libsvm defines them.
 
-use super::scores::{Labels, Transform, above, column, logistic, matrix, rows, second_class};
+use super::super::activation::sigmoid;
+use super::scores::{Labels, Transform, above, column, matrix, rows, second_class};
 use crate::onnx::node::{Imported, NodeImport, One, Problem, invalid, unsupported};
 use mlp_graph::op::{BinaryOp, CompareOp, ReduceKind, UnaryOp};
 use mlp_graph::{DType, Op, Tensor, ValueId};
@@ -167,7 +168,9 @@ fn decide(node: &mut NodeImport<'_>, kernels: ValueId, sizes: &[u64], coefficien
     if coefficients.len() as u64 != (classes as u64 - 1) * vectors as u64 {
         return invalid(format!("{} coefficients are given for {vectors} support vectors of {classes} classes", coefficients.len()));
     }
-    if !node.builder.may_create(4 * vectors as u64 * pairs as u64) {
+    let rho = rho(node, pairs)?;
+    let bytes = (vectors as u64).saturating_add(2 * classes as u64).saturating_mul(pairs as u64).saturating_mul(4);
+    if !node.builder.may_create(bytes) {
         return unsupported(format!("{vectors} support vectors of {classes} classes are too many"));
     }
     let starts: Vec<usize> = sizes.iter().scan(0, |sum, &size| Some(std::mem::replace(sum, *sum + size as usize))).collect();
@@ -184,7 +187,7 @@ fn decide(node: &mut NodeImport<'_>, kernels: ValueId, sizes: &[u64], coefficien
     }
     let weights = matrix(node, vectors as u64, pairs as u64, &weights)?;
     let sums = node.emit(Op::MatMul, &[kernels, weights])?;
-    let rho = Tensor::from_f32(&[pairs as u64], &rho(node, pairs)?).map_err(|error| error.to_string())?;
+    let rho = Tensor::from_f32(&[pairs as u64], &rho).map_err(|error| error.to_string())?;
     let rho = node.constant(rho);
     let scores = node.binary(BinaryOp::Add, sums, rho)?;
     let first = above(node, scores, 0.0)?;
@@ -209,14 +212,14 @@ fn couple(node: &mut NodeImport<'_>, scores: ValueId, classes: usize, a: &[f32],
     let scaled = node.binary(BinaryOp::Mul, scores, a)?;
     let moved = node.binary(BinaryOp::Add, scaled, b)?;
     let negated = node.unary(UnaryOp::Neg, moved)?;
-    let likely = logistic(node, negated)?;
+    let likely = sigmoid(node, negated)?;
     let (low, high) = (node.scalar(DType::F32, 1e-7), node.scalar(DType::F32, f64::from(1.0f32 - 1e-7)));
     let likely = node.binary(BinaryOp::Max, likely, low)?;
     let likely = node.binary(BinaryOp::Min, likely, high)?;
     let matrix = coupling_matrix(node, likely, classes)?;
     let rows = node.dims(scores)[0];
-    let start = Tensor::splat(DType::F32, &[rows, classes as u64], 1.0 / classes as f64).map_err(|error| error.to_string())?;
-    let mut p = node.constant(start);
+    let start = node.scalar(DType::F32, 1.0 / classes as f64);
+    let mut p = node.broadcast(start, &[rows, classes as u64])?;
     for _ in 0..COUPLING_STEPS {
         p = coupling_step(node, matrix, p, classes)?;
     }
@@ -228,8 +231,8 @@ fn coupling_matrix(node: &mut NodeImport<'_>, likely: ValueId, classes: usize) -
     let [rows, pairs] = [node.dims(likely)[0], node.dims(likely)[1]];
     let one = node.scalar(DType::F32, 1.0);
     let other = node.binary(BinaryOp::Sub, one, likely)?;
-    let nothing = Tensor::splat(DType::F32, &[rows, 1], 0.0).map_err(|error| error.to_string())?;
-    let nothing = node.constant(nothing);
+    let nothing = node.scalar(DType::F32, 0.0);
+    let nothing = node.broadcast(nothing, &[rows, 1])?;
     // Columns: r of each pair, then its complement, then 0 for the diagonal.
     let all = node.emit(Op::Concat { axis: 1 }, &[likely, other, nothing])?;
     let mut places = vec![2 * pairs as i64; classes * classes];

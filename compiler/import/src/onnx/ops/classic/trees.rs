@@ -34,7 +34,11 @@ impl Forest {
         let split = Tensor::from_f64_as(dtype, &[count], &self.splits).map_err(|error| error.to_string())?;
         let split = node.constant(split);
         let next = indices(node, &[4 * count], self.next.iter().flatten().copied())?;
-        let starts = indices(node, &[rows, 1], (0..rows as u32).map(|row| row * features as u32))?;
+        if rows * features > i32::MAX as u64 {
+            return unsupported(format!("{rows} rows of {features} features are too many to be indexed; use smaller batches"));
+        }
+        let starts = node.positions(rows, 0, 2)?;
+        let starts = node.with_number(BinaryOp::Mul, starts, features as f64)?;
         let roots = indices(node, &[1, self.roots.len() as u64], self.roots.iter().copied())?;
         let mut at = node.broadcast(roots, &[rows, self.roots.len() as u64])?;
         let (four, codes) = (node.scalar(DType::I32, 4.0), [1.0, 2.0, 3.0].map(|code| node.scalar(DType::I32, code)));
@@ -63,11 +67,12 @@ impl Forest {
             Aggregate::Min => f64::INFINITY,
             Aggregate::Max => f64::NEG_INFINITY,
         };
-        let table = self.table(missing);
-        if !node.builder.may_create(table.len() as u64 * 8) {
+        // Before the table exists: the number of targets is a number in a file.
+        let bytes = (self.features.len() as u64).saturating_mul(u64::from(self.targets)).saturating_mul(8);
+        if !node.builder.may_create(bytes) {
             return unsupported(format!("{} weights of {} targets are too many", self.features.len(), self.targets));
         }
-        let table = Tensor::from_f64_as(dtype, &[self.features.len() as u64, self.targets as u64], &table);
+        let table = Tensor::from_f64_as(dtype, &[self.features.len() as u64, self.targets as u64], &self.table(missing));
         let table = table.map_err(|error| error.to_string())?;
         let table = node.constant(table);
         let weights = node.emit(Op::Gather { axis: 0 }, &[table, leaves])?;
@@ -204,9 +209,8 @@ fn only_present(node: &mut NodeImport<'_>, forest: &Forest, scores: ValueId, lea
             Presence::Sometimes => forest.is_present(node, leaves, target)?,
             sure => {
                 let rows = node.dims(scores)[0];
-                let sure = Tensor::splat(DType::Bool, &[rows, 1], f64::from(u8::from(sure == Presence::Always)));
-                let sure = sure.map_err(|error| error.to_string())?;
-                node.constant(sure)
+                let sure = node.scalar(DType::Bool, f64::from(u8::from(sure == Presence::Always)));
+                node.broadcast(sure, &[rows, 1])?
             }
         });
     }

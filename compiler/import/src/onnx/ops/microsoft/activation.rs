@@ -3,7 +3,7 @@
 use super::DOMAIN;
 use crate::onnx::node::{Imported, NodeImport, One, invalid};
 use crate::onnx::ops::Row;
-use crate::onnx::ops::activation::{gelu_erf, gelu_tanh, in_single, sigmoid, where_positive, with_number};
+use crate::onnx::ops::activation::{gelu_erf, gelu_tanh, in_single, ramp, sigmoid, swish, where_positive};
 use mlp_graph::ValueId;
 use mlp_graph::op::{BinaryOp, UnaryOp};
 
@@ -13,7 +13,7 @@ pub(super) const TABLE: &[Row] = &[
     (DOMAIN, "BiasSplitGelu", |node| in_single(node, bias_split_gelu)),
     (DOMAIN, "FastGelu", |node| in_single(node, |node, x| of_sum(node, x, gelu_tanh))),
     (DOMAIN, "Gelu", |node| in_single(node, gelu_erf)),
-    (DOMAIN, "QuickGelu", |node| in_single(node, quick_gelu)),
+    (DOMAIN, "QuickGelu", |node| in_single(node, |node, x| swish(node, x, 1.702))),
 ];
 
 /// `x` and the bias at input 1, where there is one.
@@ -52,36 +52,23 @@ fn bias_split_gelu(node: &mut NodeImport<'_>, x: ValueId) -> One {
     node.binary(BinaryOp::Mul, left, gate)
 }
 
-/// `x * sigmoid(alpha * x)`.
-fn quick_gelu(node: &mut NodeImport<'_>, x: ValueId) -> One {
-    let alpha = f64::from(node.attributes.float("alpha")?.unwrap_or(1.702));
-    let scaled = with_number(node, BinaryOp::Mul, x, alpha)?;
-    let gate = sigmoid(node, scaled)?;
-    node.binary(BinaryOp::Mul, x, gate)
-}
-
 /// The activation that the fused operators name in an attribute, with its numbers.
 pub(super) fn fused(node: &mut NodeImport<'_>, name: &str, numbers: [Option<f32>; 2], x: ValueId) -> One {
     let number = |index: usize, default: f32| f64::from(numbers[index].unwrap_or(default));
     match name {
         "" => Ok(x),
-        "Relu" => with_number(node, BinaryOp::Max, x, 0.0),
+        "Relu" => node.with_number(BinaryOp::Max, x, 0.0),
         "Tanh" => node.unary(UnaryOp::Tanh, x),
         "Sigmoid" => sigmoid(node, x),
         "LeakyRelu" => {
-            let scaled = with_number(node, BinaryOp::Mul, x, number(0, 0.01))?;
+            let scaled = node.with_number(BinaryOp::Mul, x, number(0, 0.01))?;
             where_positive(node, x, x, scaled)
         }
         "Clip" => {
-            let bounded = with_number(node, BinaryOp::Max, x, number(0, f32::MIN))?;
-            with_number(node, BinaryOp::Min, bounded, number(1, f32::MAX))
+            let bounded = node.with_number(BinaryOp::Max, x, number(0, f32::MIN))?;
+            node.with_number(BinaryOp::Min, bounded, number(1, f32::MAX))
         }
-        "HardSigmoid" => {
-            let scaled = with_number(node, BinaryOp::Mul, x, number(0, 0.2))?;
-            let moved = with_number(node, BinaryOp::Add, scaled, number(1, 0.5))?;
-            let bounded = with_number(node, BinaryOp::Max, moved, 0.0)?;
-            with_number(node, BinaryOp::Min, bounded, 1.0)
-        }
+        "HardSigmoid" => ramp(node, x, number(0, 0.2), number(1, 0.5)),
         other => invalid(format!("the activation is `{other}`; Relu, Tanh, Sigmoid, LeakyRelu, Clip and HardSigmoid can be fused")),
     }
 }

@@ -2,7 +2,6 @@
 //! finds and makes one operation of.
 
 use crate::onnx::node::{NodeImport, One, Problem, invalid, unsupported};
-use crate::onnx::ops::activation::with_number;
 use crate::onnx::ops::normalization::widened;
 use mlp_graph::op::{BinaryOp, CompareOp, UnaryOp};
 use mlp_graph::{DType, Op, Tensor, ValueId};
@@ -28,11 +27,11 @@ pub(super) fn attend(node: &mut NodeImport<'_>, [query, key, value]: [ValueId; 3
     let (query, key, value) = (node.cast(wide, query)?, node.cast(wide, key)?, node.cast(wide, value)?);
     let turned = node.transpose(&[0, 1, 3, 2], key)?;
     let product = node.emit(Op::MatMul, &[query, turned])?;
-    let mut score = with_number(node, BinaryOp::Mul, product, scores.scale)?;
+    let mut score = node.with_number(BinaryOp::Mul, product, scores.scale)?;
     if scores.cap != 0.0 {
-        let part = with_number(node, BinaryOp::Div, score, scores.cap)?;
+        let part = node.with_number(BinaryOp::Div, score, scores.cap)?;
         let bounded = node.unary(UnaryOp::Tanh, part)?;
-        score = with_number(node, BinaryOp::Mul, bounded, scores.cap)?;
+        score = node.with_number(BinaryOp::Mul, bounded, scores.cap)?;
     }
     for &added in &scores.added {
         let added = node.cast(wide, added)?;
@@ -52,26 +51,6 @@ fn weights(node: &mut NodeImport<'_>, score: ValueId, sink: Option<ValueId>) -> 
     let with_sink = node.emit(Op::Concat { axis: 3 }, &[score, column])?;
     let weights = node.emit(Op::Softmax { axis: 3 }, &[with_sink])?;
     node.slice(weights, vec![0; 4], vec![1; 4], &dims)
-}
-
-/// `[batch, rows, heads * size]` as `[batch, heads, rows, size]`.
-pub(super) fn split_heads(node: &mut NodeImport<'_>, x: ValueId, heads: u64, what: &str) -> One {
-    let dims = node.dims(x);
-    let &[batch, rows, hidden] = dims.as_slice() else {
-        return invalid(format!("{what} has shape {dims:?}, but must have a batch, rows and features"));
-    };
-    if heads == 0 || !hidden.is_multiple_of(heads) {
-        return invalid(format!("{what} has {hidden} features, which are no {heads} heads"));
-    }
-    let split = node.reshape(x, &[batch, rows, heads, hidden / heads])?;
-    node.transpose(&[0, 2, 1, 3], split)
-}
-
-/// `[batch, heads, rows, size]` as `[batch, rows, heads * size]`.
-pub(super) fn join_heads(node: &mut NodeImport<'_>, x: ValueId) -> One {
-    let &[batch, heads, rows, size] = node.dims(x).as_slice() else { return invalid("attention has no four axes") };
-    let rows_first = node.transpose(&[0, 2, 1, 3], x)?;
-    node.reshape(rows_first, &[batch, rows, heads * size])
 }
 
 /// An attribute that counts.
@@ -157,7 +136,7 @@ fn kept_keys(node: &mut NodeImport<'_>, mask: ValueId, extent: &Extent) -> One {
 
 fn kept_by_length(node: &mut NodeImport<'_>, mask: ValueId, starts: bool, extent: &Extent) -> One {
     let &Extent { batch, keys, .. } = extent;
-    let positions = arange(node, keys, &[1, 1, 1, keys])?;
+    let positions = positions(node, keys, 3)?;
     let mask = node.cast(DType::I64, mask)?;
     let part = |node: &mut NodeImport<'_>, first: u64| -> One {
         let part = node.slice(mask, vec![first as i64], vec![1], &[batch])?;
@@ -177,8 +156,8 @@ fn kept_by_length(node: &mut NodeImport<'_>, mask: ValueId, starts: bool, extent
 /// Whether a row may see a key, `[1, 1, rows, keys]`: none after its own, and of those before it only the last `window`, where one is given.
 pub(super) fn band(node: &mut NodeImport<'_>, extent: &Extent, window: Option<u64>) -> One {
     let &Extent { rows, keys, past, .. } = extent;
-    let key = arange(node, keys, &[1, 1, 1, keys])?;
-    let row = arange(node, rows, &[1, 1, rows, 1])?;
+    let key = positions(node, keys, 3)?;
+    let row = positions(node, rows, 2)?;
     let past = node.scalar(DType::I64, past as f64);
     let own = node.binary(BinaryOp::Add, row, past)?;
     let earlier = node.compare(CompareOp::Le, key, own)?;
@@ -190,12 +169,8 @@ pub(super) fn band(node: &mut NodeImport<'_>, extent: &Extent, window: Option<u6
     node.select(earlier, near, no)
 }
 
-/// `0, 1, ..` in a shape.
-fn arange(node: &mut NodeImport<'_>, count: u64, shape: &[u64]) -> One {
-    if !node.builder.may_create(count.saturating_mul(8)) {
-        return invalid(format!("{count} positions are too many"));
-    }
-    let steps: Vec<i64> = (0..count as i64).collect();
-    let steps = node.integers(&steps)?;
-    node.reshape(steps, shape)
+/// `0, 1, ..` along one axis of the scores.
+fn positions(node: &mut NodeImport<'_>, count: u64, axis: usize) -> One {
+    let steps = node.positions(count, axis, 4)?;
+    node.cast(DType::I64, steps)
 }

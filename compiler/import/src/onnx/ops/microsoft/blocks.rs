@@ -1,6 +1,7 @@
 //! Weights of a few bits, packed into bytes, with a scale for every block of them.
 
 use super::DOMAIN;
+use crate::onnx::narrow::Narrow;
 use crate::onnx::node::{Imported, NodeImport, One, Problem, invalid, unsupported};
 use crate::onnx::ops::Row;
 use crate::onnx::ops::gather::resolved;
@@ -9,10 +10,9 @@ use mlp_graph::{DType, Op, Tensor, ValueId};
 
 pub(super) const TABLE: &[Row] = &[(DOMAIN, "GatherBlockQuantized", gather_blocks), (DOMAIN, "MatMulNBits", matmul_bits)];
 
-/// The numbers of `bits` bits each in bytes, the first in the lowest bits, a byte a number.
-fn unpacked(bytes: &[u8], bits: u32) -> Vec<u8> {
-    let mask = (1u16 << bits) - 1;
-    bytes.iter().flat_map(|&byte| (0..8 / bits).map(move |place| (u16::from(byte) >> (place * bits) & mask) as u8)).collect()
+/// What `bits` bits stand for: numbers from 0 up.
+const fn narrow(bits: u32) -> Narrow {
+    Narrow::Integer { bits, signed: false }
 }
 
 /// The attribute `bits`.
@@ -84,7 +84,8 @@ fn block_weights(node: &mut NodeImport<'_>) -> One {
         ));
     }
     let shape = [n, blocks * block];
-    let data = Tensor::new(DType::U8, shape.to_vec(), unpacked(packed.bytes(), bits)).map_err(|error| error.to_string())?;
+    let data =
+        Tensor::new(DType::U8, shape.to_vec(), narrow(bits).unpack(packed.bytes(), usize::MAX)).map_err(|error| error.to_string())?;
     let data = node.constant(data);
     let scales = node.input(2)?;
     let scales = node.reshape(scales, &[n, blocks])?;
@@ -123,7 +124,7 @@ fn packed_zeros(node: &mut NodeImport<'_>, zeros: ValueId, [n, blocks]: [u64; 2]
         return invalid(format!("zero points of shape {:?} are no {n} rows of {blocks} numbers of {bits} bits", packed.shape()));
     }
     let rows = packed.bytes().chunks_exact(row as usize);
-    let numbers = rows.flat_map(|row| unpacked(row, bits).into_iter().take(blocks as usize)).collect();
+    let numbers = rows.flat_map(|row| narrow(bits).unpack(row, blocks as usize)).collect();
     let tensor = Tensor::new(DType::U8, vec![n, blocks], numbers).map_err(|error| error.to_string())?;
     Ok(node.constant(tensor))
 }
@@ -191,7 +192,7 @@ fn packed_rows(node: &mut NodeImport<'_>, data: ValueId, bits: u32) -> One {
     let mut dims = packed.shape().to_vec();
     let Some(width) = dims.last_mut() else { return invalid("the data are one number") };
     *width *= u64::from(8 / bits);
-    let tensor = Tensor::new(DType::U8, dims, unpacked(packed.bytes(), bits)).map_err(|error| error.to_string())?;
+    let tensor = Tensor::new(DType::U8, dims, narrow(bits).unpack(packed.bytes(), usize::MAX)).map_err(|error| error.to_string())?;
     Ok(node.constant(tensor))
 }
 

@@ -1,10 +1,12 @@
 //! Attention in which several heads of queries share a head of keys and values, with the keys and values of what was seen before.
 
 use super::DOMAIN;
-use super::attention::{Extent, Scores, attend, band, count, join_heads, score_scale, split_heads};
-use super::rotary::{Positions, at_positions, turn};
+use super::attention::{Extent, Scores, attend, band, count, score_scale};
+use super::rotary::{Positions, at_positions};
 use crate::onnx::node::{Imported, NodeImport, One, Problem, invalid, unsupported};
 use crate::onnx::ops::Row;
+use crate::onnx::ops::heads::{join_heads, repeated, split_heads};
+use crate::onnx::ops::rotary::turn;
 use mlp_graph::{DType, Op, ValueId};
 
 pub(super) const TABLE: &[Row] = &[(DOMAIN, "GroupQueryAttention", group_query)];
@@ -44,7 +46,7 @@ fn group_query(node: &mut NodeImport<'_>) -> Imported {
     let (values, present_values) = joined(node, PAST[1], value, past)?;
     let extent = Extent { batch, rows, keys: past + rows, past };
     let scores = scores(node, &extent, size)?;
-    let (keys, values) = (shared(node, keys, heads / groups)?, shared(node, values, heads / groups)?);
+    let (keys, values) = (repeated(node, keys, heads)?, repeated(node, values, heads)?);
     let result = attend(node, [query, keys, values], &scores)?;
     Ok(vec![join_heads(node, result)?, present_keys, present_values])
 }
@@ -128,17 +130,6 @@ fn joined(node: &mut NodeImport<'_>, input: usize, new: ValueId, past: u64) -> R
     }
     let rest = part(node, total, dims[2] - total)?;
     Ok((all, node.emit(Op::Concat { axis: 2 }, &[all, rest])?))
-}
-
-/// Each head of keys or values as often as heads of queries share it.
-fn shared(node: &mut NodeImport<'_>, x: ValueId, times: u64) -> One {
-    let &[batch, groups, keys, size] = node.dims(x).as_slice() else { return invalid("keys have no four axes") };
-    if times == 1 {
-        return Ok(x);
-    }
-    let apart = node.reshape(x, &[batch, groups, 1, keys, size])?;
-    let stretched = node.broadcast(apart, &[batch, groups, times, keys, size])?;
-    node.reshape(stretched, &[batch, groups * times, keys, size])
 }
 
 fn scores(node: &mut NodeImport<'_>, extent: &Extent, size: u64) -> Result<Scores, Problem> {

@@ -1,9 +1,10 @@
 //! Attention over one or several heads, the projections inside (`Attention`, `QAttention`) or before it (`MultiHeadAttention`).
 
 use super::DOMAIN;
-use super::attention::{Extent, Scores, added_mask, attend, count, join_heads, score_scale, split_heads};
+use super::attention::{Extent, Scores, added_mask, attend, count, score_scale};
 use crate::onnx::node::{Imported, NodeImport, One, Problem, invalid, unsupported};
 use crate::onnx::ops::Row;
+use crate::onnx::ops::heads::{join_heads, split_heads};
 use crate::onnx::ops::quantization::{dequantize, params};
 use mlp_graph::op::BinaryOp;
 use mlp_graph::{Op, ValueId};

@@ -3,7 +3,7 @@
 use super::DOMAIN;
 use crate::onnx::node::{Imported, NodeImport, One, Problem, invalid, unsupported};
 use crate::onnx::ops::Row;
-use crate::onnx::ops::activation::{sigmoid, where_positive, with_number};
+use crate::onnx::ops::activation::{sigmoid, where_positive};
 use crate::onnx::ops::matmul::{product, scale};
 use crate::onnx::ops::pool::average;
 use crate::onnx::ops::quantization::{dequantize, dequantize_bias, params, quantize};
@@ -97,7 +97,7 @@ fn mapped(node: &mut NodeImport<'_>, map: fn(&mut NodeImport<'_>, ValueId) -> On
 
 fn leaky_relu(node: &mut NodeImport<'_>, x: ValueId) -> One {
     let alpha = f64::from(node.attributes.float("alpha")?.unwrap_or(0.01));
-    let scaled = with_number(node, BinaryOp::Mul, x, alpha)?;
+    let scaled = node.with_number(BinaryOp::Mul, x, alpha)?;
     where_positive(node, x, x, scaled)
 }
 

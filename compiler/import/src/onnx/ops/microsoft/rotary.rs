@@ -3,8 +3,9 @@
 use super::DOMAIN;
 use crate::onnx::node::{Imported, NodeImport, One, Problem, invalid, unsupported};
 use crate::onnx::ops::Row;
+use crate::onnx::ops::rotary::turn;
 use mlp_graph::op::BinaryOp;
-use mlp_graph::{Op, ValueId};
+use mlp_graph::{DType, Op, ValueId};
 
 pub(super) const TABLE: &[Row] = &[(DOMAIN, "RotaryEmbedding", rotary_embedding)];
 
@@ -83,8 +84,8 @@ pub(super) fn at_positions(
     let (indices, batch) = match dims.as_slice() {
         // One offset for all.
         [] | [1] => {
-            let steps: Vec<i64> = (0..length as i64).collect();
-            let steps = node.integers(&steps)?;
+            let steps = node.positions(length, 0, 1)?;
+            let steps = node.cast(DType::I64, steps)?;
             let first = node.cast(node.dtype(steps), indices)?;
             (node.binary(BinaryOp::Add, first, steps)?, 1)
         }
@@ -101,37 +102,4 @@ pub(super) fn at_positions(
         node.reshape(rows, &[batch, 1, length, half])
     };
     Ok([rows(cos)?, rows(sin)?])
-}
-
-/// `x [batch, heads, length, head]` with each pair `(a, b)` of its first `2 * half` features as `(a cos - b sin, b cos + a sin)`. Pairs lie side by side where
-/// `interleaved`, and half of the turned features apart otherwise.
-pub(super) fn turn(node: &mut NodeImport<'_>, x: ValueId, [cos, sin]: [ValueId; 2], interleaved: bool) -> One {
-    let dims = node.dims(x);
-    let half = node.dims(cos).last().copied().unwrap_or(0);
-    let &[batch, heads, length, size] = dims.as_slice() else { return invalid(format!("the input has shape {dims:?}")) };
-    if half == 0 || 2 * half > size {
-        return invalid(format!("cos_cache has {half} columns, and a head of {size} features has room for {}", size / 2));
-    }
-    let turned = 2 * half as i64;
-    let part = [batch, heads, length, half];
-    let (second, step) = if interleaved { (1, 2) } else { (half as i64, 1) };
-    let a = node.slice(x, vec![0; 4], vec![1, 1, 1, step], &part)?;
-    let b = node.slice(x, vec![0, 0, 0, second], vec![1, 1, 1, step], &part)?;
-    let product = |node: &mut NodeImport<'_>, x: ValueId, y: ValueId| node.binary(BinaryOp::Mul, x, y);
-    let (a_cos, b_sin) = (product(node, a, cos)?, product(node, b, sin)?);
-    let (b_cos, a_sin) = (product(node, b, cos)?, product(node, a, sin)?);
-    let first = node.binary(BinaryOp::Sub, a_cos, b_sin)?;
-    let second = node.binary(BinaryOp::Add, b_cos, a_sin)?;
-    let mut y = if interleaved {
-        let [first, second] = [first, second].map(|half| node.reshape(half, &[&part[..], &[1]].concat()));
-        let pairs = node.emit(Op::Concat { axis: 4 }, &[first?, second?])?;
-        node.reshape(pairs, &[batch, heads, length, 2 * half])?
-    } else {
-        node.emit(Op::Concat { axis: 3 }, &[first, second])?
-    };
-    if 2 * half < size {
-        let rest = node.slice(x, vec![0, 0, 0, turned], vec![1; 4], &[batch, heads, length, size - 2 * half])?;
-        y = node.emit(Op::Concat { axis: 3 }, &[y, rest])?;
-    }
-    Ok(y)
 }

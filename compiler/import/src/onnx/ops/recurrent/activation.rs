@@ -1,6 +1,6 @@
 //! The functions that gates apply, by name, with their numbers.
 
-use super::super::activation::{exponential_tail, ramp, sigmoid, softplus, where_positive, with_number};
+use super::super::activation::{exponential_tail, ramp, sigmoid, softplus, where_positive};
 use crate::onnx::node::{NodeImport, One, Problem, invalid};
 use mlp_graph::ValueId;
 use mlp_graph::op::{BinaryOp, CompareOp, UnaryOp};
@@ -71,12 +71,12 @@ impl Activation {
     pub(super) fn apply(self, node: &mut NodeImport<'_>, x: ValueId) -> One {
         match self {
             Activation::Affine { alpha, beta } => {
-                let scaled = with_number(node, BinaryOp::Mul, x, alpha)?;
-                with_number(node, BinaryOp::Add, scaled, beta)
+                let scaled = node.with_number(BinaryOp::Mul, x, alpha)?;
+                node.with_number(BinaryOp::Add, scaled, beta)
             }
-            Activation::Relu => with_number(node, BinaryOp::Max, x, 0.0),
+            Activation::Relu => node.with_number(BinaryOp::Max, x, 0.0),
             Activation::LeakyRelu { alpha } => {
-                let scaled = with_number(node, BinaryOp::Mul, x, alpha)?;
+                let scaled = node.with_number(BinaryOp::Mul, x, alpha)?;
                 where_positive(node, x, x, scaled)
             }
             Activation::ThresholdedRelu { alpha } => {
@@ -86,9 +86,9 @@ impl Activation {
             }
             Activation::Tanh => node.unary(UnaryOp::Tanh, x),
             Activation::ScaledTanh { alpha, beta } => {
-                let inner = with_number(node, BinaryOp::Mul, x, beta)?;
+                let inner = node.with_number(BinaryOp::Mul, x, beta)?;
                 let tanh = node.unary(UnaryOp::Tanh, inner)?;
-                with_number(node, BinaryOp::Mul, tanh, alpha)
+                node.with_number(BinaryOp::Mul, tanh, alpha)
             }
             Activation::Sigmoid => sigmoid(node, x),
             Activation::HardSigmoid { alpha, beta } => ramp(node, x, alpha, beta),
@@ -98,7 +98,7 @@ impl Activation {
             }
             Activation::Softsign => {
                 let size = node.unary(UnaryOp::Abs, x)?;
-                let sum = with_number(node, BinaryOp::Add, size, 1.0)?;
+                let sum = node.with_number(BinaryOp::Add, size, 1.0)?;
                 node.binary(BinaryOp::Div, x, sum)
             }
             Activation::Softplus => softplus(node, x),
