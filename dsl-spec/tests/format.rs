@@ -185,6 +185,24 @@ fn the_width_is_a_hundred_columns() {
     assert_eq!(format(&wider).unwrap(), wider.replace('[', "[\n  ").replace(", 1", ",\n  1,\n"));
 }
 
+/// Where the items of each of those files start.
+static STARTS: LazyLock<Vec<Vec<usize>>> = LazyLock::new(|| {
+    let starts = |source: &str| parse(source).0.items.iter().map(|item| item.span().start as usize).collect();
+    GOOD.iter().map(|(_, source)| starts(source)).collect()
+});
+
+/// Some items of a file that follow each other, and what stands between them.
+fn stretch(which: prop::sample::Index, first: prop::sample::Index, count: usize) -> (&'static Path, &'static str) {
+    let which = which.index(GOOD.len());
+    let ((path, source), starts) = (&GOOD[which], &STARTS[which]);
+    if starts.is_empty() {
+        return (path, source);
+    }
+    let first = first.index(starts.len());
+    let end = starts.get(first + count).copied().unwrap_or(source.len());
+    (path, &source[starts[first]..end])
+}
+
 /// A source with something put before some of its tokens: white space anywhere, newlines and comments inside brackets, where any of them may stand.
 fn disturbed(source: &str, choices: &[u8]) -> String {
     let mut out = String::new();
@@ -194,11 +212,16 @@ fn disturbed(source: &str, choices: &[u8]) -> String {
         at = bit.start;
         // Now and then one that looks like documentation.
         let mark = if index % 5 == 0 { "///" } else { "//" };
+        // Up to what makes a line longer than it may be.
+        let long = " and more".repeat(index % 13);
         match choices[index % choices.len()] {
             0 if bit.depth > 0 => out.push_str("\n  "),
             1 if bit.depth > 0 => out.push_str(&format!(" {mark} c{index}\n  ")),
             2 if bit.depth > 0 => out.push_str(&format!("\n\n  {mark} c{index}\n  // and more\n\n  ")),
             3 => out.push_str("   "),
+            4 if bit.depth > 0 => out.push_str(&format!(" {mark} c{index}{long}\n  ")),
+            5 if bit.depth > 0 => out.push_str(&format!("\n  {mark} c{index}{long}\n  ")),
+            6 if bit.depth > 0 => out.push_str("\n\n  "),
             _ => {}
         }
     }
@@ -209,8 +232,13 @@ fn disturbed(source: &str, choices: &[u8]) -> String {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
-    fn no_layout_changes_what_is_said(which in any::<prop::sample::Index>(), choices in proptest::collection::vec(0u8..12, 1..40)) {
-        let (path, source) = which.get(&GOOD);
+    fn no_layout_changes_what_is_said(
+        which in any::<prop::sample::Index>(),
+        first in any::<prop::sample::Index>(),
+        count in 1usize..6,
+        choices in proptest::collection::vec(0u8..16, 1..60),
+    ) {
+        let (path, source) = stretch(which, first, count);
         let source = disturbed(source, &choices);
         let parsed = parse(&source).1;
         prop_assert!(!parsed.iter().any(mlp_syntax::Diagnostic::is_error), "{}: {parsed:?}\n{source}", path.display());

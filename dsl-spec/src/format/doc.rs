@@ -141,7 +141,9 @@ struct Printer {
 
 impl Printer {
     fn fits(&self, docs: &[Doc], rest: &[(usize, Mode, &Doc)]) -> bool {
-        let column = if self.at_start { self.indent } else { self.column };
+        let here = if self.at_start { self.indent } else { self.column };
+        // Behind a comment whatever follows starts a line.
+        let column = self.resume.unwrap_or(here);
         let mut line = Measure::new(WIDTH.saturating_sub(column));
         if column > WIDTH || !docs.iter().all(|doc| line.flat(doc)) {
             return false;

@@ -65,8 +65,9 @@ impl<'s> Layout<'s> {
         out.len() > before
     }
 
-    /// A token or a node.
+    /// A token or a node. The comments above it stand in front of its group, which they do not break.
     pub(super) fn node(&mut self, node: &Node, out: &mut Docs) {
+        self.lead(node.first, out);
         if node.children.is_empty() {
             self.token(node.first, out);
             return;
