@@ -58,6 +58,7 @@ fn large_libraries_have_one_home() {
         ("pest", "mlp-syntax"),
         ("miette", "mlpc"),
         ("tower-lsp-server", "mlp-lsp"),
+        ("wasm-bindgen", "mlp-web-compiler"),
     ] {
         let users: Vec<&str> = metadata
             .workspace_packages()

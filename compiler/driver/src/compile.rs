@@ -9,8 +9,8 @@ use mlp_bundle::plan::{Place, Plan};
 use mlp_codegen::wasm::{self, Target, WasmModule};
 use mlp_codegen::{CodegenError, wgsl};
 use mlp_graph::Graph;
-use std::thread::ScopedJoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use web_time::Instant;
 
 pub use mlp_codegen::wasm::Sharing;
 pub use mlp_plan::{KernelCost, costs};
@@ -67,7 +67,7 @@ pub fn compile_for(host: &dyn Host, mut graph: Graph) -> Result<Compiled, Compil
     timed(host, "plan", || plan(&graph))
 }
 
-fn optimize(graph: &mut Graph) -> Result<(), CompileError> {
+pub(crate) fn optimize(graph: &mut Graph) -> Result<(), CompileError> {
     mlp_graph::passes::optimize(graph).map_err(|error| CompileError::Optimize(error.to_string()))
 }
 
@@ -115,12 +115,9 @@ pub fn emit(plan: &Plan) -> Result<Code, CompileError> {
 /// [`emit`], and the weights' size and digests, side by side on threads; the host hears of the time each takes.
 pub fn emit_for(host: &dyn Host, compiled: &Compiled) -> Result<(Code, FileEntry), CompileError> {
     let (plan, cache) = (&compiled.plan, host.cache());
-    let (wasm, gpu, weights) = std::thread::scope(|scope| {
-        let gpu = scope.spawn(|| clocked(|| wgsl::emit(plan)));
-        let weights = scope.spawn(|| clocked(|| weights::entry(cache, &compiled.weights)));
-        let wasm = clocked(|| WebAssembly::emit(plan));
-        (wasm, joined(gpu), joined(weights))
-    });
+    let gpu = || clocked(|| wgsl::emit(plan));
+    let weights = || clocked(|| weights::entry(cache, &compiled.weights));
+    let ((gpu, weights), wasm) = beside(|| beside(gpu, weights), || clocked(|| WebAssembly::emit(plan)));
     host.took("emit wasm", wasm.1);
     host.took("emit webgpu", gpu.1);
     host.took("digest weights", weights.1);
@@ -161,9 +158,16 @@ fn clocked<T>(work: impl FnOnce() -> T) -> (T, Duration) {
     (work(), start.elapsed())
 }
 
-/// What a thread gives; its panics go on here.
-pub(crate) fn joined<T>(thread: ScopedJoinHandle<'_, T>) -> T {
-    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+/// Does one thing on a thread of its own and the other meanwhile; one after the other where there are no threads. A panic of either goes on here.
+pub(crate) fn beside<A: Send, B>(one: impl FnOnce() -> A + Send, other: impl FnOnce() -> B) -> (A, B) {
+    if cfg!(target_family = "wasm") {
+        return (one(), other());
+    }
+    std::thread::scope(|scope| {
+        let one = scope.spawn(one);
+        let other = other();
+        (one.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), other)
+    })
 }
 
 /// How a module of the plan is used.

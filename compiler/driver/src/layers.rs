@@ -9,7 +9,7 @@ use mlp_bundle::bundle::digest;
 use mlp_graph::{Graph, archive};
 use mlp_import::safetensors::Safetensors;
 use std::path::Path;
-use std::time::Instant;
+use web_time::Instant;
 
 /// Reads the weights of that digest, lowers the layers at these sizes, and runs the passes that need not know where the model is used. The graph comes from the cache where a
 /// build made it before, of a file with this digest, the same layers and the same sizes.

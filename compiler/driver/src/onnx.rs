@@ -1,7 +1,7 @@
 //! Bare ONNX models: signatures, dims, and a graph ready to be compiled.
 
 use crate::cache::{Cache, Key};
-use crate::compile::{CompileError, joined};
+use crate::compile::{CompileError, beside};
 use crate::external;
 use crate::host::{Host, timed};
 use mlp_bundle::bundle::digest;
@@ -11,7 +11,7 @@ use mlp_import::onnx::{DimSignature, ImportOptions, Model, ModelSignature};
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
-use std::time::Instant;
+use web_time::Instant;
 
 /// Sizes of a model's symbolic dims, by name.
 pub type Dims = BTreeMap<String, u64>;
@@ -55,15 +55,14 @@ pub fn prepared(host: &dyn Host, path: &Path, sha256: &str, dims: &Dims) -> Resu
     }
     let bytes = host.read(path)?;
     let mut files = Vec::new();
-    let (same, graph) = std::thread::scope(|scope| {
-        let same = scope.spawn(|| digest(&bytes) == sha256);
-        let graph = Model::read(bytes.clone()).and_then(|mut model| {
+    let import = || {
+        Model::read(bytes.clone()).and_then(|mut model| {
             files = model.files();
             external::attach(host, path, &mut model)?;
             model.import(&ImportOptions { dims: dims.clone() }, &BTreeMap::new())
-        });
-        (joined(same), graph)
-    });
+        })
+    };
+    let (same, graph) = beside(|| digest(&bytes) == sha256, import);
     if !same {
         return Err(PrepareError::Changed);
     }

@@ -247,6 +247,18 @@ impl Package {
         })
     }
 
+    /// The graph of one pipeline of a package without errors, optimized: what its plan is made of.
+    ///
+    /// # Panics
+    /// Where the package has errors.
+    pub fn graph(&self, host: &dyn Host, pipeline: PipelineId) -> Result<Graph, PackageError> {
+        let checked = self.checked.as_ref().expect("only a package without errors is compiled");
+        let mut graph = self.lower(host, checked, pipeline)?.graph;
+        let name = || checked.pipeline(pipeline).map_or_else(String::new, |pipeline| pipeline.name.clone());
+        compile::optimize(&mut graph).map_err(|source| PackageError::Compile { pipeline: name(), source: Box::new(source) })?;
+        Ok(graph)
+    }
+
     /// A field as the manifest has it; the lines of its labels are put under their name.
     fn field(&self, field: SignatureField, lines: &mut BTreeMap<String, Vec<String>>) -> Field {
         let mut named = |id| {

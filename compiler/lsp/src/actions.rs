@@ -2,13 +2,13 @@
 
 use crate::diagnostics::convert;
 use crate::session::{Session, Snapshot};
+use ls_types::{CodeAction, CodeActionKind, CodeActionOrCommand, Range, TextEdit, Uri, WorkspaceEdit};
 use mlp_syntax::{Diagnostic, Fix};
 use std::collections::HashMap;
-use tower_lsp_server::ls_types::{CodeAction, CodeActionKind, CodeActionOrCommand, Range, TextEdit, Uri, WorkspaceEdit};
 
 impl Session {
     /// The fixes of the diagnostics that touch a range of a document.
-    pub(crate) fn actions(&self, uri: &Uri, range: Range) -> Option<Vec<CodeActionOrCommand>> {
+    pub fn actions(&self, uri: &Uri, range: Range) -> Option<Vec<CodeActionOrCommand>> {
         let snapshot = self.snapshot(uri)?;
         let bytes = snapshot.text(0)?.bytes(range);
         let touches = |diagnostic: &&Diagnostic| {

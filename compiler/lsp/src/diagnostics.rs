@@ -1,8 +1,8 @@
 //! Diagnostics as the protocol has them.
 
 use crate::session::Snapshot;
+use ls_types::{self as lsp, DiagnosticRelatedInformation, DiagnosticSeverity, DiagnosticTag, NumberOrString};
 use mlp_syntax::{Diagnostic, Severity};
-use tower_lsp_server::ls_types::{self as lsp, DiagnosticRelatedInformation, DiagnosticSeverity, DiagnosticTag, NumberOrString};
 
 /// The diagnostics that point into a file; those that point nowhere belong to the root.
 pub(crate) fn of_file(snapshot: &Snapshot, file: usize) -> Vec<lsp::Diagnostic> {

@@ -3,14 +3,14 @@
 use crate::names::Kind;
 use crate::session::Session;
 use crate::typed;
-use tower_lsp_server::ls_types::{InlayHint, InlayHintKind, InlayHintLabel, InlayHintTooltip, Position, Range, Uri};
+use ls_types::{InlayHint, InlayHintKind, InlayHintLabel, InlayHintTooltip, Position, Range, Uri};
 
 /// The most characters of a hint; its tooltip has all of them.
 const WIDTH: usize = 48;
 
 impl Session {
     /// The types of bindings, and of the steps of pipelines that take several lines.
-    pub(crate) fn hints(&self, uri: &Uri, range: Range) -> Option<Vec<InlayHint>> {
+    pub fn hints(&self, uri: &Uri, range: Range) -> Option<Vec<InlayHint>> {
         let snapshot = self.snapshot(uri)?;
         let program = snapshot.package.program();
         let text = snapshot.text(0)?;

@@ -5,16 +5,16 @@ use crate::names::{Definition, Kind};
 use crate::navigation::named;
 use crate::session::{Session, Snapshot};
 use crate::typed;
+use ls_types::{Hover, HoverContents, MarkupContent, MarkupKind, Position, Uri};
 use mlp_syntax::units::{self, Dimension};
 use mlp_syntax::{Span, TokenClass, highlight};
-use tower_lsp_server::ls_types::{Hover, HoverContents, MarkupContent, MarkupKind, Position, Uri};
 
 /// The most lines of an item that are shown.
 const MAX_LINES: usize = 24;
 
 impl Session {
     /// What is known of what stands at a position.
-    pub(crate) fn hover(&self, uri: &Uri, position: Position) -> Option<Hover> {
+    pub fn hover(&self, uri: &Uri, position: Position) -> Option<Hover> {
         let snapshot = self.snapshot(uri)?;
         let text = snapshot.text(0)?;
         let (value, span) = match named(&snapshot, position) {

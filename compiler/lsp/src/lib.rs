@@ -13,11 +13,15 @@ mod names;
 mod navigation;
 mod rename;
 mod semantic;
+#[cfg(feature = "server")]
 mod server;
 mod session;
 mod symbols;
 mod text;
 mod typed;
 
+pub use ls_types as types;
+pub use semantic::legend;
+#[cfg(feature = "server")]
 pub use server::{serve, serve_stdio};
 pub use session::{Published, Session};

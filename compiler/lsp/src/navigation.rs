@@ -2,11 +2,11 @@
 
 use crate::names::{Definition, DefinitionId, Occurrence};
 use crate::session::{Session, Snapshot};
+use ls_types::{self as lsp, DocumentHighlight, Position, Uri};
 use mlp_analysis::join;
 use mlp_syntax::ast::{Item, UseSource};
 use mlp_syntax::{FileId, Location, Span, parse};
 use std::str::FromStr;
-use tower_lsp_server::ls_types::{self as lsp, DocumentHighlight, Position, Uri};
 
 /// The scheme of the standard library's documents, whose text the compiler carries.
 pub(crate) const STD_SCHEME: &str = "mlp-std";
@@ -29,7 +29,7 @@ pub(crate) fn location(snapshot: &Snapshot, file: usize, span: Span) -> Option<l
 
 impl Session {
     /// Where what is named at a position is defined; at the string of a `use`, the file it names.
-    pub(crate) fn definition(&self, uri: &Uri, position: Position) -> Option<lsp::Location> {
+    pub fn definition(&self, uri: &Uri, position: Position) -> Option<lsp::Location> {
         let snapshot = self.snapshot(uri)?;
         if let Some((_, definition)) = named(&snapshot, position) {
             return location(&snapshot, definition.file, definition.span);
@@ -49,7 +49,7 @@ impl Session {
     }
 
     /// Every place that names what is named at a position, in the packages of all open documents.
-    pub(crate) fn references(&self, uri: &Uri, position: Position, with_definition: bool) -> Option<Vec<lsp::Location>> {
+    pub fn references(&self, uri: &Uri, position: Position, with_definition: bool) -> Option<Vec<lsp::Location>> {
         let snapshot = self.snapshot(uri)?;
         let (_, definition) = named(&snapshot, position)?;
         let home = location(&snapshot, definition.file, definition.span)?;
@@ -81,7 +81,7 @@ impl Session {
     }
 
     /// What names the same in this document.
-    pub(crate) fn highlights(&self, uri: &Uri, position: Position) -> Option<Vec<DocumentHighlight>> {
+    pub fn highlights(&self, uri: &Uri, position: Position) -> Option<Vec<DocumentHighlight>> {
         let snapshot = self.snapshot(uri)?;
         let (occurrence, _) = named(&snapshot, position)?;
         let here = snapshot.index().of(occurrence.definition).filter(|(file, _)| *file == 0);

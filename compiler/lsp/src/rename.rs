@@ -3,12 +3,12 @@
 use crate::names::{Definition, Kind, Role};
 use crate::navigation::{STD_SCHEME, location, named};
 use crate::session::{Session, Snapshot};
+use ls_types::{Position, PrepareRenameResponse, TextEdit, Uri, WorkspaceEdit};
 use std::collections::HashMap;
-use tower_lsp_server::ls_types::{Position, PrepareRenameResponse, TextEdit, Uri, WorkspaceEdit};
 
 impl Session {
     /// The name that would be renamed, or why it cannot be.
-    pub(crate) fn prepare_rename(&self, uri: &Uri, position: Position) -> Result<PrepareRenameResponse, String> {
+    pub fn prepare_rename(&self, uri: &Uri, position: Position) -> Result<PrepareRenameResponse, String> {
         let snapshot = self.snapshot(uri).ok_or_else(not_open)?;
         let (occurrence, definition) = named(&snapshot, position).ok_or_else(nothing)?;
         own(&snapshot, definition)?;
@@ -17,7 +17,7 @@ impl Session {
     }
 
     /// The edits that give what is named at a position another name, or why that cannot be.
-    pub(crate) fn rename(&self, uri: &Uri, position: Position, name: &str) -> Result<WorkspaceEdit, String> {
+    pub fn rename(&self, uri: &Uri, position: Position, name: &str) -> Result<WorkspaceEdit, String> {
         let snapshot = self.snapshot(uri).ok_or_else(not_open)?;
         let (_, definition) = named(&snapshot, position).ok_or_else(nothing)?;
         own(&snapshot, definition)?;

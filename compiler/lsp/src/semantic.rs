@@ -2,11 +2,11 @@
 
 use crate::session::Session;
 use crate::text::Text;
+use ls_types::{SemanticToken, SemanticTokenModifier, SemanticTokenType, SemanticTokens, SemanticTokensLegend, Uri};
 use mlp_syntax::{TokenClass, highlight};
-use tower_lsp_server::ls_types::{SemanticToken, SemanticTokenModifier, SemanticTokenType, SemanticTokens, SemanticTokensLegend, Uri};
 
 /// The kinds of tokens, by their number.
-pub(crate) fn legend() -> SemanticTokensLegend {
+pub fn legend() -> SemanticTokensLegend {
     SemanticTokensLegend {
         token_types: vec![
             SemanticTokenType::COMMENT,
@@ -51,7 +51,7 @@ fn number(class: TokenClass) -> (u32, u32) {
 
 impl Session {
     /// The tokens of a document.
-    pub(crate) fn semantic_tokens(&self, uri: &Uri) -> Option<SemanticTokens> {
+    pub fn semantic_tokens(&self, uri: &Uri) -> Option<SemanticTokens> {
         Some(SemanticTokens { result_id: None, data: tokens(self.text(uri)?) })
     }
 }

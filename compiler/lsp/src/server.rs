@@ -3,13 +3,7 @@
 use crate::navigation::STD_SCHEME;
 use crate::semantic;
 use crate::session::{Published, Session};
-use mlp_analysis::STD_MODULES;
-use mlp_driver::host::Disk;
-use mlp_syntax::format;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use tokio::io::{AsyncRead, AsyncWrite};
-use tower_lsp_server::jsonrpc::{Error, Result};
-use tower_lsp_server::ls_types::{
+use ls_types::{
     CodeActionKind, CodeActionOptions, CodeActionParams, CodeActionProviderCapability, CodeActionResponse, CompletionOptions,
     CompletionParams, CompletionResponse, DidChangeTextDocumentParams, DidChangeWatchedFilesParams, DidCloseTextDocumentParams,
     DidOpenTextDocumentParams, DidSaveTextDocumentParams, DocumentFormattingParams, DocumentHighlight, DocumentHighlightParams,
@@ -19,6 +13,11 @@ use tower_lsp_server::ls_types::{
     SemanticTokensResult, ServerCapabilities, ServerInfo, TextDocumentPositionParams, TextDocumentSyncCapability, TextDocumentSyncKind,
     TextEdit, Uri, WorkspaceEdit,
 };
+use mlp_analysis::STD_MODULES;
+use mlp_driver::host::Disk;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tower_lsp_server::jsonrpc::{Error, Result};
 use tower_lsp_server::{Client, LanguageServer, LspService, Server};
 
 struct Service {
@@ -186,11 +185,6 @@ impl LanguageServer for Service {
     }
 
     async fn formatting(&self, params: DocumentFormattingParams) -> Result<Option<Vec<TextEdit>>> {
-        let session = self.session();
-        let Some(text) = session.text(&params.text_document.uri) else { return Ok(None) };
-        // What has errors stays as it is: its diagnostics are on show.
-        let Ok(new_text) = format(text.as_str()) else { return Ok(None) };
-        let edit = TextEdit { range: text.whole(), new_text };
-        Ok(Some(if edit.new_text == text.as_str() { Vec::new() } else { vec![edit] }))
+        Ok(self.session().formatting(&params.text_document.uri))
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::names::Index;
 use crate::text::Text;
+use ls_types::{self as lsp, Diagnostic, TextDocumentContentChangeEvent, TextEdit, Uri};
 use mlp_bundle::contents::Bytes;
 use mlp_driver::cache::{Cache, Key, Stamp};
 use mlp_driver::host::{Host, normalize};
@@ -12,7 +13,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, OnceLock};
-use tower_lsp_server::ls_types::{self as lsp, Diagnostic, TextDocumentContentChangeEvent, Uri};
 
 /// The diagnostics of one document, to be shown in place of those before.
 #[derive(Clone, Debug)]
@@ -198,6 +198,13 @@ impl Session {
         self.documents.values().filter_map(|document| document.snapshot.clone()).collect()
     }
 
+    /// The edit that brings an open document into the language's one style; none where it has errors, whose diagnostics are on show.
+    pub fn formatting(&self, uri: &Uri) -> Option<Vec<TextEdit>> {
+        let text = self.text(uri)?;
+        let edit = TextEdit { range: text.whole(), new_text: mlp_syntax::format(text.as_str()).ok()? };
+        Some(if edit.new_text == text.as_str() { Vec::new() } else { vec![edit] })
+    }
+
     /// An open document's text.
     pub(crate) fn text(&self, uri: &Uri) -> Option<&Text> {
         Some(&self.documents.get(&path_of(uri))?.text)
@@ -214,7 +221,8 @@ fn path_of(uri: &Uri) -> PathBuf {
 }
 
 fn uri_of(path: &Path) -> Option<Uri> {
-    let absolute = std::path::absolute(path).ok()?;
+    // A page in a browser has no working directory; its paths begin at the root.
+    let absolute = if path.has_root() { path.to_owned() } else { std::path::absolute(path).ok()? };
     Uri::from_file_path(&absolute).or_else(|| Uri::from_str(&format!("file://{}", absolute.display())).ok())
 }
 
@@ -270,8 +278,8 @@ impl Cache for Kept {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ls_types::{Position, Range};
     use mlp_driver::host::Memory;
-    use tower_lsp_server::ls_types::{Position, Range};
 
     /// Every question at many places of every file of the corpora, whole and cut off there: an answer or none, and no panic.
     #[test]

@@ -3,12 +3,12 @@
 use crate::names::{Definition, Kind};
 use crate::session::Session;
 use crate::text::Text;
+use ls_types::{DocumentSymbol, SymbolKind, Uri};
 use mlp_syntax::ast::DeclarationKind;
-use tower_lsp_server::ls_types::{DocumentSymbol, SymbolKind, Uri};
 
 impl Session {
     /// The items of a document, with what is declared inside them.
-    pub(crate) fn symbols(&self, uri: &Uri) -> Option<Vec<DocumentSymbol>> {
+    pub fn symbols(&self, uri: &Uri) -> Option<Vec<DocumentSymbol>> {
         let snapshot = self.snapshot(uri)?;
         let text = snapshot.text(0)?;
         let mut found: Vec<DocumentSymbol> = Vec::new();

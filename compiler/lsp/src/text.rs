@@ -1,8 +1,8 @@
 //! A text with positions as the protocol counts them: lines and UTF-16 code units, both from 0.
 
+use ls_types::{Position, Range};
 use mlp_syntax::Span;
 use std::ops::Range as Bytes;
-use tower_lsp_server::ls_types::{Position, Range};
 
 /// A text and where its lines start.
 #[derive(Clone, Debug, Default)]

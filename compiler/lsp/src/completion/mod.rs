@@ -8,18 +8,18 @@ use crate::session::{Session, Snapshot};
 use crate::symbols::word;
 use crate::text::Text;
 use context::{Context, Place};
-use mlp_analysis::{STD_MODULES, join};
-use mlp_syntax::ast::{File, Item, UseSource};
-use mlp_syntax::{LineIndex, parse, units};
-use tower_lsp_server::ls_types::{
+use ls_types::{
     CompletionItem, CompletionItemKind, CompletionTextEdit, Documentation, InsertTextFormat, MarkupContent, MarkupKind, Position, Range,
     TextEdit, Uri,
 };
+use mlp_analysis::{STD_MODULES, join};
+use mlp_syntax::ast::{File, Item, UseSource};
+use mlp_syntax::{LineIndex, parse, units};
 use vocabulary::Word;
 
 impl Session {
     /// What can be written at a position, best first.
-    pub(crate) fn completion(&self, uri: &Uri, position: Position) -> Option<Vec<CompletionItem>> {
+    pub fn completion(&self, uri: &Uri, position: Position) -> Option<Vec<CompletionItem>> {
         let snapshot = self.snapshot(uri)?;
         let text = snapshot.text(0)?;
         let offset = text.offset(position);
