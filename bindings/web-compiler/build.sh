@@ -9,6 +9,9 @@ root=$(cd ../.. && pwd)
 target=wasm32-unknown-unknown
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$root/target}"
 
+# depends PACKAGE PREFIX: the package with that prefix and a version in its name that a package depends on.
+depends() { apt-cache depends "$1" | sed -n "s/^ *Depends: \($2[0-9.]*\)\$/\1/p" | head -n 1; }
+
 # Debian's compiler, for who cannot have rustup's target.
 debian() {
   if ! command -v apt-get >/dev/null 2>&1; then
@@ -20,10 +23,13 @@ debian() {
     local sudo=""
     [ "$(id -u)" = 0 ] || sudo=sudo
     $sudo apt-get update -q >&2
-    DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -q --no-install-recommends libllvm22 >&2
+    local library llvm
+    library=$(depends libstd-rust-web-dev libstd-rust-web-)
+    llvm=$(depends "$library" libllvm)
+    DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -q --no-install-recommends "$llvm" >&2
     rm -rf "$prefix.new" "$prefix.debs"
     mkdir -p "$prefix.debs"
-    (cd "$prefix.debs" && apt-get download -q rustc-web libstd-rust-web-dev libstd-rust-web-1.96 rust-web-src >&2)
+    (cd "$prefix.debs" && apt-get download -q rustc-web libstd-rust-web-dev "$library" rust-web-src >&2)
     for package in "$prefix.debs"/*.deb; do dpkg -x "$package" "$prefix.new"; done
     rm -rf "$prefix" "$prefix.debs"
     mv "$prefix.new" "$prefix"
@@ -40,7 +46,10 @@ debian() {
 
 has_target() { [ -d "$(rustc --print sysroot)/lib/rustlib/$target/lib" ]; }
 
-has_target || { command -v rustup >/dev/null 2>&1 && rustup target add "$target" >&2 && has_target; } || debian
+can_have_target() { has_target || { command -v rustup >/dev/null 2>&1 && rustup target add "$target" >&2 && has_target; }; }
+
+# `build.sh debian` takes Debian's compiler whatever else there is.
+if [ "${1:-}" = debian ] || ! can_have_target; then debian; fi
 
 # A page downloads it, so it is made small. What runs on this machine meanwhile (macros, build scripts) is shared with other release builds.
 (

@@ -163,6 +163,23 @@ test('every tab shows what the compiler makes of the file', async () => {
   await page.close();
 });
 
+test('a name leads to its declaration, in another file too, and a text is brought into the one style', async () => {
+  const { page, errors } = await open('transformer');
+  await cursorAfter(page, 'start = Embedd');
+  await page.keyboard.press('F12');
+  await page.waitForSelector('.file[aria-pressed=true] >> text=bert.mlp');
+  assert.equal(await page.evaluate(() => getSelection().toString()), 'Embeddings');
+  await page.keyboard.press('ArrowRight');
+  await page.keyboard.press('End');
+  await page.keyboard.type('   ');
+  const written = await page.innerText(EDITOR);
+  await page.getByRole('button', { name: 'Format' }).click();
+  await page.waitForFunction(([selector, written]) => document.querySelector(selector).innerText !== written, [EDITOR, written]);
+  assert.deepEqual(await problems(page), []);
+  assert.deepEqual(errors, []);
+  await page.close();
+});
+
 test('tabs are moved between with arrows', async () => {
   const { page } = await open('mosaic');
   await page.getByRole('tab', { name: 'Run' }).focus();

@@ -1,4 +1,5 @@
 import address from '@mlp/web-compiler/module.wasm?url';
+import { message } from './dom.ts';
 import type { Questions, Request, Response } from './protocol.ts';
 
 /** A question that waits for its answer. */
@@ -11,7 +12,14 @@ interface Waiting {
 let module: Promise<WebAssembly.Module> | undefined;
 
 function download(): Promise<WebAssembly.Module> {
-  return (module ??= WebAssembly.compileStreaming(fetch(address)));
+  return (module ??= compile());
+}
+
+async function compile(): Promise<WebAssembly.Module> {
+  const response = await fetch(address);
+  if (!response.ok) throw new Error(`the server answered ${response.status} for it`);
+  // Whatever type a simple server gives it, it is compiled as it arrives.
+  return WebAssembly.compileStreaming(new Response(response.body, { headers: { 'content-type': 'application/wasm' } }));
 }
 
 /** A compiler in a worker: questions are answered in their order. Where it fails, another one takes over with the same files. */
@@ -44,7 +52,7 @@ export class Compiler {
     worker.onerror = (event) => this.#failed(event.message || 'the compiler could not be started');
     download().then(
       (module) => worker.postMessage(module),
-      (error: unknown) => this.#failed(`the compiler could not be loaded: ${String(error)}`),
+      (error: unknown) => this.#failed(`the compiler could not be loaded: ${message(error)}`),
     );
     return worker;
   }

@@ -26,6 +26,8 @@ function position(text: Text, offset: number): Position {
 /** What an editor tells the page. */
 export interface Listener {
   changed(path: string, text: string): void;
+  /** A place was asked for, which may be in another file. */
+  opened(path: string, range: Range): void;
 }
 
 /** An edit that undoes a mistake. */
@@ -145,11 +147,31 @@ export class Editor {
         linter(null),
         autocompletion({ override: [(context) => this.#complete(path, context)] }),
         hoverTooltip((view, at) => this.#hover(path, view, at)),
-        keymap.of([...closeBracketsKeymap, ...completionKeymap, ...lintKeymap, ...historyKeymap, ...searchKeymap, ...defaultKeymap, indentWithTab]),
+        EditorView.domEventHandlers({ mousedown: (event, view) => this.#follow(path, view, event) }),
+        keymap.of([{ key: 'F12', run: (view) => this.#definition(path, view.state.selection.main.head) }, ...closeBracketsKeymap, ...completionKeymap, ...lintKeymap, ...historyKeymap, ...searchKeymap, ...defaultKeymap, indentWithTab]),
         EditorView.contentAttributes.of({ 'aria-label': `Source of ${path.slice(1)}` }),
         EditorView.updateListener.of((update) => update.docChanged && this.listener.changed(path, update.state.doc.toString())),
       ],
     });
+  }
+
+  /** A click with the control key follows a name. */
+  #follow(path: string, view: EditorView, event: MouseEvent): boolean {
+    const at = event.ctrlKey || event.metaKey ? view.posAtCoords(event) : null;
+    if (at === null) return false;
+    event.preventDefault();
+    return this.#definition(path, at);
+  }
+
+  /** Goes where the name at a place is declared, where that is a file here. */
+  #definition(path: string, at: number): boolean {
+    const { line, character } = position(this.view.state.doc, at);
+    const went = this.compiler.ask('definition', path, line, character).then((location) => {
+      const there = location && decodeURIComponent(new URL(location.uri).pathname);
+      if (there && location.uri.startsWith('file:') && this.#states.has(there)) this.listener.opened(there, location.range);
+    });
+    went.catch(() => {});
+    return true;
   }
 
   async #complete(path: string, context: CompletionContext): Promise<CompletionResult | null> {

@@ -1,4 +1,5 @@
 import './style.css';
+import type { Range } from 'vscode-languageserver-types';
 import { Builder } from './builder.ts';
 import { Compiler } from './compiler.ts';
 import { bytes, h, message } from './dom.ts';
@@ -23,11 +24,8 @@ const examples = h('select', { 'aria-label': 'Example', onchange: () => void ope
 const picker = h('input', { type: 'file', multiple: true, hidden: true, 'data-files': true, onchange: () => void add([...(picker.files ?? [])]) });
 const fileList = h('div', { class: 'files', role: 'group', 'aria-label': 'Files' });
 const editorPane = h('div', { class: 'editor' });
-const editor = new Editor(editorPane, language, { changed });
-const problems = new Problems((path, range) => {
-  show(path);
-  editor.goto(path, range);
-});
+const editor = new Editor(editorPane, language, { changed, opened });
+const problems = new Problems(opened);
 
 const run = new RunPanel({
   build: () => builder.build(editor.path),
@@ -65,6 +63,12 @@ document.getElementById('app')!.replaceWith(
     h('main', {}, h('section', { class: 'pane', 'aria-label': 'Source' }, fileList, editorPane, problems.element), h('section', { class: 'pane', 'aria-label': 'Result' }, tabs.list, tabs.panels)),
   ),
 );
+
+/** Goes to a place, which may be in another file. */
+function opened(path: string, range: Range): void {
+  if (path !== editor.path) show(path);
+  editor.goto(path, range);
+}
 
 function view(view: View): Promise<string> {
   return builder.view(view, editor.path);
