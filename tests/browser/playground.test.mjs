@@ -15,7 +15,7 @@ import { serve } from './server.mjs';
 const PLAYGROUND = `${ROOT}bindings/npm/playground`;
 const EXAMPLE = `${ROOT}examples/objects/`;
 /** Bytes that the compiler may have, gzipped. */
-const COMPILER_BUDGET = 3_000_000;
+const COMPILER_BUDGET = 2_500_000;
 /** How far a score may be from the native one; page.test.mjs says why. */
 const TOLERANCE = { wasm: 1e-5, webgpu: 0.025 };
 /** Milliseconds for the page: compilers compile slowly where others use the processor too. */
