@@ -59,11 +59,10 @@ fn the_typed_program_names_every_value() {
   return: f32[3]
     loop at_most 2: f32[3]
       sum: f32[3]
-      return: f32[3]
-        relu: f32[3]
-          *: f32[3]
-            the value so far: f32[3]
-            x: f32[3]
+      relu: f32[3]
+        *: f32[3]
+          the value so far: f32[3]
+          x: f32[3]
 
 ";
     assert_eq!(compiler.program("/main.mlp").ok().unwrap(), expected);
