@@ -86,6 +86,8 @@ codes! {
     E0306 Error "A weight has another shape or type"
     E0307 Warning "Weights of a file are not used"
     E0308 Error "Layers and their file do not go together"
+    E0309 Error "A tokenizer cannot be read or does not run everywhere"
+    E0310 Error "A tokenizer is of another kind"
     E0401 Error "An expectation has a form that a test cannot check"
     E0402 Error "A label does not exist"
     E0403 Error "A test's photo cannot be found"

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-MODULES = ["tensor", "vision", "audio", "tabular"]
+MODULES = ["tensor", "vision", "audio", "tabular", "text"]
 
 
 def save(path, arrays):

@@ -51,6 +51,7 @@ fn value(ty: &ValueType, tensor: &Tensor) -> Value {
             let rgba = tensor.bytes.chunks_exact(3).flat_map(|pixel| [pixel[0], pixel[1], pixel[2], 255]).collect();
             Value::Photo(Photo { width: width as u32, height: height as u32, rgba })
         }
+        ValueType::Text => Value::Text(String::from_utf8(tensor.bytes.clone()).expect("a text is recorded as its bytes")),
         ValueType::Sound { rate, .. } => {
             let samples = tensor.numbers().map(|sample| sample as f32).collect();
             Value::Sound(Sound { rate: *rate, samples })
@@ -109,6 +110,11 @@ fn photos_and_boxes() {
 #[test]
 fn sound() {
     check("audio");
+}
+
+#[test]
+fn texts() {
+    check("text");
 }
 
 #[test]

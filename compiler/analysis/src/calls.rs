@@ -50,8 +50,11 @@ impl BodyChecker<'_, '_> {
         let mut names = call.arguments.iter().filter_map(|argument| argument.name.as_ref());
         let misnamed = names.any(|name| target.params.iter().all(|param| param.name != name.text));
         self.fill_defaults(&target, &mut args, span, callee, !misnamed);
-        let Some(args) = args.into_iter().collect::<Option<Vec<Expr>>>() else { return (ExprKind::Broken, Type::Unknown) };
+        let Some(mut args) = args.into_iter().collect::<Option<Vec<Expr>>>() else { return (ExprKind::Broken, Type::Unknown) };
         let ty = self.call_type(&target, &args, self.place(span));
+        if !self.text_call(target.callee, &mut args, self.place(callee)) {
+            return (ExprKind::Broken, Type::Unknown);
+        }
         (ExprKind::Call { callee: target.callee, at: self.place(callee), args }, ty)
     }
 

@@ -156,7 +156,7 @@ fn arguments(checker: &mut Checker<'_>, call: &ast::Call, id: PipelineId, place:
     args.into_iter().collect()
 }
 
-/// One argument: a photo or a sound, `image("./photo.png")` or `audio("./sound.wav")`.
+/// One argument: a text, a photo or a sound, `"a sentence"`, `image("./photo.png")` or `audio("./sound.wav")`.
 fn argument(checker: &mut Checker<'_>, value: &Expr, ty: &Type) -> Option<TestArgument> {
     let place = at(ROOT, value.span);
     let read = match &value.kind {
@@ -172,6 +172,14 @@ fn argument(checker: &mut Checker<'_>, value: &Expr, ty: &Type) -> Option<TestAr
     };
     match (read, ty) {
         (_, Type::Unknown) => None,
+        (None, Type::Text) => {
+            if let ExprKind::Text(text) = &value.kind {
+                return Some(TestArgument::Text { text: text.clone() });
+            }
+            let diagnostic = Diagnostic::new(Code::E0201, "expected a text").label(place, "this is none");
+            checker.report(diagnostic.help("write it between quotes: `\"a sentence\"`"));
+            None
+        }
         (Some((true, reference, span)), Type::Image) => file(checker, "photo", &reference, span).map(|path| TestArgument::Image { path }),
         (Some((false, reference, span)), Type::Audio { .. }) => {
             file(checker, "sound", &reference, span).map(|path| TestArgument::Sound { path })
@@ -193,8 +201,8 @@ fn argument(checker: &mut Checker<'_>, value: &Expr, ty: &Type) -> Option<TestAr
         (None, other) => {
             let shown = checker.show(other);
             let diagnostic = Diagnostic::new(Code::E0401, format!("a test cannot give a value of {shown}"))
-                .label(place, "only photos and sounds are given in tests");
-            checker.report(diagnostic.help("test a pipeline that takes a photo or a sound"));
+                .label(place, "only photos, sounds and texts are given in tests");
+            checker.report(diagnostic.help("test a pipeline that takes a photo, a sound or a text"));
             None
         }
     }

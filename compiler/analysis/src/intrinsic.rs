@@ -12,9 +12,9 @@ macro_rules! intrinsics {
             $(#[doc = concat!("`", $signature, "`")] $variant,)*
         }
 
-        impl $kind {
-            /// Every one with its name in the standard library.
-            pub const ALL: &[(&str, $kind)] = &[$(($name, $kind::$variant),)*];
+impl $kind {
+            /// Every one with its name in the standard library, and the way it is called, which begins with its module.
+            pub const ALL: &[(&str, &str, $kind)] = &[$(($name, $signature, $kind::$variant),)*];
         }
     };
 }
@@ -22,9 +22,9 @@ macro_rules! intrinsics {
 pub(crate) use intrinsics;
 
 /// What the compiler provides under the name of a declaration without a body, which only the standard library has.
-pub(crate) fn provided<T: Copy>(checker: &mut Checker<'_>, file: FileId, node: &ast::Pipeline, all: &[(&str, T)]) -> Option<T> {
-    let is_std = checker.files.get(file.0 as usize).is_some_and(|file| file.path.starts_with("std."));
-    let found = all.iter().find(|(name, _)| is_std && *name == node.name.text).map(|(_, found)| *found);
+pub(crate) fn provided<T: Copy>(checker: &mut Checker<'_>, file: FileId, node: &ast::Pipeline, all: &[(&str, &str, T)]) -> Option<T> {
+    let module = checker.files.get(file.0 as usize).map_or("", |file| file.path.as_str());
+    let found = find(module, &node.name.text, all);
     if found.is_none() {
         let kind = if node.kind == PipelineKind::Layer { "layer" } else { "pipeline" };
         checker.report(
@@ -34,6 +34,12 @@ pub(crate) fn provided<T: Copy>(checker: &mut Checker<'_>, file: FileId, node: &
         );
     }
     found
+}
+
+/// What a module of the standard library declares under a name: two modules may have the same.
+pub(crate) fn find<T: Copy>(module: &str, name: &str, all: &[(&str, &str, T)]) -> Option<T> {
+    let of_module = |call: &str| call.strip_prefix(module).is_some_and(|rest| rest.starts_with('.'));
+    all.iter().find(|(known, call, _)| *known == name && of_module(call)).map(|(_, _, found)| *found)
 }
 
 intrinsics! {
@@ -54,6 +60,14 @@ intrinsics! {
     Nms "nms" "std.vision.nms(boxes, scores, count, overlap, least)"
     BoxesToPhoto "boxes_to_photo" "std.vision.boxes_to_photo(boxes, photo, size, crop)"
     Peaks "peaks" "std.vision.peaks(heatmaps)"
+
+    WordPiece "wordpiece" "std.text.wordpiece(words, file, special)"
+    Bpe "bpe" "std.text.bpe(words, file, special)"
+    Unigram "unigram" "std.text.unigram(words, file, special)"
+    PairOfTexts "pair" "std.text.pair(first, second)"
+    TruncateTokens "truncate" "std.text.truncate(tokens, most, side)"
+    PadTokens "pad" "std.text.pad(tokens, length, side, token)"
+    SeenTokens "seen" "std.text.seen(mask)"
 
     OneHot "one_hot" "std.tabular.one_hot(class, classes)"
     Bucketize "bucketize" "std.tabular.bucketize(values, edges)"

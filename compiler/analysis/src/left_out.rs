@@ -160,7 +160,7 @@ impl<'p> Finder<'p> {
 /// True for a type whose values nothing can hold yet.
 fn is_later(ty: &Type) -> bool {
     match ty {
-        Type::Optional(_) | Type::List { .. } | Type::Stream(_) | Type::Text | Type::Tokens { .. } => true,
+        Type::Optional(_) | Type::List { .. } | Type::Stream(_) => true,
         Type::Audio { rate, channels } => *channels != 1 || rate.is_some() && !ty.is_input(),
         Type::Record(fields) => fields.iter().any(|(_, ty)| is_later(ty)),
         _ => false,

@@ -36,6 +36,7 @@ mod shapes;
 mod signature;
 mod sizes;
 mod stdlib;
+mod texts;
 mod types;
 mod unify;
 mod world;
@@ -55,7 +56,7 @@ pub use network::*;
 pub use privacy::Released;
 pub use program::*;
 pub use stdlib::{STD_MODULES, StdModule};
-pub use types::{Dim, Labels, LabelsId, TensorType, Type};
+pub use types::{Dim, Labels, LabelsId, TensorType, Type, Vocabulary};
 pub use world::{ModelSignature, SignatureDim, SignaturePort, WeightTensor, Weights, World, join};
 
 /// The newest edition of the language that this compiler knows.

@@ -543,6 +543,11 @@ pub enum TestArgument {
         /// The path, as [`World`](crate::World) takes it.
         path: String,
     },
+    /// A text.
+    Text {
+        /// The text itself.
+        text: String,
+    },
     /// A sound, by the path of its WAV file.
     Sound {
         /// The path, as [`World`](crate::World) takes it.

@@ -6,8 +6,9 @@ use crate::edits;
 use crate::program::{AliasId, Bound};
 use crate::scope::Symbol;
 use crate::sizes::dimension;
-use crate::types::{Dim, Labels, LabelsId, TensorType, Type};
+use crate::types::{Dim, Labels, LabelsId, TensorType, Type, Vocabulary};
 use mlp_bundle::DType;
+use mlp_bundle::tokenizer::TokenizerKind;
 use mlp_syntax::ast::{self, Attribute, ExprKind, Name, Path, TypeArg, TypeKind};
 use mlp_syntax::units::Dimension;
 use mlp_syntax::{Code, Diagnostic, FileId};
@@ -15,8 +16,6 @@ use mlp_syntax::{Code, Diagnostic, FileId};
 const NAMED_TYPES: &[&str] = &[
     "image", "audio", "text", "tokens", "label", "ranking", "list", "stream", "number", "string", "size", "time", "bytes", "rate", "ratio",
 ];
-/// How tokens are numbered where no model says so.
-const TOKENIZERS: &[&str] = &["WordPiece", "Bpe", "Unigram"];
 
 /// What a type may refer to: the parameters before it and the label variables of its signature.
 #[derive(Debug, Default)]
@@ -126,7 +125,10 @@ fn named(checker: &mut Checker<'_>, file: FileId, name: &Name, args: &[TypeArg],
             item => Type::Stream(Box::new(item)),
         },
         ("tokens", [TypeArg::Path(path)]) => tokens(checker, file, path, None),
-        ("tokens", [TypeArg::Path(path), count]) if whole(count).is_some() => tokens(checker, file, path, whole(count)),
+        ("tokens", [TypeArg::Path(path), count]) if tokens_count(checker, file, count, names).is_some() => {
+            let most = tokens_count(checker, file, count, names);
+            tokens(checker, file, path, most)
+        }
         ("label", [TypeArg::Path(path)]) => labels(checker, file, path, names).map_or(Type::Unknown, Type::Label),
         ("ranking", [TypeArg::Type(label), count]) if label_path(label).is_some() => {
             let labels = label_path(label).and_then(|path| labels(checker, file, path, names));
@@ -210,17 +212,38 @@ fn channels(path: &Path) -> Option<u8> {
     }
 }
 
+/// The most tokens: a number, a constant, or a number that is a parameter.
+fn tokens_count(checker: &mut Checker<'_>, file: FileId, arg: &TypeArg, names: &SignatureNames) -> Option<Dim> {
+    match arg {
+        TypeArg::Path(path) if names.constants.iter().any(|(name, ty)| *name == path.text() && *ty == Type::Number) => {
+            Some(Dim::Param(path.text()))
+        }
+        TypeArg::Path(path) if path.names.len() == 1 => crate::sizes::constant(checker, file, &path.names[0]).flatten().map(Dim::Const),
+        other => whole(other).map(Dim::Const),
+    }
+}
+
+/// The kinds of tokenizers by their names.
+fn tokenizers() -> impl Iterator<Item = &'static str> {
+    TokenizerKind::ALL.into_iter().map(TokenizerKind::name)
+}
+
 /// `tokens<Bert.input_ids>`: a model's input says how tokens are numbered; `tokens<WordPiece>`: the kind alone is known.
-fn tokens(checker: &mut Checker<'_>, file: FileId, path: &Path, most: Option<u64>) -> Type {
-    let ty = Type::Tokens { vocabulary: path.text(), most };
+fn tokens(checker: &mut Checker<'_>, file: FileId, path: &Path, most: Option<Dim>) -> Type {
+    let ty = Type::Tokens { vocabulary: Vocabulary::Named(path.text()), most };
+    let in_library = checker.files.get(file.0 as usize).is_some_and(|file| file.path.starts_with("std."));
     match path.names.as_slice() {
-        [kind] if TOKENIZERS.contains(&kind.text.as_str()) => ty,
+        [kind] if tokenizers().any(|name| name == kind.text) => ty,
+        [variable] if in_library => match ty {
+            Type::Tokens { most, .. } => Type::Tokens { vocabulary: Vocabulary::Variable(variable.text.clone()), most },
+            other => other,
+        },
         [model] => match checker.scopes[file.0 as usize].find(&model.text) {
             Some(Symbol::Model(_)) => ty,
             Some(Symbol::Broken) => Type::Unknown,
             _ => {
                 let mut known = checker.scopes[file.0 as usize].names_of(|symbol| matches!(symbol, Symbol::Model(_)));
-                known.extend(TOKENIZERS.iter().map(|name| (*name).to_owned()));
+                known.extend(tokenizers().map(str::to_owned));
                 let message = format!("there are no tokens `{}`", model.text);
                 let diagnostic = unknown_name(Code::E0101, message, &model.text, at(file, model.span), known.iter().map(String::as_str));
                 checker.report(diagnostic);

@@ -42,6 +42,7 @@ pub const STD_MODULES: &[StdModule] = &[
     StdModule { name: "std.nn", source: include_str!("../../../stdlib/nn.mlp") },
     StdModule { name: "std.tabular", source: include_str!("../../../stdlib/tabular.mlp") },
     StdModule { name: "std.tensor", source: include_str!("../../../stdlib/tensor.mlp") },
+    StdModule { name: "std.text", source: include_str!("../../../stdlib/text.mlp") },
     StdModule { name: "std.vision", source: include_str!("../../../stdlib/vision.mlp") },
 ];
 

@@ -50,9 +50,9 @@ pub enum Type {
     /// `tokens<Bert.input_ids, 128>`: numbers of parts of text.
     Tokens {
         /// What numbers them.
-        vocabulary: String,
+        vocabulary: Vocabulary,
         /// The most there are, where that is known.
-        most: Option<u64>,
+        most: Option<Dim>,
     },
     /// `number`: a number without a unit, known when compiling.
     Number,
@@ -66,6 +66,15 @@ pub enum Type {
     Choice(Vec<String>),
     /// What an error left; fits everything, so that one error is reported once.
     Unknown,
+}
+
+/// What numbers tokens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Vocabulary {
+    /// The kind of tokenizer, `WordPiece`, or a model's input, `Bert.input_ids`.
+    Named(String),
+    /// Whatever numbers the argument's tokens; only in signatures of the standard library.
+    Variable(String),
 }
 
 /// The type of a tensor.
@@ -127,10 +136,10 @@ impl Type {
         matches!(self, Type::Number | Type::Quantity(_) | Type::String | Type::Size | Type::Choice(_))
     }
 
-    /// True where a compiled pipeline can take a value of this type: a photo, a sound of one channel at a whole rate, or a tensor of constant shape.
+    /// True where a compiled pipeline can take a value of this type: a photo, a text, a sound of one channel at a whole rate, or a tensor of constant shape.
     pub fn is_input(&self) -> bool {
         match self {
-            Type::Image => true,
+            Type::Image | Type::Text => true,
             Type::Audio { rate: Some(rate), channels: 1 } => rate.fract() == 0.0 && (1.0..=f64::from(u32::MAX)).contains(rate),
             Type::Tensor(tensor) => {
                 tensor.dims.iter().all(|dim| matches!(dim, Dim::Const(_))) && !matches!(tensor.labels, Labels::Variable(_))
@@ -211,8 +220,9 @@ impl fmt::Display for Named<'_> {
             }
             Type::Text => f.write_str("text"),
             Type::Tokens { vocabulary, most } => {
-                write!(f, "tokens<{vocabulary}")?;
-                most.map_or(Ok(()), |most| write!(f, ", {most}"))?;
+                let (Vocabulary::Named(name) | Vocabulary::Variable(name)) = vocabulary;
+                write!(f, "tokens<{name}")?;
+                most.as_ref().map_or(Ok(()), |most| write!(f, ", {most}"))?;
                 f.write_str(">")
             }
             Type::Size => f.write_str("size"),

@@ -2,7 +2,7 @@
 
 use crate::dims::{Formula, SizeError};
 use crate::program::{ExprKind, Value};
-use crate::types::{Dim, Labels, TensorType, Type};
+use crate::types::{Dim, Labels, TensorType, Type, Vocabulary};
 use std::collections::HashMap;
 
 /// What the symbols of a called signature stand for, in terms of the caller.
@@ -11,6 +11,7 @@ pub(crate) struct Bindings {
     dims: HashMap<String, Dim>,
     rests: HashMap<String, Vec<Dim>>,
     labels: HashMap<String, Labels>,
+    vocabularies: HashMap<String, Vocabulary>,
     /// Constant arguments by parameter.
     constants: HashMap<String, Constant>,
     /// Computed sizes that were met before their symbols: what is wanted, and what was found.
@@ -71,6 +72,10 @@ impl Bindings {
                 fits_most(*most, *found_most)
             }
             (Type::Stream(item), Type::Stream(found_item)) => self.unify(item, found_item),
+            (Type::Tokens { vocabulary, most }, Type::Tokens { vocabulary: found_vocabulary, most: found_most }) => {
+                self.unify_vocabulary(vocabulary, found_vocabulary)?;
+                fits_count(most.as_ref(), found_most.as_ref())
+            }
             (Type::Audio { rate: None, channels }, Type::Audio { channels: found, .. }) if channels == found => Ok(()),
             (Type::Optional(inner), Type::Optional(found_inner)) => self.unify(inner, found_inner),
             (Type::Optional(inner), found) => self.unify(inner, found),
@@ -175,6 +180,14 @@ impl Bindings {
         if wanted == found { Ok(()) } else { Err(Misfit::Labels) }
     }
 
+    fn unify_vocabulary(&mut self, wanted: &Vocabulary, found: &Vocabulary) -> Result<(), Misfit> {
+        let wanted = match wanted {
+            Vocabulary::Variable(name) => &*self.vocabularies.entry(name.clone()).or_insert_with(|| found.clone()),
+            named => named,
+        };
+        if wanted == found { Ok(()) } else { Err(Misfit::Type) }
+    }
+
     /// A type of the called signature in terms of the caller.
     pub(crate) fn substitute(&self, ty: &Type) -> Result<Type, Unbound> {
         Ok(match ty {
@@ -200,6 +213,14 @@ impl Bindings {
             Type::Optional(inner) => Type::Optional(Box::new(self.substitute(inner)?)),
             Type::List { item, most } => Type::List { item: Box::new(self.substitute(item)?), most: *most },
             Type::Stream(item) => Type::Stream(Box::new(self.substitute(item)?)),
+            Type::Tokens { vocabulary, most } => {
+                let named = match vocabulary {
+                    Vocabulary::Variable(name) => self.vocabularies.get(name).unwrap_or(vocabulary),
+                    named => named,
+                };
+                let most = most.as_ref().map(|most| self.dim(most).ok_or_else(|| Unbound::Dim(most.to_string()))).transpose()?;
+                Type::Tokens { vocabulary: named.clone(), most }
+            }
             other => other.clone(),
         })
     }
@@ -277,6 +298,18 @@ fn fits_most(wanted: Option<u64>, found: Option<u64>) -> Result<(), Misfit> {
     }
 }
 
+/// True where at most `found` tokens may stand where at most `wanted` are asked for.
+fn fits_count(wanted: Option<&Dim>, found: Option<&Dim>) -> Result<(), Misfit> {
+    match (wanted, found) {
+        (Some(Dim::Const(wanted)), Some(Dim::Const(found))) if found <= wanted => Ok(()),
+        (Some(wanted), Some(found)) if found != wanted => {
+            Err(Misfit::Shape(format!("expected at most {wanted} tokens, found up to {found}")))
+        }
+        (Some(wanted), None) => Err(Misfit::Shape(format!("expected at most {wanted} tokens, found any number of them"))),
+        _ => Ok(()),
+    }
+}
+
 /// What a result type needs that no argument gave.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Unbound {
@@ -335,7 +368,7 @@ pub(crate) fn assignable(wanted: &Type, found: &Type) -> Result<(), Misfit> {
         (Type::Tokens { vocabulary, most }, Type::Tokens { vocabulary: found_vocabulary, most: found_most })
             if vocabulary == found_vocabulary =>
         {
-            fits_most(*most, *found_most)
+            fits_count(most.as_ref(), found_most.as_ref())
         }
         (Type::Optional(inner), Type::Optional(found_inner)) => assignable(inner, found_inner),
         // A value may stand where there may be none.

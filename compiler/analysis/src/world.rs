@@ -1,6 +1,7 @@
 //! What the checker asks of the outside: texts, and the signatures of model files. The core does no I/O of its own.
 
 use mlp_bundle::DType;
+use mlp_bundle::tokenizer::{Tokenizer, TokenizerKind};
 use std::fmt;
 
 /// Files as the checker sees them. Paths use `/` and are relative to wherever the root path is relative to.
@@ -16,6 +17,11 @@ pub trait World {
 
     /// What a safetensors file holds, or why it cannot be read.
     fn weights(&self, path: &str) -> Result<Weights, String>;
+
+    /// Of which kind the tokenizer in a file is, or why it cannot be read or does not run everywhere.
+    fn tokenizer(&self, path: &str) -> Result<TokenizerKind, String> {
+        Tokenizer::read(&self.read(path)?).map(|tokenizer| tokenizer.kind()).map_err(|error| error.to_string())
+    }
 }
 
 /// What a model file takes and gives.

@@ -38,6 +38,7 @@ fn diagnostics(source: &str) -> Vec<Diagnostic> {
         .file("shapes.mlp", SHAPES)
         .file("colours.txt", "red\ngreen\nblue\n")
         .file("photo.png", "")
+        .with_tokenizers()
         .with_weights()
         .model("colours.onnx", "c0ffee", "x f32[batch, 3]", "y f32[batch, 3]");
     let analysis = check(&world, "main.mlp");

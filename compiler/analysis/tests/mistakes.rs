@@ -16,6 +16,7 @@ fn analyse(source: &str) -> Analysis {
         .file("shapes.mlp", SHAPES)
         .file("colours.txt", "red\ngreen\nblue\n")
         .file("photo.png", "")
+        .with_tokenizers()
         .model("colours.onnx", "c0ffee", "x f32[batch, 3]", "y f32[batch, 3]");
     check(&world, "main.mlp")
 }

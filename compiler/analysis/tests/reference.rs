@@ -52,6 +52,7 @@ fn analyze(text: &str) -> Analysis {
         .file("imagenet.txt", &labels)
         .file("colours.txt", "red\ngreen\nblue\n")
         .file("photo.png", "")
+        .with_tokenizers()
         .file("reference.npy", "")
         .with_weights()
         .model("objects.onnx", "0b1ec7", "image f32[batch, 3, 224, 224]", "logits f32[batch, 1000]")

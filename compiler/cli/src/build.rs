@@ -9,13 +9,14 @@ use etcetera::BaseStrategy;
 use mlp_analysis::PipelineId;
 use mlp_bundle::Bundle;
 use mlp_bundle::bundle::write_whole;
+use mlp_bundle::manifest::Encoding;
 use mlp_driver::cache::DiskCache;
 use mlp_driver::compile::{self, Compiled};
 use mlp_driver::host::{Disk, Host};
 use mlp_driver::package::{CompiledEntry, Package};
 use mlp_driver::sources::{self, ModelError};
 use mlp_driver::{bundle, onnx, weights};
-use mlp_engine::{BackendKind, Session, Signature};
+use mlp_engine::{BackendKind, Encoder, EngineError, Session, Signature};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
@@ -227,10 +228,13 @@ pub(crate) fn session(
     threads: usize,
     progress: &Progress,
 ) -> Result<Session, Failure> {
-    let CompiledEntry { name, inputs, outputs, record, compiled, labels, .. } = package.compile(&Disk::default(), id)?;
+    let CompiledEntry { name, inputs, outputs, record, compiled, labels, encodings, tokenizers, .. } =
+        package.compile(&Disk::default(), id)?;
+    let encoder = |encoding: &Encoding| Ok(Encoder::new(encoding, &tokenizers[&encoding.tokenizer])?);
+    let encoders = encodings.iter().map(encoder).collect::<Result<_, EngineError>>()?;
     progress.next("loading");
     let backend = Code::emit(&compiled.plan, kind, Options::default())?.open(&compiled.plan, compiled.weights, kind, threads)?;
-    Ok(Session::new(Signature { name, inputs, outputs, record, labels }, compiled.plan, backend, kind))
+    Ok(Session::new(Signature { name, inputs, outputs, record, labels }, compiled.plan, backend, kind).with_texts(encoders))
 }
 
 /// Compiles the pipeline of that name, or the only one.

@@ -86,6 +86,7 @@ fn describe(field: &Field) -> String {
         ValueType::Tensor { dtype, shape, .. } => format!("{dtype}{shape:?}"),
         ValueType::Image { max_height, max_width, .. } => format!("image<rgb>, at most {max_width}x{max_height}, larger ones are shrunk"),
         ValueType::Sound { rate, samples, .. } => format!("audio<{rate}Hz, mono>, {samples} samples"),
+        ValueType::Text => "text".to_string(),
         ValueType::Label { labels, .. } => format!("label of {labels}"),
         ValueType::Ranking { labels, count, .. } => format!("ranking of the best {count} of {labels}"),
     };

@@ -23,6 +23,8 @@ pub(crate) fn run(arguments: &Run) -> Outcome {
     for (name, file) in inputs {
         let field = session.pipeline().inputs.iter().find(|field| field.name == name);
         let value = match field {
+            // A text is given as it is: most are short.
+            Some(Field { ty: ValueType::Text, .. }) => Value::Text(file.to_owned()),
             Some(field) => read(field, Path::new(file))?,
             None => return Err(unknown_input(&session, name)),
         };
@@ -112,6 +114,7 @@ fn print_value(name: &str, value: &Value, depth: usize) {
             anstream::println!("{indent}{title}{DIM}{}{:?}{PLAIN} [{}{more}]", tensor.dtype, tensor.shape, numbers.join(", "));
         }
         Value::Photo(photo) => anstream::println!("{indent}{title}{}x{}", photo.width, photo.height),
+        Value::Text(text) => anstream::println!("{indent}{title}{text}"),
         Value::Sound(sound) => anstream::println!("{indent}{title}{} samples at {}Hz", sound.samples.len(), sound.rate),
         Value::Record(fields) => {
             if !name.is_empty() {

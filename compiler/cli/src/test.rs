@@ -58,14 +58,7 @@ pub(crate) fn test(arguments: &Test) -> Outcome {
 fn judge(package: &Package, session: &mut Session, expectation: &Expectation) -> Result<Option<String>, Failure> {
     let mut values = BTreeMap::new();
     for (argument, field) in expectation.args.iter().zip(session.pipeline().inputs.clone()) {
-        let (TestArgument::Image { path } | TestArgument::Sound { path }) = argument;
-        let failed = |error: &dyn std::fmt::Display| Failure(format!("{path}: {error}"));
-        let bytes = std::fs::read(Path::new(path)).map_err(|error| failed(&error))?;
-        let value = match argument {
-            TestArgument::Image { .. } => Value::Photo(Photo::decode(&bytes).map_err(|error| failed(&error))?),
-            TestArgument::Sound { .. } => Value::Sound(Sound::decode(&bytes).map_err(|error| failed(&error))?),
-        };
-        values.insert(field.name, value);
+        values.insert(field.name, given(argument)?);
     }
     let answer = session.run(&values)?;
     let observed = observe(&answer, &expectation.observed.fields, expectation.observed.part)
@@ -85,6 +78,17 @@ fn judge(package: &Package, session: &mut Session, expectation: &Expectation) ->
     };
     let place = package.program().place(expectation.at);
     Ok((!holds).then(|| format!("{place}: {}, but it is {observed}", expectation.text)))
+}
+
+/// What a test gives.
+fn given(argument: &TestArgument) -> Result<Value, Failure> {
+    let read = |path: &str| std::fs::read(Path::new(path)).map_err(|error| Failure(format!("{path}: {error}")));
+    let failed = |path: &str, error: &dyn std::fmt::Display| Failure(format!("{path}: {error}"));
+    match argument {
+        TestArgument::Image { path } => Photo::decode(&read(path)?).map(Value::Photo).map_err(|error| failed(path, &error)),
+        TestArgument::Sound { path } => Sound::decode(&read(path)?).map(Value::Sound).map_err(|error| failed(path, &error)),
+        TestArgument::Text { text } => Ok(Value::Text(text.clone())),
+    }
 }
 
 /// A part of an answer.

@@ -4,7 +4,7 @@ use crate::compile::{Code, Compiled};
 use mlp_bundle::Bundle;
 use mlp_bundle::bundle::digest;
 use mlp_bundle::contents::Bytes;
-use mlp_bundle::manifest::{Capabilities, FORMAT_VERSION, Field, FileEntry, Manifest, Pipeline, Report, Source, ValueType};
+use mlp_bundle::manifest::{Capabilities, Encoding, FORMAT_VERSION, Field, FileEntry, Manifest, Pipeline, Report, Source, ValueType};
 use mlp_bundle::plan::{Plan, Port, Size};
 use std::collections::BTreeMap;
 
@@ -26,6 +26,8 @@ pub struct CompiledPipeline {
     pub code: Code,
     /// The size and digests of the weights.
     pub weights: FileEntry,
+    /// The tokens that its texts become; tokenizers are the names that [`Packer::file`] gave.
+    pub encodings: Vec<Encoding>,
 }
 
 /// Gathers what goes into a bundle.
@@ -61,7 +63,7 @@ impl Packer {
 
     /// Adds a pipeline.
     pub fn pipeline(&mut self, pipeline: CompiledPipeline) {
-        let CompiledPipeline { name, doc, inputs, outputs, record, compiled, code, weights } = pipeline;
+        let CompiledPipeline { name, doc, inputs, outputs, record, compiled, code, weights, encodings } = pipeline;
         let stem = name.to_lowercase();
         let plan = self.bundle.add(&stem, "plan.json", json(&compiled.plan));
         let weights = self.bundle.add_known(&stem, "weights.bin", compiled.weights, weights);
@@ -87,6 +89,7 @@ impl Packer {
             inputs,
             outputs,
             record,
+            encodings,
             symbols: compiled.plan.symbols.values().cloned().collect(),
             input_ports: port_names(&compiled.plan.inputs),
             output_ports: port_names(&compiled.plan.outputs),
@@ -138,7 +141,8 @@ pub fn of_digested(name: &str, source_sha256: String, compiled: Compiled, code: 
     packer.source(&format!("{name}.onnx"), source_sha256, None);
     let (inputs, outputs) = (tensor_fields(&compiled.plan, &compiled.plan.inputs), tensor_fields(&compiled.plan, &compiled.plan.outputs));
     let record = outputs.len() != 1;
-    packer.pipeline(CompiledPipeline { name: identifier(name), doc: String::new(), inputs, outputs, record, compiled, code, weights });
+    let (name, doc, encodings) = (identifier(name), String::new(), Vec::new());
+    packer.pipeline(CompiledPipeline { name, doc, inputs, outputs, record, compiled, code, weights, encodings });
     packer.finish()
 }
 

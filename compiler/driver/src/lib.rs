@@ -12,4 +12,5 @@ mod layers;
 pub mod onnx;
 pub mod package;
 pub mod sources;
+mod tokenizers;
 pub mod weights;

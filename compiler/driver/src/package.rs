@@ -7,11 +7,12 @@ use crate::host::{Host, normalize, timed};
 use crate::layers;
 use crate::onnx::{self, PrepareError};
 use crate::sources::{self, ModelError, WeightsError};
+use crate::tokenizers::Tokenizers;
 use crate::weights;
 use mlp_analysis::{Checked, ModelSignature, PipelineId, Program, SignatureDim, SignaturePort, WeightTensor, Weights, World};
 use mlp_bundle::Bundle;
 use mlp_bundle::bundle::digest;
-use mlp_bundle::manifest::{Field, ValueType};
+use mlp_bundle::manifest::{Encoding, Field, ValueType};
 use mlp_codegen::typescript::{self, Hook, TypeScript};
 use mlp_graph::Graph;
 use mlp_import::onnx::DimSignature;
@@ -55,6 +56,16 @@ pub enum PackageError {
     Layers {
         /// The model's name.
         model: String,
+        /// Its file.
+        path: String,
+        /// What went wrong.
+        reason: String,
+    },
+    /// A tokenizer cannot be packed.
+    #[error("{place}: the tokenizer `{path}`: {reason}")]
+    Tokenizer {
+        /// Where it is used.
+        place: String,
         /// Its file.
         path: String,
         /// What went wrong.
@@ -177,6 +188,10 @@ pub struct CompiledEntry {
     pub compiled: Compiled,
     /// The lines of each set of labels.
     pub labels: BTreeMap<String, Vec<String>>,
+    /// The tokens that its texts become. The tokenizers in them are the keys of `tokenizers`.
+    pub encodings: Vec<Encoding>,
+    /// Each tokenizer by the path of its file, as a bundle has it.
+    pub tokenizers: BTreeMap<String, Vec<u8>>,
 }
 
 /// A built package.
@@ -236,6 +251,9 @@ impl Package {
         let mut labels = BTreeMap::new();
         let mut fields = |fields: Vec<SignatureField>| fields.into_iter().map(|field| self.field(field, &mut labels)).collect();
         let (inputs, outputs) = (fields(signature.inputs), fields(signature.outputs));
+        let mut tokenizers = Tokenizers::default();
+        let encodings = signature.encodings.into_iter().map(|encoding| tokenizers.encoding(host, encoding));
+        let encodings = encodings.collect::<Result<_, PackageError>>()?;
         Ok(CompiledEntry {
             name: source.name.clone(),
             doc: source.doc.clone(),
@@ -244,6 +262,8 @@ impl Package {
             record: signature.record,
             compiled,
             labels,
+            encodings,
+            tokenizers: tokenizers.packed(),
         })
     }
 
@@ -273,6 +293,7 @@ impl Package {
                 ValueType::Image { max_height, max_width, port, height, width }
             }
             SignatureType::Sound { rate, samples, port } => ValueType::Sound { rate, samples, port },
+            SignatureType::Text => ValueType::Text,
             SignatureType::Label { labels, port } => ValueType::Label { labels: named(labels), port },
             SignatureType::Ranking { labels, count, indices, scores } => {
                 ValueType::Ranking { labels: named(labels), count, indices, scores }
@@ -343,8 +364,9 @@ impl Package {
                 remarks.push(format!("`{}` gets no GPU program: {error}", pipeline.name));
             }
             entry.pack_labels(&mut packer, &mut label_texts);
-            let CompiledEntry { name, doc, inputs, outputs, record, compiled, .. } = entry;
-            let pipeline = CompiledPipeline { name, doc, inputs, outputs, record, compiled, code, weights };
+            entry.pack_tokenizers(&mut packer);
+            let CompiledEntry { name, doc, inputs, outputs, record, compiled, encodings, .. } = entry;
+            let pipeline = CompiledPipeline { name, doc, inputs, outputs, record, compiled, code, weights, encodings };
             timed(host, "pack", || packer.pipeline(pipeline));
         }
         let mut bundle = packer.finish();
@@ -373,6 +395,17 @@ impl Package {
 }
 
 impl CompiledEntry {
+    /// Adds the tokenizers to a bundle and renames them in the encodings to what they are called there.
+    fn pack_tokenizers(&mut self, packer: &mut Packer) {
+        for (path, bytes) in &self.tokenizers {
+            let name = packer.file("tokenizer", "json", bytes.clone());
+            self.encodings
+                .iter_mut()
+                .filter(|encoding| encoding.tokenizer == *path)
+                .for_each(|encoding| encoding.tokenizer.clone_from(&name));
+        }
+    }
+
     /// Adds the label files to a bundle and renames them in the signature to what they are called there.
     fn pack_labels(&mut self, packer: &mut Packer, texts: &mut BTreeMap<String, String>) {
         for (key, lines) in &self.labels {

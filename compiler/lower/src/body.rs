@@ -4,7 +4,8 @@ use crate::control::MAX_ROUNDS;
 use crate::error::LowerError;
 use crate::inline::inline;
 use crate::intrinsics;
-use crate::signature::{Signature, SignatureField, SignatureType};
+use crate::signature::{Signature, SignatureEncoding, SignatureField, SignatureType};
+use crate::texts::Tokens;
 use crate::{ModelRequest, Models};
 use mlp_analysis::{Body, Callee, Dim, Expr, ExprKind, Labels, LabelsId, Location, ModelId, PipelineId, Program, TensorType, Type, Value};
 use mlp_analysis::{Operator, Pipeline};
@@ -28,6 +29,9 @@ pub(crate) enum Lowered {
     Image(ValueId),
     /// An input of samples, which grows to the longest part that is asked for.
     Sound(ValueId),
+    /// An input that is a text, by its name.
+    Text(String),
+    Tokens(Tokens),
     Label(ValueId),
     Ranking {
         indices: ValueId,
@@ -47,6 +51,7 @@ pub(crate) struct Lowering<'a> {
     /// The rounds of loops so far.
     rounds: u64,
     root: String,
+    pub(crate) encodings: Vec<SignatureEncoding>,
 }
 
 /// What the names of a body stand for, and where the body was called from.
@@ -60,7 +65,16 @@ pub(crate) struct Frame<'f> {
 
 impl<'a> Lowering<'a> {
     pub(crate) fn new(program: &'a Program, models: &'a Models<'a>) -> Lowering<'a> {
-        Lowering { program, models, graph: Graph::default(), imported: BTreeMap::new(), calls: 0, rounds: 0, root: String::new() }
+        Lowering {
+            program,
+            models,
+            graph: Graph::default(),
+            imported: BTreeMap::new(),
+            calls: 0,
+            rounds: 0,
+            root: String::new(),
+            encodings: Vec::new(),
+        }
     }
 
     pub(crate) fn run(mut self, id: PipelineId) -> Result<crate::Lowered, LowerError> {
@@ -85,6 +99,7 @@ impl<'a> Lowering<'a> {
             }
         }
         self.outputs(pipeline, answer, &mut signature)?;
+        signature.encodings = self.finish_encodings();
         verify::verify(&self.graph).map_err(|error| LowerError::Internal {
             pipeline: self.root.clone(),
             place: error.place,
@@ -111,6 +126,7 @@ impl<'a> Lowering<'a> {
                 let ty = SignatureType::Sound { rate: *rate as u32, samples: 1, port: name.to_owned() };
                 Ok((Lowered::Sound(value), ty))
             }
+            Type::Text => Ok((Lowered::Text(name.to_owned()), SignatureType::Text)),
             Type::Tensor(tensor) => {
                 let shape = constants(tensor).ok_or_else(no_entry)?;
                 let value = self.graph.add_input(name, GraphType::fixed(tensor.dtype, &shape));
@@ -167,6 +183,7 @@ impl<'a> Lowering<'a> {
             (_, Lowered::Record(_)) => Err(answer("a record inside a record")),
             (_, Lowered::Image(_)) => Err(answer("a photo")),
             (_, Lowered::Sound(_)) => Err(answer("a sound")),
+            (_, Lowered::Text(_) | Lowered::Tokens(_)) => Err(answer("a text")),
             _ => Err(answer("a value that is known when compiling")),
         }
     }
@@ -344,7 +361,10 @@ impl<'a> Lowering<'a> {
                 };
                 match pipeline.body {
                     Body::Intrinsic(intrinsic) => {
-                        let lowered = intrinsics::lower(&mut self.graph, intrinsic, &args, &origin);
+                        let lowered = match self.text_intrinsic(intrinsic, &args, &origin) {
+                            Some(lowered) => lowered,
+                            None => intrinsics::lower(&mut self.graph, intrinsic, &args, &origin),
+                        };
                         lowered.map_err(|reason| operation(&origin, format!("`{}`: {reason}", pipeline.name)))
                     }
                     _ => {

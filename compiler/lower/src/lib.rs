@@ -11,12 +11,13 @@ mod inline;
 mod intrinsics;
 mod network;
 mod signature;
+mod texts;
 
 pub use body::MAX_PHOTO_SIDE;
 pub use control::MAX_ROUNDS;
 pub use error::LowerError;
 pub use network::{Weights, network};
-pub use signature::{Signature, SignatureField, SignatureType};
+pub use signature::{Signature, SignatureEncoding, SignatureField, SignatureType};
 
 use body::Lowering;
 use mlp_analysis::{Checked, ModelId, PipelineId, Program};

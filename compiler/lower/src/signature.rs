@@ -1,6 +1,7 @@
 //! What a lowered pipeline takes and gives, in terms of the graph's ports.
 
 use mlp_analysis::LabelsId;
+use mlp_bundle::manifest::{Side, Truncate};
 use mlp_graph::DType;
 
 /// What a lowered pipeline takes and gives.
@@ -12,6 +13,31 @@ pub struct Signature {
     pub outputs: Vec<SignatureField>,
     /// True where the answer is a record of `outputs`.
     pub record: bool,
+    /// The tokens that its texts become.
+    pub encodings: Vec<SignatureEncoding>,
+}
+
+/// How texts become tokens: `I64 [1, length]` each of their numbers, of what is text and what fills up, and of which text they belong to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignatureEncoding {
+    /// Where the source says so.
+    pub place: String,
+    /// The inputs that are texts, one or two.
+    pub texts: Vec<String>,
+    /// The path of the tokenizer's file.
+    pub file: String,
+    /// Whether the tokens are added that say where a text begins and ends.
+    pub special: bool,
+    /// How many tokens there are.
+    pub length: u32,
+    /// What becomes of longer texts, where anything does.
+    pub truncate: Option<Truncate>,
+    /// The token that fills up; none for the one that the tokenizer names.
+    pub pad: Option<String>,
+    /// The side that is filled up.
+    pub pad_side: Side,
+    /// The ports of the numbers, the mask and the types, where the graph reads them.
+    pub ports: [Option<String>; 3],
 }
 
 /// A named value.
@@ -59,6 +85,8 @@ pub enum SignatureType {
         /// The port.
         port: String,
     },
+    /// A text, which has no port of its own: [`Signature::encodings`] says which ports it becomes.
+    Text,
     /// A label: its number from 0, an `I32` scalar.
     Label {
         /// The labels.

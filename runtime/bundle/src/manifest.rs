@@ -87,6 +87,9 @@ pub struct Pipeline {
     pub outputs: Vec<Field>,
     /// True where the answer is a record of `outputs`.
     pub record: bool,
+    /// The tokens that its texts become, each from one text or from two that belong together.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub encodings: Vec<Encoding>,
     /// The integers of each run, in the plan's order, which is that of the parameters of the modules' `run`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub symbols: Vec<Symbol>,
@@ -147,6 +150,55 @@ pub struct WasmThreads {
     pub helper_pages: u32,
 }
 
+/// How texts become tokens before a run: `I64 [1, length]` each of their numbers, of what is text and what fills up, and of which text they belong to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Encoding {
+    /// The inputs that are texts, one or two.
+    pub texts: Vec<String>,
+    /// The file of the tokenizer ([`crate::tokenizer::Packed`], JSON).
+    pub tokenizer: String,
+    /// Whether the tokens are added that say where a text begins and ends.
+    pub special: bool,
+    /// How many tokens a run takes; what is longer and not cut off is refused.
+    pub length: u32,
+    /// What becomes of longer texts, where anything does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub truncate: Option<Truncate>,
+    /// The number that fills up.
+    pub pad: u32,
+    /// The side that is filled up.
+    pub pad_side: Side,
+    /// The port of the numbers, where the plan reads them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ids: Option<String>,
+    /// The port of 1 where there is a token and 0 where it is filled up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mask: Option<String>,
+    /// The port of 0 in the first text and 1 in the second.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub types: Option<String>,
+}
+
+/// How tokens are cut off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Truncate {
+    /// How many are left, those that say where a text begins and ends among them. Of two texts the longer one gives first.
+    pub most: u32,
+    /// The side that is cut off.
+    pub side: Side,
+}
+
+/// A side of a text.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Side {
+    /// Its beginning.
+    Left,
+    /// Its end.
+    #[default]
+    Right,
+}
+
 /// A named value of a pipeline's signature.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Field {
@@ -194,6 +246,8 @@ pub enum ValueType {
         /// The port.
         port: String,
     },
+    /// A text, which has no port of its own: [`Pipeline::encodings`] says which ports it becomes.
+    Text,
     /// One of the lines of a file: an `I32` scalar, the line's number from 0.
     Label {
         /// The file of the labels, one a line.

@@ -13,6 +13,7 @@ pub mod value;
 pub use backend::{Backend, BackendKind};
 pub use bundle::Storage;
 pub use mlp_native::Peak;
+pub use mlp_text::Encoder;
 pub use session::{Session, Signature};
 pub use value::Value;
 
@@ -25,6 +26,9 @@ pub enum EngineError {
     /// An image is refused.
     #[error(transparent)]
     Photo(#[from] photo::PhotoError),
+    /// A text does not become tokens.
+    #[error(transparent)]
+    Text(#[from] mlp_text::TextError),
     /// The backend cannot run the pipeline.
     #[error("the {backend} backend cannot run it: {reason}")]
     Backend {

@@ -5,9 +5,10 @@ use crate::backend::{Backend, BackendKind};
 use crate::bundle;
 use crate::photo::Photo;
 use crate::value::{Ranked, Tensor, Value};
-use mlp_bundle::Bundle;
-use mlp_bundle::manifest::{Field, Pipeline, ValueType};
+use mlp_bundle::manifest::{Encoding, Field, Pipeline, ValueType};
 use mlp_bundle::plan::Plan;
+use mlp_bundle::{Bundle, DType};
+use mlp_text::{Encoder, Tokens};
 use std::collections::BTreeMap;
 
 /// What a pipeline takes and gives, with the lines of the label files that its types name.
@@ -31,6 +32,8 @@ pub struct Session {
     pipeline: Signature,
     backend: Box<dyn Backend>,
     kind: BackendKind,
+    /// What makes tokens of texts.
+    encoders: Vec<Encoder>,
 }
 
 /// The ports' bytes and the symbols' values of one run.
@@ -52,13 +55,20 @@ impl Session {
                 labels.insert(file.clone(), text.lines().map(str::to_string).collect());
             }
         }
+        let encoder = |encoding: &Encoding| Ok(Encoder::new(encoding, &bundle.file(&encoding.tokenizer)?)?);
+        let encoders = pipeline.encodings.iter().map(encoder).collect::<Result<_, EngineError>>()?;
         let Pipeline { name, inputs, outputs, record, .. } = pipeline;
-        Ok(Session::new(Signature { name, inputs, outputs, record, labels }, plan, backend, kind))
+        Ok(Session::new(Signature { name, inputs, outputs, record, labels }, plan, backend, kind).with_texts(encoders))
     }
 
     /// A pipeline whose plan is loaded on a backend of that kind.
     pub fn new(pipeline: Signature, plan: Plan, backend: Box<dyn Backend>, kind: BackendKind) -> Session {
-        Session { plan, pipeline, backend, kind }
+        Session { plan, pipeline, backend, kind, encoders: Vec::new() }
+    }
+
+    /// The session with what makes tokens of its texts.
+    pub fn with_texts(self, encoders: Vec<Encoder>) -> Session {
+        Session { encoders, ..self }
     }
 
     /// The pipeline's signature.
@@ -94,6 +104,9 @@ impl Session {
             })?;
             bind(field, value, &self.plan, &mut arguments)?;
         }
+        for encoder in &self.encoders {
+            encode(encoder, inputs, &self.plan, &mut arguments)?;
+        }
         let symbols: Vec<u32> =
             self.plan.symbols.values().map(|symbol| arguments.symbols.get(&symbol.name).copied().unwrap_or(symbol.min)).collect();
         let ports: Vec<&[u8]> =
@@ -125,6 +138,7 @@ impl Session {
             }
             ValueType::Image { .. } => return Err(EngineError::Input("images as answers are not supported".into())),
             ValueType::Sound { .. } => return Err(EngineError::Input("sounds as answers are not supported".into())),
+            ValueType::Text => return Err(EngineError::Input("texts as answers are not supported".into())),
             ValueType::Label { labels, port: name } => Value::Label(label(labels, port(name)?)),
             ValueType::Ranking { labels, indices, scores, .. } => {
                 let scores = port(scores)?.chunks_exact(4).map(|score| f32::from_le_bytes(score.try_into().unwrap_or_default()));
@@ -142,6 +156,29 @@ fn names(fields: &[Field]) -> String {
 fn unknown_pipeline(bundle: &Bundle, name: &str) -> EngineError {
     let known = bundle.manifest.pipelines.iter().map(|pipeline| format!("`{}`", pipeline.name)).collect::<Vec<_>>().join(", ");
     EngineError::Input(format!("the bundle has no pipeline `{name}`; it has {known}"))
+}
+
+/// Writes the tokens of texts to their ports.
+fn encode(encoder: &Encoder, inputs: &BTreeMap<String, Value>, plan: &Plan, arguments: &mut Arguments) -> Result<(), EngineError> {
+    let Encoding { texts, length, ids, mask, types, .. } = encoder.encoding();
+    let text = |name: &String| match inputs.get(name) {
+        Some(Value::Text(text)) => Ok(text.as_str()),
+        _ => Err(EngineError::Input(format!("`{name}` takes a text"))),
+    };
+    let texts = texts.iter().map(text).collect::<Result<Vec<&str>, EngineError>>()?;
+    for port in [ids, mask, types].into_iter().flatten() {
+        let known = plan.inputs.iter().find(|known| known.name == *port).map(|port| &plan.buffers[port.buffer]);
+        if !known.is_some_and(|buffer| buffer.dtype == DType::I64 && buffer.len == u64::from(*length)) {
+            return Err(EngineError::Input(format!("the bundle's plan takes no {length} tokens as `{port}`: build it again")));
+        }
+    }
+    let Tokens { ids: numbers, mask: seen, types: kinds } = encoder.encode(&texts)?;
+    for (port, values) in [(ids, numbers), (mask, seen), (types, kinds)] {
+        if let Some(port) = port {
+            arguments.ports.insert(port.clone(), values.iter().flat_map(|value| value.to_le_bytes()).collect());
+        }
+    }
+    Ok(())
 }
 
 /// Writes a value to the ports and symbols of its field.
@@ -179,6 +216,9 @@ fn bind(field: &Field, value: &Value, plan: &Plan, arguments: &mut Arguments) ->
         (ValueType::Tensor { dtype, shape, .. }, Value::Tensor(tensor)) => {
             Err(EngineError::Input(format!("`{}` takes {dtype}{shape:?}, and was given {}{:?}", field.name, tensor.dtype, tensor.shape)))
         }
+        // It has no port of its own: `encode` writes what it becomes.
+        (ValueType::Text, Value::Text(_)) => Ok(()),
+        (ValueType::Text, _) => Err(EngineError::Input(format!("`{}` takes a text", field.name))),
         (ValueType::Image { .. }, _) => Err(EngineError::Input(format!("`{}` takes a photo", field.name))),
         (ValueType::Sound { rate, .. }, _) => Err(EngineError::Input(format!("`{}` takes a sound of {rate}Hz", field.name))),
         (ValueType::Tensor { .. }, _) => Err(EngineError::Input(format!("`{}` takes a tensor", field.name))),

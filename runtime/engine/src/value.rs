@@ -15,6 +15,8 @@ pub enum Value {
     Photo(Photo),
     /// A sound.
     Sound(Sound),
+    /// A text.
+    Text(String),
     /// A label.
     Label(String),
     /// Labels with their scores, best first.
@@ -68,6 +70,7 @@ impl Value {
             }
             Value::Photo(photo) => serde_json::json!({ "width": photo.width, "height": photo.height }),
             Value::Sound(sound) => serde_json::json!({ "rate": sound.rate, "samples": sound.samples.len() }),
+            Value::Text(text) => text.as_str().into(),
             Value::Label(label) => label.as_str().into(),
             Value::Ranking(ranking) => serde_json::json!(ranking),
             Value::Record(fields) => {

@@ -9,7 +9,7 @@ export type { Backend } from './engine.js';
 export { MlpError, type MlpErrorCode } from './errors.js';
 export type { ImageInput, Pixels } from './image.js';
 export type { SoundInput } from './sound.js';
-export type { DType, Field, FileEntry, Manifest, Compressed, PipelineManifest, PipelineSource, ValueType, WasmModules, WasmThreads } from './manifest.js';
+export type { DType, Encoding, Field, FileEntry, Manifest, Compressed, PipelineManifest, PipelineSource, ValueType, WasmModules, WasmThreads } from './manifest.js';
 export { definePipeline, type LoadOptions, type Pipeline, type Run, type RunOptions } from './pipeline.js';
 export type { RunMeta } from './session.js';
 export type { Ranked } from './values.js';

@@ -11,6 +11,7 @@ export type ValueType =
   | { kind: 'tensor'; dtype: DType; shape: readonly number[]; port: string }
   | { kind: 'image'; max_height: number; max_width: number; port: string; height: string; width: string }
   | { kind: 'sound'; rate: number; samples: number; port: string }
+  | { kind: 'text' }
   | { kind: 'label'; labels: string; port: string }
   | { kind: 'ranking'; labels: string; count: number; indices: string; scores: string };
 
@@ -18,6 +19,27 @@ export type ValueType =
 export interface Field {
   readonly name: string;
   readonly type: ValueType;
+}
+
+/** How texts become tokens before a run. */
+export interface Encoding {
+  /** The inputs that are texts, one or two. */
+  readonly texts: readonly string[];
+  /** The file of the tokenizer. */
+  readonly tokenizer: string;
+  /** Whether the tokens are added that say where a text begins and ends. */
+  readonly special: boolean;
+  /** How many tokens a run takes. */
+  readonly length: number;
+  /** What becomes of longer texts, where anything does. */
+  readonly truncate?: { readonly most: number; readonly side: 'left' | 'right' };
+  /** The number that fills up. */
+  readonly pad: number;
+  readonly pad_side: 'left' | 'right';
+  /** The ports of the tokens' numbers, of what is text, and of which text they belong to. */
+  readonly ids?: string;
+  readonly mask?: string;
+  readonly types?: string;
 }
 
 /** A file's digest and size. */
@@ -63,6 +85,7 @@ export interface PipelineManifest {
   readonly inputs: readonly Field[];
   readonly outputs: readonly Field[];
   readonly record: boolean;
+  readonly encodings?: readonly Encoding[];
   readonly symbols?: readonly { name: string; min: number; max: number }[];
   readonly input_ports: readonly string[];
   readonly output_ports: readonly string[];

@@ -2,8 +2,9 @@ import { FileCache } from './cache.js';
 import { Downloads, type Progress } from './download.js';
 import { abortable, MlpError, throwIfAborted, typed } from './errors.js';
 import type { Backend, Engine } from './engine.js';
-import { checkFormat, type PipelineSource } from './manifest.js';
-import { decode, encode, gpuOutputs, inputViews, labelFiles, lines, outputBytes, type Arguments } from './values.js';
+import { checkFormat, type Encoding, type PipelineManifest, type PipelineSource } from './manifest.js';
+import type { Encoder } from './text/encoder.js';
+import { decode, encode, gpuOutputs, inputViews, labelFiles, lines, outputBytes, tokenizerFiles, type Arguments } from './values.js';
 import { chooseWasm, openWasm } from './wasm.js';
 import { hasWebGpu, openWebGpu } from './webgpu.js';
 
@@ -33,6 +34,7 @@ export interface Settings {
 interface Loaded {
   readonly engine: Engine;
   readonly labels: ReadonlyMap<string, readonly string[]>;
+  readonly encoders: ReadonlyMap<Encoding, Encoder>;
 }
 
 /** A pipeline that is loaded, or being loaded, for one list of preferred backends. Runs follow one another. */
@@ -83,7 +85,7 @@ export class Session {
   }
 
   async #next<T>(input: unknown, signal: AbortSignal | undefined, work: (args: Arguments) => Promise<T>): Promise<T> {
-    const args = await abortable(encode(this.source.pipeline, input), signal);
+    const args = await abortable(encode(this.source.pipeline, input, async (encoding) => (await this.#current).encoders.get(encoding)!), signal);
     await abortable(this.#current, signal);
     const turn = this.#queue.then(() => {
       throwIfAborted(signal);
@@ -177,10 +179,17 @@ export class Session {
     }
     const choice = backend === 'wasm' ? chooseWasm(pipeline, this.settings.relaxedSimd, this.settings.threads) : undefined;
     const files = labelFiles(pipeline);
-    downloads.start([choice?.file ?? pipeline.gpu!, pipeline.weights, ...files], choice?.file);
+    downloads.start([choice?.file ?? pipeline.gpu!, pipeline.weights, ...files, ...tokenizerFiles(pipeline)], choice?.file);
     const labels = Promise.all(files.map(async (file) => [file, lines(await downloads.text(file))] as const));
     const opened = choice ? openWasm(downloads, choice) : openWebGpu(downloads);
-    const [engine, texts] = await Promise.all([opened, labels]);
-    return { engine, labels: new Map(texts) };
+    const [engine, texts, encoders] = await Promise.all([opened, labels, openEncoders(pipeline, downloads)]);
+    return { engine, labels: new Map(texts), encoders: new Map(encoders) };
   }
+}
+
+/** What makes tokens of texts, which only pipelines with texts load. */
+async function openEncoders({ encodings = [] }: PipelineManifest, downloads: Downloads): Promise<(readonly [Encoding, Encoder])[]> {
+  if (!encodings.length) return [];
+  const { encoder } = await import('./text/encoder.js');
+  return Promise.all(encodings.map(async (encoding) => [encoding, encoder(encoding, await downloads.text(encoding.tokenizer))] as const));
 }

@@ -1,8 +1,9 @@
 import type { Left } from './engine.js';
 import { MlpError } from './errors.js';
 import { readImage, type ImageInput } from './image.js';
-import { count, type DType, type Field, type PipelineManifest } from './manifest.js';
+import { count, type DType, type Encoding, type Field, type PipelineManifest } from './manifest.js';
 import { readSound, type SoundInput } from './sound.js';
+import type { Encoder } from './text/encoder.js';
 import type { GpuTensor } from './views.js';
 
 /** A label and how sure the pipeline is of it. */
@@ -36,8 +37,11 @@ export interface Arguments {
   readonly symbols: readonly number[];
 }
 
+/** Gives what makes tokens of the texts of an encoding. */
+export type Encoders = (encoding: Encoding) => Promise<Encoder>;
+
 /** Turns a pipeline's input into bytes and symbols, and says which field is wrong where one is. */
-export async function encode(pipeline: PipelineManifest, input: unknown): Promise<Arguments> {
+export async function encode(pipeline: PipelineManifest, input: unknown, encoders: Encoders): Promise<Arguments> {
   if (typeof input !== 'object' || input === null) {
     throw new MlpError('INPUT', `${pipeline.name} takes { ${pipeline.inputs.map((field) => field.name).join(', ')} }, and got ${input === null ? 'null' : typeof input}`);
   }
@@ -54,8 +58,17 @@ export async function encode(pipeline: PipelineManifest, input: unknown): Promis
       symbols.set(type.height, pixels.height).set(type.width, pixels.width);
     } else if (type.kind === 'sound') {
       ports.set(type.port, bytesOf(readSound(value as SoundInput, name, type.rate, type.samples)));
+    } else if (type.kind === 'text') {
+      if (typeof value !== 'string') throw new MlpError('INPUT', `${name} takes a string, and got ${typeof value}`);
     } else {
       throw new MlpError('FORMAT', `${pipeline.name} takes a ${type.kind}, which this runtime cannot write`);
+    }
+  }
+  for (const encoding of pipeline.encodings ?? []) {
+    const tokens = (await encoders(encoding))(encoding.texts.map((text) => (input as Record<string, string>)[text]!));
+    for (const part of ['ids', 'mask', 'types'] as const) {
+      const port = encoding[part];
+      if (port !== undefined) ports.set(port, bytesOf(tokens[part]));
     }
   }
   return {
@@ -97,6 +110,11 @@ export function outputBytes(pipeline: PipelineManifest): readonly number[] {
 /** Names of the label files that the outputs need. */
 export function labelFiles(pipeline: PipelineManifest): string[] {
   return [...new Set(pipeline.outputs.flatMap(({ type }) => ('labels' in type ? [type.labels] : [])))];
+}
+
+/** Names of the tokenizers that the inputs need. */
+export function tokenizerFiles(pipeline: PipelineManifest): string[] {
+  return [...new Set((pipeline.encodings ?? []).map(({ tokenizer }) => tokenizer))];
 }
 
 /** Makes a pipeline's answer from the bytes of its output ports. */

@@ -62,6 +62,16 @@ impl TestWorld {
     }
 }
 
+#[allow(dead_code, reason = "not every test has texts")]
+impl TestWorld {
+    /// The tokenizers that examples speak of.
+    pub(crate) fn with_tokenizers(self) -> TestWorld {
+        let wordpiece = r#"{"model":{"type":"WordPiece","vocab":{"[PAD]":0,"[UNK]":1,"a":2}}}"#;
+        let bpe = r#"{"model":{"type":"BPE","vocab":{"<pad>":0,"a":1,"b":2,"ab":3},"merges":["a b"]}}"#;
+        self.file("tokenizer.json", wordpiece).file("gpt2.json", bpe)
+    }
+}
+
 fn ports(text: &str) -> Vec<SignaturePort> {
     text.split(';').filter(|port| !port.trim().is_empty()).map(port).collect()
 }

@@ -3,7 +3,7 @@
 use super::names::{Names, capitalized};
 use super::nodes::{Declared, Hook, Labels, Module, Pipeline, Property, Shape, Type};
 use mlp_bundle::DType;
-use mlp_bundle::manifest::{self, Field, FileEntry, Manifest, ValueType, WasmModules};
+use mlp_bundle::manifest::{self, Encoding, Field, FileEntry, Manifest, ValueType, WasmModules};
 use mlp_bundle::plan::Symbol;
 use serde::Serialize;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -63,6 +63,7 @@ fn files(manifest: &Manifest, pipeline: &manifest::Pipeline) -> Vec<String> {
     files.push(pipeline.weights.clone());
     let compressed = manifest.files.get(&pipeline.weights).and_then(|entry| entry.compressed.as_ref());
     files.extend(compressed.map(|compressed| compressed.file.clone()));
+    files.extend(pipeline.encodings.iter().map(|encoding| encoding.tokenizer.clone()));
     for field in &pipeline.outputs {
         if let ValueType::Label { labels, .. } | ValueType::Ranking { labels, .. } = &field.ty {
             files.push(labels.clone());
@@ -80,6 +81,8 @@ struct WebPipeline<'a> {
     inputs: &'a [Field],
     outputs: &'a [Field],
     record: bool,
+    #[serde(skip_serializing_if = "<[Encoding]>::is_empty")]
+    encodings: &'a [Encoding],
     #[serde(skip_serializing_if = "<[Symbol]>::is_empty")]
     symbols: &'a [Symbol],
     input_ports: &'a [String],
@@ -97,6 +100,7 @@ impl<'a> From<&'a manifest::Pipeline> for WebPipeline<'a> {
             inputs: &pipeline.inputs,
             outputs: &pipeline.outputs,
             record: pipeline.record,
+            encodings: &pipeline.encodings,
             symbols: &pipeline.symbols,
             input_ports: &pipeline.input_ports,
             output_ports: &pipeline.output_ports,
@@ -125,6 +129,7 @@ impl Types<'_> {
         match ty {
             ValueType::Image { .. } => Type::Image,
             ValueType::Sound { .. } => Type::Sound,
+            ValueType::Text => Type::Text,
             ValueType::Tensor { dtype, .. } => {
                 let (array, number) = array(*dtype);
                 if input { Type::TensorInput { array, number } } else { Type::Tensor(array) }
@@ -183,6 +188,7 @@ fn describe(ty: &ValueType) -> String {
         ValueType::Sound { rate, samples, .. } => {
             format!("A sound of {rate} samples a second; {samples} of them are read, with silence after a shorter sound.")
         }
+        ValueType::Text => "A text.".to_owned(),
         ValueType::Label { .. } => "The label.".to_owned(),
         ValueType::Ranking { count, .. } => format!("The {count} best labels, best first."),
     }

@@ -68,6 +68,8 @@ pub(super) enum Type {
     Image,
     /// What a pipeline takes as a sound.
     Sound,
+    /// A text.
+    Text,
     /// A typed array that a pipeline takes, or an array of the same numbers.
     TensorInput {
         /// The name of the typed array.

@@ -117,6 +117,7 @@ fn spelled(ty: &Type) -> String {
     match ty {
         Type::Image => "ImageInput".to_owned(),
         Type::Sound => "SoundInput".to_owned(),
+        Type::Text => "string".to_owned(),
         Type::TensorInput { array, number } => format!("{array} | readonly {number}[]"),
         Type::Tensor(array) => (*array).to_owned(),
         Type::Label(union) => union.clone().unwrap_or_else(|| "string".to_owned()),

@@ -28,6 +28,7 @@ fn pipeline(name: &str, inputs: Vec<Field>, outputs: Vec<Field>) -> Pipeline {
         doc: String::new(),
         input_ports: inputs.iter().map(|field| field.name.clone()).collect(),
         output_ports: outputs.iter().map(|field| field.name.clone()).collect(),
+        encodings: Vec::new(),
         record: !matches!(&outputs[..], [field] if field.name == "value"),
         inputs,
         outputs,

@@ -8,6 +8,7 @@ mod movement;
 mod reduce;
 mod tables;
 mod tabular;
+mod text;
 mod vision;
 
 use crate::append::Append;
@@ -22,7 +23,7 @@ type Found = Option<Result<Lowered, String>>;
 /// Appends the operations of an intrinsic; the error says what its arguments lack.
 pub(crate) fn lower(graph: &mut Graph, intrinsic: Intrinsic, args: &[Lowered], origin: &Origin) -> Result<Lowered, String> {
     let mut make = Make { graph, origin };
-    let families = [maps::lower, reduce::lower, movement::lower, vision::lower, boxes::lower, audio::lower, tabular::lower];
+    let families = [maps::lower, reduce::lower, movement::lower, vision::lower, boxes::lower, audio::lower, tabular::lower, text::lower];
     let found = families.into_iter().find_map(|family| family(&mut make, intrinsic, args));
     found.unwrap_or_else(|| Err("the arguments are not what it takes".to_owned()))
 }
