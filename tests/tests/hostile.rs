@@ -98,6 +98,31 @@ fn damaged_weights_files_are_refused() {
     run(hostile::safetensors, &headers, 2000);
 }
 
+#[test]
+fn damaged_tokenizers_are_refused() {
+    let mut corpus = files("tests/library/text/*.json");
+    corpus.retain(|(path, _)| !path.ends_with("cases.json") && !path.ends_with("patterns.json"));
+    assert!(corpus.len() >= 8, "{} tokenizers", corpus.len());
+    run(hostile::tokenizer, &corpus, 100);
+    // What is not the vocabulary is little, and is where the parts are.
+    let mut random = Random(0x6d6c70);
+    let small = |(path, bytes): &(PathBuf, Vec<u8>)| {
+        let mut file: serde_json::Value = serde_json::from_slice(bytes).expect("the corpus is JSON");
+        if let Some(vocab) = file["model"]["vocab"].as_array_mut() {
+            vocab.truncate(24);
+        }
+        (path.clone(), file.to_string().into_bytes())
+    };
+    let short: Vec<(PathBuf, Vec<u8>)> = corpus.iter().map(small).collect();
+    for (path, bytes) in &short {
+        for round in 0..100 {
+            let changed = renumber(&String::from_utf8_lossy(bytes), &mut random);
+            let outcome = std::panic::catch_unwind(|| hostile::tokenizer(changed.as_bytes()));
+            assert!(outcome.is_ok(), "change {round} of {} panics", path.display());
+        }
+    }
+}
+
 /// Whole numbers in a text become others: sizes, ids, attributes.
 fn renumber(text: &str, random: &mut Random) -> String {
     let digits: Vec<(usize, &str)> = text.match_indices(|c: char| c.is_ascii_digit()).collect();
