@@ -159,8 +159,8 @@ impl From<Runtime> for mlp_engine::BackendKind {
 pub(crate) struct Run {
     /// A .mlp file, or a bundle (its folder or .mlpb archive)
     pub(crate) file: PathBuf,
-    /// An input and its file: images (PNG, JPEG, WebP) for photos, .npy for tensors. Repeat it for each input
-    #[arg(short, long = "input", value_name = "NAME=FILE")]
+    /// An input and its file: images (PNG, JPEG, WebP) for photos, WAV for sounds, .npy for tensors; a text is given itself. Repeat it for each input
+    #[arg(short, long = "input", value_name = "NAME=FILE|TEXT")]
     pub(crate) inputs: Vec<String>,
     /// The pipeline; needed where the file has several that take inputs of these names
     #[arg(short, long)]
@@ -361,10 +361,10 @@ pub(crate) struct Profile {
     pub(crate) gpu_variant: Option<String>,
 }
 
-/// Reads `NAME=VALUE`.
+/// Reads `NAME=VALUE`; a value may be empty, as a text may.
 pub(crate) fn assignment(text: &str) -> Result<(&str, &str), crate::Failure> {
     match text.split_once('=') {
-        Some((name, value)) if !name.is_empty() && !value.is_empty() => Ok((name, value)),
+        Some((name, value)) if !name.is_empty() => Ok((name, value)),
         _ => Err(crate::Failure(format!("`{text}` is not NAME=VALUE"))),
     }
 }

@@ -12,6 +12,9 @@ pub(super) fn intrinsic_flow(intrinsic: Intrinsic, args: Vec<Flow>, expr: &Expr,
     let private = args.iter().any(Flow::private);
     let mut args = args.into_iter();
     let anything = || of_type(&expr.ty, private, at, &format!("`{name}` can give any number"));
+    if let (Intrinsic::PadTokens, Type::Record(fields)) = (intrinsic, &expr.ty) {
+        return tokens(fields, private, at, name);
+    }
     let Some(Flow::Tensor(x)) = args.next() else { return anything() };
     let rest: Vec<Flow> = args.collect();
     match intrinsic {
@@ -29,6 +32,18 @@ pub(super) fn intrinsic_flow(intrinsic: Intrinsic, args: Vec<Flow>, expr: &Expr,
         Some(bound) => Flow::Tensor(bound),
         None => anything(),
     }
+}
+
+/// The numbers of a text's tokens can be any; what says where they are is 0 or 1.
+fn tokens(fields: &[(String, Type)], private: bool, at: Location, name: &str) -> Flow {
+    let flow = |(field, ty): &(String, Type)| {
+        let flow = match field.as_str() {
+            "ids" => of_type(ty, private, at, &format!("`{name}` can give any number")),
+            _ => Flow::Tensor(Bound::within(private, 0.0, 1.0, count_of(ty))),
+        };
+        (field.clone(), flow)
+    };
+    Flow::Record(fields.iter().map(flow).collect())
 }
 
 /// Functions of single elements that stretch distances by no more than is known.
@@ -60,7 +75,7 @@ fn movement(intrinsic: Intrinsic, x: &Bound, rest: &[Flow], expr: &Expr) -> Opti
     Some(match (intrinsic, rest) {
         (Intrinsic::Unbatch | Intrinsic::Batch | Intrinsic::ToNchw | Intrinsic::ToNhwc | Intrinsic::Transpose, _) => x,
         (Intrinsic::MergeFirst | Intrinsic::MergeLast | Intrinsic::SplitFirst | Intrinsic::SplitLast, _) => x,
-        (Intrinsic::ToNumbers | Intrinsic::ToF32, _) => x,
+        (Intrinsic::ToNumbers | Intrinsic::ToF32 | Intrinsic::SeenTokens, _) => x,
         // Sorting brings two rows no further apart in any norm.
         (Intrinsic::Sort | Intrinsic::ReverseFirst | Intrinsic::ReverseLast | Intrinsic::ExpandLast, _) => x,
         (Intrinsic::FlipHorizontal | Intrinsic::FromNchw, _) => x,

@@ -1,6 +1,7 @@
 //! Texts: what is computed with their tokens.
 
 use super::{Found, Make, tensor};
+use crate::append::Append;
 use crate::body::Lowered;
 use mlp_analysis::Intrinsic;
 use mlp_graph::DType;
