@@ -78,7 +78,7 @@ fn what_some_runtime_does_not_know_is_refused() {
             "no possessive repetition",
         ),
         (with("pre_tokenizer", json!({ "type": "Split", "pattern": { "String": " " }, "behavior": "Sometimes" })), "not one of Removed"),
-        (with("normalizer", json!({ "type": "Precompiled", "precompiled_charsmap": "AAAA" })), "cut short"),
+        (with("normalizer", json!({ "type": "Precompiled", "precompiled_charsmap": "AAAA" })), "is damaged"),
     ];
     for (file, expected) in cases {
         let error = read(&file).unwrap_err();
