@@ -111,7 +111,9 @@ impl Parsed {
             let above = |index: usize, ends: &dyn Fn(usize) -> u32| index.checked_sub(1).map_or(0, ends);
             let old_gap = from_end(old.len(), above(at, &|index| self.blocks[index].span.end));
             let new_gap = from_end(new.len(), above(now, &|index| spans[index].end));
-            if !stands || old_gap > suffix || new_gap > suffix {
+            // What stands at the start of a text begins a line; after a block it may go on with one, and a comment that does belongs to what is before it.
+            let starts_line = (at == 0) == (now == 0);
+            if !stands || !starts_line || old_gap > suffix || new_gap > suffix {
                 break;
             }
             back += 1;
@@ -163,6 +165,12 @@ mod tests {
                 text = after;
             }
         }
+    }
+
+    #[test]
+    fn a_comment_that_no_line_starts_with_any_more_is_no_documentation() {
+        let before = "/// A constant.\nconst a = 1\n";
+        assert_eq!(same_as_anew(before, &format!("const b = 2 {before}")).unwrap(), Same::default());
     }
 
     #[test]

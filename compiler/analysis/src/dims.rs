@@ -209,6 +209,15 @@ impl Formula {
         }
     }
 
+    /// Whether it depends on symbols alone.
+    pub(crate) fn is_of_symbols(&self) -> bool {
+        self.terms.keys().flatten().all(|atom| match atom {
+            Atom::Symbol(_) => true,
+            Atom::Quotient(a, b) => a.is_of_symbols() && b.is_of_symbols(),
+            Atom::Param(_) | Atom::Width(_) | Atom::Height(_) => false,
+        })
+    }
+
     /// Every symbol that it depends on.
     pub(crate) fn symbols(&self, found: &mut Vec<String>) {
         for atom in self.terms.keys().flatten() {

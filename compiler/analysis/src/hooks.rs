@@ -119,11 +119,12 @@ fn pipeline(checker: &mut Checker<'_>, name: &ast::Name) -> Option<crate::Pipeli
     match checker.scopes[0].find(&name.text) {
         Some(Symbol::Pipeline(id)) => {
             let pipeline = &checker.pipelines[id.0 as usize];
-            let given = pipeline.params.iter().find(|param| !param.ty.is_input() && param.ty != crate::Type::Unknown);
+            let given = pipeline.params.iter().find(|param| !pipeline.takes(&param.ty) && param.ty != crate::Type::Unknown);
             if let Some(param) = given {
                 let (name, shown) = (param.name.clone(), checker.show(&param.ty));
                 let diagnostic = Diagnostic::new(Code::E0201, format!("a hook cannot give `{name}`, {shown}"));
-                let diagnostic = diagnostic.label(place, "expected a pipeline that takes photos and tensors of known shape");
+                let diagnostic =
+                    diagnostic.label(place, "expected a pipeline that takes photos, sounds, and tensors of known or bounded shape");
                 checker.report(diagnostic.help("write a pipeline that calls this one with a value for it"));
                 return None;
             }

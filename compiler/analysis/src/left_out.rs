@@ -45,7 +45,7 @@ impl<'p> Finder<'p> {
             self.out.pipelines.push(id);
             return;
         }
-        if !pipeline.params.iter().all(|param| param.ty.is_input()) {
+        if !pipeline.params.iter().all(|param| pipeline.takes(&param.ty)) {
             // It is a part of others, which say what they lack.
             return;
         }

@@ -74,7 +74,7 @@ impl Program {
         }
     }
 
-    /// The pipelines of the root file that are compiled: all they take is photos and tensors of constant shape, and a build leaves them not out.
+    /// The pipelines of the root file that are compiled: all they take is photos, sounds, and tensors of known or bounded shape, and a build leaves them not out.
     pub fn entries(&self) -> impl Iterator<Item = (PipelineId, &Pipeline)> {
         let all = self.pipelines.iter().enumerate().map(|(index, pipeline)| (PipelineId(index as u32), pipeline));
         all.filter(|(id, pipeline)| pipeline.at.file.0 == 0 && pipeline.is_entry() && !self.left_out.pipelines.contains(id))
@@ -230,7 +230,36 @@ pub struct Pipeline {
 impl Pipeline {
     /// True where it can be compiled by itself.
     pub fn is_entry(&self) -> bool {
-        matches!(self.body, Body::Steps { .. }) && self.params.iter().all(|param| param.ty.is_input())
+        matches!(self.body, Body::Steps { .. }) && self.params.iter().all(|param| self.takes(&param.ty))
+    }
+
+    /// True where an application can give it a value of this type: what any compiled pipeline can take, or a tensor each of whose sizes is known, or follows from sizes that
+    /// have a bound.
+    pub fn takes(&self, ty: &Type) -> bool {
+        let Type::Tensor(tensor) = ty else { return ty.is_input() };
+        let bounded = |name: &String| self.bounds.iter().any(|bound| bound.symbol == *name) && self.is_told(name);
+        let fits = |dim: &Dim| match dim {
+            Dim::Const(_) => true,
+            Dim::Symbol(name) => bounded(name),
+            Dim::Formula(formula) => {
+                let mut symbols = Vec::new();
+                formula.symbols(&mut symbols);
+                formula.is_of_symbols() && symbols.iter().all(bounded)
+            }
+            Dim::Rest(_) | Dim::Param(_) | Dim::Width(_) | Dim::Height(_) => false,
+        };
+        tensor.dims.iter().all(fits) && !matches!(tensor.labels, crate::types::Labels::Variable(_))
+    }
+
+    /// Whether a parameter has a dimension of just that size, so that a value tells it.
+    fn is_told(&self, name: &str) -> bool {
+        let dims = self.params.iter().filter_map(|param| if let Type::Tensor(tensor) = &param.ty { Some(&tensor.dims) } else { None });
+        dims.flatten().any(|dim| matches!(dim, Dim::Symbol(symbol) if symbol == name))
+    }
+
+    /// The sizes of its inputs that vary from run to run, with the greatest of each.
+    pub fn varying(&self) -> impl Iterator<Item = &Bound> {
+        self.bounds.iter().filter(|bound| self.is_told(&bound.symbol))
     }
 }
 

@@ -15,7 +15,7 @@ use mlp_driver::compile::{self, Compiled};
 use mlp_driver::host::{Disk, Host};
 use mlp_driver::package::{CompiledEntry, Package};
 use mlp_driver::sources::{self, ModelError};
-use mlp_driver::{bundle, onnx, weights};
+use mlp_driver::{bundle, onnx, varying, weights};
 use mlp_engine::{BackendKind, Encoder, EngineError, Session, Signature};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -122,8 +122,9 @@ fn build_model(arguments: &Build) -> Outcome {
     let reading = Instant::now();
     let sources::Model { sha256, signature, .. } = sources::model(&disk, &arguments.file).map_err(named)?;
     disk.took("check", reading.elapsed());
-    let dims = subject::model_dims(&signature, &arguments.dims, arguments.data.as_deref())?;
-    let compiled = compile::compile_for(&disk, onnx::prepared(&disk, &arguments.file, &sha256, &dims)?)?;
+    let sizes = subject::model_sizes(&signature, &arguments.dims, arguments.data.as_deref())?;
+    let mut member = |point: &[u64]| onnx::prepared(&disk, &arguments.file, &sha256, &subject::at(&sizes, point));
+    let compiled = varying::compile(&disk, &sizes.varying, &mut member)?;
     progress.next("emitting");
     let (code, entry) = compile::emit_for(&disk, &compiled)?;
     if let Err(error) = &code.gpu {

@@ -83,7 +83,9 @@ fn print_pipeline(bundle: &Bundle, pipeline: &Pipeline) -> Result<(), Failure> {
 /// `name: type`, as the language writes it.
 fn describe(field: &Field) -> String {
     let ty = match &field.ty {
-        ValueType::Tensor { dtype, shape, .. } => format!("{dtype}{shape:?}"),
+        ValueType::Tensor { dtype, shape, .. } => {
+            format!("{dtype}[{}]", shape.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))
+        }
         ValueType::Image { max_height, max_width, .. } => format!("image<rgb>, at most {max_width}x{max_height}, larger ones are shrunk"),
         ValueType::Sound { rate, samples, .. } => format!("audio<{rate}Hz, mono>, {samples} samples"),
         ValueType::Text => "text".to_string(),

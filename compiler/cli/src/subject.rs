@@ -1,6 +1,6 @@
 //! What `mlpc bench` and `mlpc profile` measure: a model, a source file or a bundle, with inputs.
 
-use crate::args::{self, Choice};
+use crate::args::{self, Choice, Sizes};
 use crate::{Failure, build};
 use mlp_bundle::contents::Bytes;
 use mlp_bundle::gpu::GpuProgram;
@@ -11,12 +11,13 @@ use mlp_driver::compile::{self, Compiled, Sharing};
 use mlp_driver::host::Disk;
 use mlp_driver::onnx;
 use mlp_driver::sources::{self, ModelError};
+use mlp_driver::varying;
 use mlp_engine::backend::{self, Artifacts};
 use mlp_engine::{Backend, BackendKind, Storage};
 use mlp_graph::Tensor;
-use mlp_import::onnx::{ImportOptions, Model, ModelSignature};
+use mlp_import::onnx::{DimSignature, ImportOptions, Model, ModelSignature};
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// What is measured: compiled already where it was a model or a source, once for all backends, and not yet opened where it is a bundle.
@@ -85,9 +86,10 @@ pub(crate) fn open(choice: &Choice) -> Result<Subject, Failure> {
         Some("onnx") => {
             let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
             let model = read_model(path)?;
-            let dims = model_dims(&model.signature()?, &choice.dims, choice.data.as_deref())?;
-            let graph = model.import(&ImportOptions { dims }, &BTreeMap::new())?;
-            Ok(Subject::Compiled { name, compiled: Box::new(compile::compile(graph)?) })
+            let sizes = model_sizes(&model.signature()?, &choice.dims, choice.data.as_deref())?;
+            let mut member = |point: &[u64]| model.import(&ImportOptions { dims: at(&sizes, point) }, &BTreeMap::new());
+            let compiled = varying::compile(&Disk::default(), &sizes.varying, &mut member)?;
+            Ok(Subject::Compiled { name, compiled: Box::new(compiled) })
         }
         Some("mlp") => {
             let (name, compiled) = build::compile_pipeline(path, choice.pipeline.as_deref())?;
@@ -105,12 +107,43 @@ pub(crate) fn read_model(path: &Path) -> Result<Model, Failure> {
     })
 }
 
-/// The sizes of a model's symbolic dims: those of recorded inputs, or those that are given.
-pub(crate) fn model_dims(signature: &ModelSignature, given: &[String], data: Option<&Path>) -> Result<onnx::Dims, Failure> {
-    let Some(file) = data else { return onnx::default_dims(signature, &args::dims(given)?).map_err(Failure) };
+/// The sizes of a model's symbolic dims: those of recorded inputs, or those that are given. What varies is not among the fixed ones.
+pub(crate) fn model_sizes(signature: &ModelSignature, given: &[String], data: Option<&Path>) -> Result<Sizes, Failure> {
+    let mut sizes = args::sizes(given)?;
+    let Some(file) = data else {
+        open_sizes(signature, &sizes)?;
+        let most = sizes.varying.iter().map(|varying| (varying.name.clone(), varying.max));
+        let mut dims: onnx::Dims = sizes.fixed.into_iter().chain(most).collect();
+        dims = onnx::default_dims(signature, &dims).map_err(Failure)?;
+        sizes.varying.iter().for_each(|varying| {
+            dims.remove(&varying.name);
+        });
+        return Ok(Sizes { fixed: dims, varying: sizes.varying });
+    };
     let names: Vec<&str> = signature.inputs.iter().map(|input| input.name.as_str()).collect();
     let inputs = recorded(file, &names)?;
-    onnx::dims_of(signature, &inputs.iter().map(Tensor::shape).collect::<Vec<_>>()).map_err(Failure)
+    sizes.fixed = onnx::dims_of(signature, &inputs.iter().map(Tensor::shape).collect::<Vec<_>>()).map_err(Failure)?;
+    Ok(sizes)
+}
+
+/// Refuses names of sizes that vary which no input of the model has.
+pub(crate) fn open_sizes(signature: &ModelSignature, sizes: &Sizes) -> Result<(), Failure> {
+    let dims = signature.inputs.iter().flat_map(|input| input.dims.iter().flatten());
+    let known: BTreeSet<&str> =
+        dims.filter_map(|dim| if let DimSignature::Symbol(name) = dim { Some(name.as_str()) } else { None }).collect();
+    match sizes.varying.iter().find(|varying| !known.contains(varying.name.as_str())) {
+        None => Ok(()),
+        Some(varying) => {
+            let known = if known.is_empty() { "none".to_string() } else { known.into_iter().collect::<Vec<_>>().join(", ") };
+            Err(Failure(format!("there is no open size named `{}`; the model has {known}", varying.name)))
+        }
+    }
+}
+
+/// A model's graph at these sizes: those that vary, in their order, and those that do not.
+pub(crate) fn at(sizes: &Sizes, point: &[u64]) -> onnx::Dims {
+    let varying = sizes.varying.iter().zip(point).map(|(varying, &size)| (varying.name.clone(), size));
+    sizes.fixed.clone().into_iter().chain(varying).collect()
 }
 
 /// Opens a bundle, and finds the pipeline asked for or the only one.
@@ -238,21 +271,27 @@ impl Target<'_> {
 impl Inputs {
     /// What a plan is given: recorded arrays, or noise. Symbols take their upper bound, at most 512.
     pub(crate) fn of(plan: &Plan, data: Option<&Path>) -> Result<Inputs, Failure> {
-        let symbols: Vec<u32> = plan.symbols.values().map(|symbol| symbol.max.min(512)).collect();
-        let ports = match data {
-            Some(file) => {
-                let names: Vec<&str> = plan.inputs.iter().map(|port| port.name.as_str()).collect();
-                recorded(file, &names)?.iter().map(|tensor| tensor.bytes().to_vec()).collect()
-            }
-            None => plan.inputs.iter().map(|port| noise(plan, port, &symbols)).collect(),
+        let Some(file) = data else {
+            let greatest: Vec<u32> = plan.symbols.values().map(|symbol| symbol.max.min(512)).collect();
+            let shapes: Vec<Vec<u64>> = plan.inputs.iter().map(|port| plan.port_shape(port, &greatest)).collect();
+            let symbols = symbols_of(plan, &shapes)?;
+            return Ok(Inputs { ports: plan.inputs.iter().map(|port| noise(plan, port, &symbols)).collect(), symbols });
         };
-        Ok(Inputs { ports, symbols })
+        let names: Vec<&str> = plan.inputs.iter().map(|port| port.name.as_str()).collect();
+        let tensors = recorded(file, &names)?;
+        let shapes: Vec<Vec<u64>> = tensors.iter().map(|tensor| tensor.shape().to_vec()).collect();
+        Ok(Inputs { ports: tensors.iter().map(|tensor| tensor.bytes().to_vec()).collect(), symbols: symbols_of(plan, &shapes)? })
     }
 
     /// The inputs as a backend takes them.
     pub(crate) fn ports(&self) -> Vec<&[u8]> {
         self.ports.iter().map(Vec::as_slice).collect()
     }
+}
+
+/// The symbols of a run on inputs of these shapes.
+fn symbols_of(plan: &Plan, shapes: &[Vec<u64>]) -> Result<Vec<u32>, Failure> {
+    plan.symbols_of(&shapes.iter().map(Vec::as_slice).collect::<Vec<_>>(), |_| None).map_err(Failure)
 }
 
 /// The arrays `in:NAME` of a file, in the order of the names.

@@ -4,7 +4,7 @@ use crate::compile::{Code, Compiled};
 use mlp_bundle::Bundle;
 use mlp_bundle::bundle::digest;
 use mlp_bundle::contents::Bytes;
-use mlp_bundle::manifest::{Capabilities, Encoding, FORMAT_VERSION, Field, FileEntry, Manifest, Pipeline, Report, Source, ValueType};
+use mlp_bundle::manifest::{Capabilities, Dim, Encoding, FORMAT_VERSION, Field, FileEntry, Manifest, Pipeline, Report, Source, ValueType};
 use mlp_bundle::plan::{Plan, Port, Size};
 use std::collections::BTreeMap;
 
@@ -115,18 +115,19 @@ fn json(value: &impl serde::Serialize) -> Vec<u8> {
 /// The signature of a bare model: a tensor field a port.
 pub fn tensor_fields(plan: &Plan, ports: &[Port]) -> Vec<Field> {
     let field = |port: &Port| {
-        let size = |size: &Size| match size {
-            Size::Const(n) => *n,
-            Size::Symbol(symbol) => u64::from(plan.symbols[*symbol].max),
-        };
-        let ty = ValueType::Tensor {
-            dtype: plan.buffers[port.buffer].dtype,
-            shape: port.shape.iter().map(size).collect(),
-            port: port.name.clone(),
-        };
+        let ty = ValueType::Tensor { dtype: plan.buffers[port.buffer].dtype, shape: tensor_shape(plan, port), port: port.name.clone() };
         Field { name: port.name.clone(), ty }
     };
     ports.iter().map(field).collect()
+}
+
+/// A port's shape as the manifest has it.
+pub(crate) fn tensor_shape(plan: &Plan, port: &Port) -> Vec<Dim> {
+    let size = |size: &Size| match size {
+        Size::Const(n) => Dim::Const(*n),
+        Size::Symbol(symbol) => Dim::Symbol(plan.symbols[*symbol].name.clone()),
+    };
+    port.shape.iter().map(size).collect()
 }
 
 /// A bundle of one bare model; the pipeline carries the model's name as an identifier.

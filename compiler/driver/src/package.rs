@@ -1,6 +1,6 @@
 //! `.mlp` files: checked, compiled pipeline by pipeline, packed.
 
-use crate::bundle::{CompiledPipeline, Packer};
+use crate::bundle::{self, CompiledPipeline, Packer};
 use crate::compile::{self, CompileError, Compiled};
 use crate::external::beside;
 use crate::host::{Host, normalize, timed};
@@ -8,11 +8,13 @@ use crate::layers;
 use crate::onnx::{self, PrepareError};
 use crate::sources::{self, ModelError, WeightsError};
 use crate::tokenizers::Tokenizers;
+use crate::varying::{self, Varying, VaryingError};
 use crate::weights;
-use mlp_analysis::{Checked, ModelSignature, PipelineId, Program, SignatureDim, SignaturePort, WeightTensor, Weights, World};
+use mlp_analysis::{Checked, ModelSignature, Pipeline, PipelineId, Program, SignatureDim, SignaturePort, WeightTensor, Weights, World};
 use mlp_bundle::Bundle;
 use mlp_bundle::bundle::digest;
 use mlp_bundle::manifest::{Encoding, Field, ValueType};
+use mlp_bundle::plan::Plan;
 use mlp_codegen::typescript::{self, Hook, TypeScript};
 use mlp_graph::Graph;
 use mlp_import::onnx::DimSignature;
@@ -81,6 +83,14 @@ pub enum PackageError {
         pipeline: String,
         /// What went wrong.
         source: Box<mlp_lower::LowerError>,
+    },
+    /// A pipeline cannot be compiled for all sizes of its inputs.
+    #[error("pipeline `{pipeline}`: its sizes cannot vary: {reason}")]
+    Varying {
+        /// The pipeline's name.
+        pipeline: String,
+        /// What is computed otherwise at other sizes.
+        reason: String,
     },
     /// A pipeline cannot be compiled.
     #[error("pipeline `{pipeline}`: {source}")]
@@ -245,11 +255,18 @@ impl Package {
     pub fn compile(&self, host: &dyn Host, pipeline: PipelineId) -> Result<CompiledEntry, PackageError> {
         let checked = self.checked.as_ref().expect("only a package without errors is compiled");
         let source = &checked.pipelines[pipeline.0 as usize];
-        let Lowered { graph, signature } = self.lower(host, checked, pipeline)?;
-        let compiled = compile::compile_for(host, graph)
-            .map_err(|error| PackageError::Compile { pipeline: source.name.clone(), source: Box::new(error) })?;
+        let mut signature = None;
+        // The greatest sizes come first, and what is taken and given is the same at all.
+        let mut member = |sizes: &[u64]| {
+            let lowered = self.lower(host, checked, pipeline, sizes)?;
+            signature.get_or_insert(lowered.signature);
+            Ok(lowered.graph)
+        };
+        let compiled = varying::compile(host, &varying_of(source), &mut member).map_err(|error| refused(source, error))?;
+        let signature = signature.unwrap_or_default();
         let mut labels = BTreeMap::new();
-        let mut fields = |fields: Vec<SignatureField>| fields.into_iter().map(|field| self.field(field, &mut labels)).collect();
+        let mut fields =
+            |fields: Vec<SignatureField>| fields.into_iter().map(|field| self.field(field, &compiled.plan, &mut labels)).collect();
         let (inputs, outputs) = (fields(signature.inputs), fields(signature.outputs));
         let mut tokenizers = Tokenizers::default();
         let encodings = signature.encodings.into_iter().map(|encoding| tokenizers.encoding(host, encoding));
@@ -273,14 +290,13 @@ impl Package {
     /// Where the package has errors.
     pub fn graph(&self, host: &dyn Host, pipeline: PipelineId) -> Result<Graph, PackageError> {
         let checked = self.checked.as_ref().expect("only a package without errors is compiled");
-        let mut graph = self.lower(host, checked, pipeline)?.graph;
-        let name = || checked.pipeline(pipeline).map_or_else(String::new, |pipeline| pipeline.name.clone());
-        compile::optimize(&mut graph).map_err(|source| PackageError::Compile { pipeline: name(), source: Box::new(source) })?;
-        Ok(graph)
+        let source = &checked.pipelines[pipeline.0 as usize];
+        let mut member = |sizes: &[u64]| Ok(self.lower(host, checked, pipeline, sizes)?.graph);
+        varying::optimized(host, &varying_of(source), &mut member).map_err(|error| refused(source, error))
     }
 
     /// A field as the manifest has it; the lines of its labels are put under their name.
-    fn field(&self, field: SignatureField, lines: &mut BTreeMap<String, Vec<String>>) -> Field {
+    fn field(&self, field: SignatureField, plan: &Plan, lines: &mut BTreeMap<String, Vec<String>>) -> Field {
         let mut named = |id| {
             let set = self.program.label_set(id);
             let name = set.map_or_else(String::new, |set| set.name.clone());
@@ -288,7 +304,10 @@ impl Package {
             name
         };
         let ty = match field.ty {
-            SignatureType::Tensor { dtype, shape, port, .. } => ValueType::Tensor { dtype, shape, port },
+            SignatureType::Tensor { dtype, port, .. } => {
+                let shape = plan.inputs.iter().chain(&plan.outputs).find(|known| known.name == port);
+                ValueType::Tensor { dtype, shape: shape.map_or_else(Vec::new, |port| bundle::tensor_shape(plan, port)), port }
+            }
             SignatureType::Image { max_height, max_width, port, height, width } => {
                 ValueType::Image { max_height, max_width, port, height, width }
             }
@@ -302,7 +321,10 @@ impl Package {
         Field { name: field.name, ty }
     }
 
-    fn lower(&self, host: &dyn Host, checked: &Checked<Program>, pipeline: PipelineId) -> Result<Lowered, PackageError> {
+    /// The graph of a pipeline where the sizes that vary, in their order, are these.
+    fn lower(&self, host: &dyn Host, checked: &Checked<Program>, pipeline: PipelineId, sizes: &[u64]) -> Result<Lowered, PackageError> {
+        let varying = checked.pipeline(pipeline).into_iter().flat_map(Pipeline::varying);
+        let sizes = varying.zip(sizes).map(|(bound, &size)| (bound.symbol.clone(), size)).collect();
         let failure = RefCell::new(None);
         let pipeline_name = || checked.pipeline(pipeline).map_or_else(String::new, |pipeline| pipeline.name.clone());
         let import = |request: &ModelRequest| -> Result<Graph, String> {
@@ -325,7 +347,7 @@ impl Package {
                 text
             })
         };
-        mlp_lower::lower(checked, pipeline, &import)
+        mlp_lower::lower_at(checked, pipeline, &sizes, &import)
             .map_err(|source| failure.take().unwrap_or(PackageError::Lower { pipeline: pipeline_name(), source: Box::new(source) }))
     }
 
@@ -391,6 +413,20 @@ impl Package {
             Some(Hook { name: hook.name.clone(), pipeline, prefer: hook.prefer.iter().map(backend).collect() })
         };
         self.program.hooks.iter().filter_map(hook).collect()
+    }
+}
+
+/// The sizes of a pipeline's inputs that vary.
+fn varying_of(pipeline: &Pipeline) -> Vec<Varying> {
+    pipeline.varying().map(|bound| Varying::new(bound.symbol.clone(), bound.most)).collect()
+}
+
+fn refused(pipeline: &Pipeline, error: VaryingError<PackageError>) -> PackageError {
+    let pipeline = pipeline.name.clone();
+    match error {
+        VaryingError::Member(error) => error,
+        VaryingError::Differs(reason) => PackageError::Varying { pipeline, reason },
+        VaryingError::Compile(source) => PackageError::Compile { pipeline, source: Box::new(source) },
     }
 }
 

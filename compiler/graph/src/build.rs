@@ -47,7 +47,7 @@ impl Graph {
             };
             return id;
         }
-        self.symbols.push(Symbol { name: name.to_owned(), max })
+        self.symbols.push(Symbol { name: name.to_owned(), max, formula: None })
     }
 
     /// Adds a graph input.

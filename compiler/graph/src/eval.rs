@@ -68,6 +68,10 @@ pub fn trace(graph: &Graph, inputs: &[Tensor]) -> Result<SecondaryMap<ValueId, O
         let types: Vec<Type> = node.results.iter().map(|&result| Graph::bind_type(graph.ty(result), &symbols)).collect();
         let results = match node.op {
             Op::Constant(tensor) => vec![graph.tensors[tensor].clone()],
+            Op::Symbol(symbol) => {
+                let value = symbols[symbol].and_then(|value| i32::try_from(value).ok());
+                vec![Tensor::scalar(value.ok_or_else(|| fail(graph, id, "no input binds the symbol".into()))?)]
+            }
             ref op => evaluate(op, &operands, &types).map_err(|message| fail(graph, id, message))?,
         };
         for (&result, tensor) in node.results.iter().zip(results) {
@@ -104,9 +108,7 @@ fn bind(graph: &Graph, inputs: &[Tensor]) -> Result<SecondaryMap<SymId, Option<u
         for (&dim, &size) in ty.shape.0.iter().zip(tensor.shape()) {
             fits &= match dim {
                 Dim::Const(expected) => expected == size,
-                Dim::Symbol(symbol) => {
-                    graph.symbols[symbol].max.is_none_or(|max| size <= max) && *symbols[symbol].get_or_insert(size) == size
-                }
+                Dim::Symbol(symbol) => note(graph, symbol, size, &mut symbols),
             };
         }
         if !fits {
@@ -114,5 +116,21 @@ fn bind(graph: &Graph, inputs: &[Tensor]) -> Result<SecondaryMap<SymId, Option<u
             return Err(EvalError::Input { name: port.name.clone(), expected, actual });
         }
     }
+    for (id, symbol) in graph.symbols.iter() {
+        let Some(formula) = &symbol.formula else { continue };
+        let value = formula.value(|factor| symbols[factor].and_then(|value| i64::try_from(value).ok()));
+        let Some(value) = value.and_then(|value| u64::try_from(value).ok()) else { continue };
+        if *symbols[id].get_or_insert(value) != value {
+            let name = symbol.name.clone();
+            return Err(EvalError::Input { name, expected: value.to_string(), actual: format!("{:?}", symbols[id]) });
+        }
+    }
     Ok(symbols)
+}
+
+/// Notes that a symbol has the value that an input's size gives it, or the symbol that it is worked out of; false where it has another.
+fn note(graph: &Graph, symbol: SymId, size: u64, symbols: &mut SecondaryMap<SymId, Option<u64>>) -> bool {
+    let solved = graph.symbols[symbol].formula.as_ref().and_then(|formula| formula.solve(i64::try_from(size).ok()?));
+    let (symbol, size) = solved.map_or((symbol, size), |(of, value)| (of, value.unsigned_abs()));
+    graph.symbols[symbol].max.is_none_or(|max| size <= max) && *symbols[symbol].get_or_insert(size) == size
 }

@@ -23,7 +23,7 @@ pub(crate) type Inferred = Result<Type, String>;
 
 /// The result types of an operation over operands of these types.
 ///
-/// `declared` are the types that the results are meant to have. `Constant`, `Reshape`, `Broadcast` and `Slice` need them, since their result's shape is
+/// `declared` are the types that the results are meant to have. `Constant`, `Reshape`, `Broadcast`, `Slice`, `Extend` and `Trim` need them, since their result's shape is
 /// a free choice; for all others the inferred types must equal them.
 pub fn result_types(op: &Op, operands: &[Type], declared: Option<&[Type]>) -> Result<Vec<Type>, InferError> {
     let name = op.name();
@@ -34,7 +34,7 @@ pub fn result_types(op: &Op, operands: &[Type], declared: Option<&[Type]>) -> Re
         return Err(fail(format!("takes {takes} operands, but has {}", operands.len())));
     }
     let shape = match (op, declared) {
-        (Op::Constant(_) | Op::Reshape | Op::Broadcast | Op::Slice { .. }, None) => {
+        (Op::Constant(_) | Op::Reshape | Op::Broadcast | Op::Slice { .. } | Op::Extend | Op::Trim, None) => {
             return Err(fail("needs an explicit result type".into()));
         }
         (_, Some(types)) if types.len() != op.results() => {

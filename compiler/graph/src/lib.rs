@@ -2,11 +2,12 @@
 //!
 //! [`ir`] holds the entities and the graph itself, [`op`] the operations with their exact semantics, `build` the methods that make and edit graphs, and
 //! [`infer`] what types results have. [`eval`] is the reference interpreter,
-//! [`text`] prints and parses, [`verify`] lists and checks the invariants, [`specialize`] binds symbolic sizes,
+//! [`text`] prints and parses, [`verify`] lists and checks the invariants, [`specialize`] binds symbolic sizes, [`dynamic`] makes one graph for all,
 //! [`passes`] make graphs better.
 
 pub mod archive;
 mod build;
+pub mod dynamic;
 pub mod eval;
 pub mod infer;
 pub mod ir;

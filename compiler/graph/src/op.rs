@@ -5,6 +5,7 @@
 //! result: integers keep their low bits, floats round to nearest even.
 
 use crate::ir::TensorId;
+use crate::shape::SymId;
 use mlp_bundle::DType;
 pub use mlp_bundle::loops::{BinaryOp, CompareOp, UnaryOp};
 use serde::{Deserialize, Serialize};
@@ -92,6 +93,8 @@ pub enum Filter {
 pub enum Op {
     /// A constant tensor. No operands.
     Constant(TensorId),
+    /// The value of a symbol in this run, an `I32` scalar. No operands.
+    Symbol(SymId),
 
     // Maps.
     /// `f(x)`, elementwise.
@@ -142,6 +145,12 @@ pub enum Op {
         /// The axis of `x`.
         axis: u32,
     },
+
+    /// `x`, whose sizes may be symbols, at the start of a tensor of the result's constant sizes, none of which is less. All else may be anything; the reference
+    /// interpreter makes it NaN, or the greatest integer, so that whoever looks at it is found out.
+    Extend,
+    /// The start of `x`, whose sizes are constant: as much of every axis as the result's sizes, which may be symbols, say.
+    Trim,
 
     // Reductions.
     /// Over `axes`; they stay with size 1 where `keep`.

@@ -1,6 +1,7 @@
 //! Shapes whose dimensions are constants or named symbols with an upper bound.
 
 use cranelift_entity::entity_impl;
+use mlp_bundle::plan::Formula;
 use serde::{Deserialize, Serialize};
 
 /// A symbol of a graph, printed as `sym0`.
@@ -15,6 +16,9 @@ pub struct Symbol {
     pub name: String,
     /// Its greatest value, where one is declared.
     pub max: Option<u64>,
+    /// How it is worked out of the symbols before it; none of one that inputs decide.
+    #[serde(default)]
+    pub formula: Option<Formula<SymId>>,
 }
 
 /// The size of one dimension.

@@ -2,7 +2,9 @@
 
 use crate::infer::result_types;
 use crate::ir::Graph;
+use crate::op::Op;
 use crate::shape::{Dim, SymId, Symbol};
+use crate::tensor::Tensor;
 use cranelift_entity::{PrimaryMap, SecondaryMap};
 use std::collections::BTreeMap;
 
@@ -51,12 +53,25 @@ pub fn specialize(graph: &Graph, bindings: &BTreeMap<String, u64>) -> Result<Gra
         }
         sizes[id] = Some(value);
     }
+    // What is worked out of known sizes is known.
+    for (id, symbol) in graph.symbols.iter() {
+        if let Some(formula) = &symbol.formula {
+            let value = formula.value(|factor| sizes[factor].and_then(|size| i64::try_from(size).ok()));
+            sizes[id] = sizes[id].or(value.and_then(|value| u64::try_from(value).ok()));
+        }
+    }
     let mut bound = graph.clone();
     // What stays symbolic is numbered anew, without gaps.
     let mut symbols: PrimaryMap<SymId, Symbol> = PrimaryMap::new();
     let mut renamed: SecondaryMap<SymId, Option<SymId>> = SecondaryMap::new();
     for (id, symbol) in graph.symbols.iter().filter(|(id, _)| sizes[*id].is_none()) {
         renamed[id] = Some(symbols.push(symbol.clone()));
+    }
+    for id in graph.symbols.keys() {
+        let Some(kept) = renamed[id] else { continue };
+        let formula = graph.symbols[id].formula.as_ref();
+        let whole = formula.filter(|formula| formula.terms.iter().all(|term| term.factors.iter().all(|&factor| renamed[factor].is_some())));
+        symbols[kept].formula = whole.map(|formula| formula.map(|factor| renamed[factor].expect("all are kept")));
     }
     bound.symbols = symbols;
     for value in bound.values.values_mut() {
@@ -67,7 +82,13 @@ pub fn specialize(graph: &Graph, bindings: &BTreeMap<String, u64>) -> Result<Gra
             }
         }
     }
-    for &id in &bound.order {
+    for id in bound.order.clone() {
+        if let Op::Symbol(symbol) = bound.ops[id].op {
+            bound.ops[id].op = match (renamed[symbol], sizes[symbol]) {
+                (Some(kept), _) => Op::Symbol(kept),
+                (None, size) => Op::Constant(bound.tensors.push(Tensor::scalar(size.unwrap_or_default() as i32))),
+            };
+        }
         let node = &bound.ops[id];
         result_types(&node.op, &bound.operand_types(&node.operands), Some(&bound.operand_types(&node.results)))
             .map_err(|error| SpecializeError::Shape { origin: bound.origin_name(id), message: error.to_string() })?;

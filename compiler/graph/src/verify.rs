@@ -4,14 +4,15 @@
 //! 2. Every input's value says that it is that input. Every result of a live operation says that it is that result of that operation.
 //! 3. An operation stands in `order` at most once.
 //! 4. Every operand of a live operation is an input or a result of an operation before it; so is every output's value, of any live operation.
-//! 5. Every symbol in the type of a live value is declared.
+//! 5. Every symbol in the type of a live value, and every one that a live operation asks for, is declared; a formula is of symbols before its own.
 //! 6. Every live operation has the operands, attributes and result types that [`result_types`] allows.
 //! 7. A constant's data has the type of its result.
 
 use crate::infer::result_types;
 use crate::ir::{Definition, Graph, OpId, Port, Type, ValueId};
 use crate::op::Op;
-use crate::shape::Dim;
+use crate::shape::{Dim, SymId};
+use mlp_bundle::plan::Formula;
 use std::collections::HashSet;
 
 /// An invariant that does not hold.
@@ -29,6 +30,11 @@ pub fn verify(graph: &Graph) -> Result<(), VerifyError> {
     let mut names = HashSet::new();
     if let Some(symbol) = graph.symbols.values().find(|symbol| !names.insert(&symbol.name)) {
         return Err(error("symbols", format!("`{}` is declared twice", symbol.name)));
+    }
+    let later = |id: SymId, formula: &Formula<SymId>| formula.terms.iter().any(|term| term.factors.iter().any(|&factor| factor >= id));
+    if let Some((_, symbol)) = graph.symbols.iter().find(|(id, symbol)| symbol.formula.as_ref().is_some_and(|formula| later(*id, formula)))
+    {
+        return Err(error("symbols", format!("`{}` is worked out of symbols after it", symbol.name)));
     }
     ports(graph, "input", &graph.inputs)?;
     ports(graph, "output", &graph.outputs)?;
@@ -91,6 +97,11 @@ fn operation(graph: &Graph, id: OpId, defined: &mut HashSet<ValueId>) -> Result<
         defined.insert(result);
     }
     result_types(&node.op, &graph.operand_types(&node.operands), Some(&types)).map_err(|error| error.message)?;
+    if let Op::Symbol(symbol) = node.op
+        && !graph.symbols.is_valid(symbol)
+    {
+        return Err(format!("{symbol} is not declared"));
+    }
     if let Op::Constant(data) = node.op {
         let tensor = graph.tensors.get(data).ok_or_else(|| format!("{data} does not exist"))?;
         if Type::of(tensor) != types[0] {

@@ -52,6 +52,8 @@ pub(crate) struct Lowering<'a> {
     rounds: u64,
     root: String,
     pub(crate) encodings: Vec<SignatureEncoding>,
+    /// The sizes of the symbols of the root's signature.
+    sizes: Option<&'a BTreeMap<String, u64>>,
 }
 
 /// What the names of a body stand for, and where the body was called from.
@@ -74,7 +76,13 @@ impl<'a> Lowering<'a> {
             rounds: 0,
             root: String::new(),
             encodings: Vec::new(),
+            sizes: None,
         }
+    }
+
+    /// With sizes for the symbols of the pipeline's signature.
+    pub(crate) fn with_sizes(self, sizes: &'a BTreeMap<String, u64>) -> Lowering<'a> {
+        Lowering { sizes: Some(sizes), ..self }
     }
 
     pub(crate) fn run(mut self, id: PipelineId) -> Result<crate::Lowered, LowerError> {
@@ -128,13 +136,19 @@ impl<'a> Lowering<'a> {
             }
             Type::Text => Ok((Lowered::Text(name.to_owned()), SignatureType::Text)),
             Type::Tensor(tensor) => {
-                let shape = constants(tensor).ok_or_else(no_entry)?;
+                let shape = self.sizes_of(tensor).ok_or_else(no_entry)?;
                 let value = self.graph.add_input(name, GraphType::fixed(tensor.dtype, &shape));
                 let ty = SignatureType::Tensor { dtype: tensor.dtype, shape, port: name.to_owned(), labels: labels_of(&tensor.labels) };
                 Ok((Lowered::Tensor(value), ty))
             }
             _ => Err(no_entry()),
         }
+    }
+
+    /// The sizes of a tensor of the root's signature.
+    fn sizes_of(&self, tensor: &TensorType) -> Option<Vec<u64>> {
+        let size = |name: &str| self.sizes.and_then(|sizes| sizes.get(name)).copied();
+        tensor.dims.iter().map(|dim| dim.size(&size)).collect()
     }
 
     fn outputs(&mut self, pipeline: &Pipeline, answer: Lowered, signature: &mut Signature) -> Result<(), LowerError> {
@@ -163,7 +177,7 @@ impl<'a> Lowering<'a> {
             |what: &str| LowerError::Answer { place: self.program.place(pipeline.at), field: name.to_owned(), what: what.to_owned() };
         match (ty, value) {
             (Type::Tensor(tensor), Lowered::Tensor(value)) => {
-                let shape = constants(tensor).ok_or_else(|| answer("a tensor of no fixed size"))?;
+                let shape = self.sizes_of(tensor).ok_or_else(|| answer("a tensor of no fixed size"))?;
                 self.graph.add_output(name, value);
                 Ok(SignatureType::Tensor { dtype: tensor.dtype, shape, port: name.to_owned(), labels: labels_of(&tensor.labels) })
             }

@@ -51,5 +51,15 @@ pub type Models<'a> = dyn Fn(&ModelRequest) -> Result<Graph, String> + 'a;
 
 /// Lowers one pipeline, which must be an entry of the program ([`Program::entries`]).
 pub fn lower(program: &Checked<Program>, pipeline: PipelineId, models: &Models<'_>) -> Result<Lowered, LowerError> {
-    Lowering::new(program, models).run(pipeline)
+    lower_at(program, pipeline, &BTreeMap::new(), models)
+}
+
+/// [`lower`] where the symbols of the pipeline's signature have these sizes.
+pub fn lower_at(
+    program: &Checked<Program>,
+    pipeline: PipelineId,
+    sizes: &BTreeMap<String, u64>,
+    models: &Models<'_>,
+) -> Result<Lowered, LowerError> {
+    Lowering::new(program, models).with_sizes(sizes).run(pipeline)
 }

@@ -50,6 +50,7 @@ impl Planner<'_> {
                 self.emit_resize(group, request)?;
             }
             Op::ImageSize => self.emit_image_size(group),
+            Op::Trim => self.emit_trim(group),
             _ => self.emit_map(group),
         }
         Ok(())

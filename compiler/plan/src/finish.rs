@@ -7,9 +7,10 @@ use crate::planner::Planner;
 use crate::report::{Report, buffers_of};
 use crate::{PlanError, Planned};
 use cranelift_entity::{PrimaryMap, SecondaryMap};
-use mlp_bundle::loops::BufferId;
+use mlp_bundle::loops::{BufferId, SymbolId};
 use mlp_bundle::plan::verify::MAX_BYTES;
 use mlp_bundle::plan::{Buffer, PLAN_VERSION, Place, Plan, Port, SLACK, Size, Symbol};
+use mlp_graph::shape::SymId;
 use mlp_graph::{Dim, ValueId};
 use std::collections::HashSet;
 
@@ -30,17 +31,24 @@ impl Planner<'_> {
     }
 
     fn size(&mut self, dim: Dim) -> Size {
-        let id = match dim {
-            Dim::Const(size) => return Size::Const(size),
-            Dim::Symbol(id) => id,
-        };
+        match dim {
+            Dim::Const(size) => Size::Const(size),
+            Dim::Symbol(id) => Size::Symbol(self.symbol(id)),
+        }
+    }
+
+    /// The plan's symbol for one of the graph, and those that it is worked out of before it.
+    pub(crate) fn symbol(&mut self, id: SymId) -> SymbolId {
+        if let Some(known) = self.symbol_of[id] {
+            return known;
+        }
         let symbol = &self.graph.symbols[id];
-        let known = self.symbol_of[id].unwrap_or_else(|| {
-            let max = symbol.max.expect("the sizes of inputs are bounded") as u32;
-            self.symbols.push(Symbol { name: symbol.name.clone(), min: 1, max })
-        });
+        let formula = symbol.formula.as_ref().map(|formula| formula.map(|factor| self.symbol(factor)));
+        let min = u32::from(formula.is_none());
+        let max = symbol.max.expect("sizes that vary are bounded") as u32;
+        let known = self.symbols.push(Symbol { name: symbol.name.clone(), min, max, formula });
         self.symbol_of[id] = Some(known);
-        Size::Symbol(known)
+        known
     }
 
     /// Buffers of the graph's outputs: a value's own where it is dense and nobody else's, a copy otherwise.
@@ -58,7 +66,8 @@ impl Planner<'_> {
                 copy.buffer
             });
             self.buffers[buffer].name.clone_from(&port.name);
-            ports.push(Port { name: port.name, buffer, shape: shape.into_iter().map(Size::Const).collect() });
+            let shape = self.graph.ty(port.value).shape.0.iter().map(|&dim| self.size(dim)).collect();
+            ports.push(Port { name: port.name, buffer, shape });
         }
         ports
     }

@@ -90,6 +90,7 @@ fn kind(op: &Op, options: &PlanOptions) -> Kind {
         Op::Quantize { .. } | Op::Dequantize { .. } | Op::QuantizedAdd { .. } | Op::BatchNorm { .. } => Kind::Map,
         Op::Reshape | Op::Transpose { .. } | Op::Broadcast | Op::Slice { .. } | Op::Pad { .. } => Kind::Movement,
         Op::Gather { .. } => Kind::Gather,
+        Op::Symbol(_) | Op::Extend => Kind::Map,
         Op::Concat { .. } => Kind::Concat,
         Op::Reduce { .. } | Op::ArgReduce { .. } | Op::QuantizedMean { .. } | Op::TopK { .. } => Kind::Reduction,
         _ => Kind::Anchor,
@@ -296,7 +297,7 @@ impl Grouping<'_> {
         let node = &self.graph.ops[op];
         self.claimed[op] = true;
         // Attention has no expressions that a tail could join.
-        let grows = node.results.len() == 1 && !matches!(node.op, Op::Attention { .. });
+        let grows = node.results.len() == 1 && !matches!(node.op, Op::Attention { .. } | Op::Trim);
         let (tail, root) = if grows { self.grow(op) } else { (Vec::new(), node.results[0]) };
         for &member in tail.iter().chain([&op]) {
             self.claimed[member] = true;

@@ -111,10 +111,7 @@ impl Planner<'_> {
     fn photo_size(&mut self, scope: &mut Scope, x: ValueId, axis: usize) -> ExprId {
         match self.graph.ty(x).shape.0[axis] {
             Dim::Const(size) => scope.i32(size as i32),
-            Dim::Symbol(symbol) => {
-                let symbol = self.symbol_of[symbol].expect("the symbols of inputs are known");
-                scope.symbol(symbol)
-            }
+            Dim::Symbol(symbol) => scope.symbol(self.symbol(symbol)),
         }
     }
 

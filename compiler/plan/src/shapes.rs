@@ -1,4 +1,4 @@
-//! The constant sizes of every value; a photo counts with its greatest height and width.
+//! The constant sizes of every value; what varies from run to run counts with its greatest sizes.
 
 use crate::PlanError;
 use crate::scope::Scope;
@@ -24,10 +24,11 @@ impl Shapes {
         for &op in &graph.order {
             let node = &graph.ops[op];
             for &result in &node.results {
-                shapes.dims[result] = sizes(graph, result, &format!("the result of `{}`", graph.origin_name(op)), false)?;
+                let place = format!("the result of `{}`", graph.origin_name(op));
+                shapes.dims[result] = sizes(graph, result, &place, node.op == Op::Trim)?;
             }
             let symbolic = |operand: &&ValueId| graph.dims(**operand).is_none();
-            if !matches!(node.op, Op::ImageResize { .. } | Op::ImageSize)
+            if !matches!(node.op, Op::ImageResize { .. } | Op::ImageSize | Op::Extend)
                 && let Some(&operand) = node.operands.iter().find(symbolic)
             {
                 let place = format!("an operand of `{}`", graph.origin_name(op));
@@ -64,13 +65,13 @@ fn first_symbol(graph: &Graph, value: ValueId) -> String {
     symbol.unwrap_or_default()
 }
 
-fn sizes(graph: &Graph, value: ValueId, place: &str, is_input: bool) -> Result<Vec<u64>, PlanError> {
+fn sizes(graph: &Graph, value: ValueId, place: &str, may_vary: bool) -> Result<Vec<u64>, PlanError> {
     let mut elements = 1u64;
     let mut dims = Vec::new();
     for dim in &graph.ty(value).shape.0 {
         let size = match *dim {
             Dim::Const(size) => size,
-            Dim::Symbol(symbol) if is_input => {
+            Dim::Symbol(symbol) if may_vary => {
                 let symbol = &graph.symbols[symbol];
                 symbol.max.ok_or_else(|| PlanError::Unbounded { place: place.to_owned(), symbol: symbol.name.clone() })?
             }

@@ -38,8 +38,13 @@ impl Planner<'_> {
         scope.note(op);
         let graph = self.graph;
         let node = &graph.ops[op];
+        if let Op::Symbol(symbol) = node.op {
+            let symbol = self.symbol(symbol);
+            return scope.symbol(symbol);
+        }
         let x = node.operands[0];
         match &node.op {
+            Op::Extend => self.extended(scope, x, coords),
             Op::Reshape => {
                 let (from, to) = (self.dims(node.results[0]).to_vec(), self.dims(x).to_vec());
                 let coords = scope.divided(coords, &from, &to);

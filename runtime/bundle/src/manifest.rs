@@ -209,6 +209,25 @@ pub struct Field {
     pub ty: ValueType,
 }
 
+/// The size of a dimension of a tensor: a number, or the name of one of [`Pipeline::symbols`], whose value a run's inputs decide.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Dim {
+    /// A number.
+    Const(u64),
+    /// A symbol's value.
+    Symbol(String),
+}
+
+impl std::fmt::Display for Dim {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Dim::Const(size) => write!(f, "{size}"),
+            Dim::Symbol(name) => f.write_str(name),
+        }
+    }
+}
+
 /// The type of a value, with the plan's ports that carry it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
@@ -217,8 +236,8 @@ pub enum ValueType {
     Tensor {
         /// The element type.
         dtype: DType,
-        /// The size of each dimension; symbols are fixed at build time.
-        shape: Vec<u64>,
+        /// The size of each dimension.
+        shape: Vec<Dim>,
         /// The port.
         port: String,
     },

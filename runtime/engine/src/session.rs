@@ -5,8 +5,8 @@ use crate::backend::{Backend, BackendKind};
 use crate::bundle;
 use crate::photo::Photo;
 use crate::value::{Ranked, Tensor, Value};
-use mlp_bundle::manifest::{Encoding, Field, Pipeline, ValueType};
-use mlp_bundle::plan::Plan;
+use mlp_bundle::manifest::{Dim, Encoding, Field, Pipeline, ValueType};
+use mlp_bundle::plan::{Plan, Port};
 use mlp_bundle::{Bundle, DType};
 use mlp_text::{Encoder, Tokens};
 use std::collections::BTreeMap;
@@ -36,11 +36,16 @@ pub struct Session {
     encoders: Vec<Encoder>,
 }
 
-/// The ports' bytes and the symbols' values of one run.
+/// The ports' bytes and shapes of one run.
 #[derive(Default)]
 struct Arguments {
-    ports: BTreeMap<String, Vec<u8>>,
-    symbols: BTreeMap<String, u32>,
+    ports: BTreeMap<String, (Vec<u8>, Vec<u64>)>,
+}
+
+impl Arguments {
+    fn set(&mut self, port: &str, bytes: Vec<u8>, shape: Vec<u64>) {
+        self.ports.insert(port.to_owned(), (bytes, shape));
+    }
 }
 
 impl Session {
@@ -107,12 +112,12 @@ impl Session {
         for encoder in &self.encoders {
             encode(encoder, inputs, &self.plan, &mut arguments)?;
         }
-        let symbols: Vec<u32> =
-            self.plan.symbols.values().map(|symbol| arguments.symbols.get(&symbol.name).copied().unwrap_or(symbol.min)).collect();
-        let ports: Vec<&[u8]> =
-            self.plan.inputs.iter().map(|port| arguments.ports.get(&port.name).map_or(&[][..], Vec::as_slice)).collect();
+        let given = |port: &Port| arguments.ports.get(&port.name).map_or((&[][..], &[][..]), |(bytes, shape)| (bytes, shape));
+        let (ports, shapes): (Vec<&[u8]>, Vec<&[u64]>) = self.plan.inputs.iter().map(given).unzip();
+        let symbols = self.plan.symbols_of(&shapes, |_| None).map_err(EngineError::Input)?;
         let outputs = self.backend.run(&ports, &symbols)?;
-        let outputs: BTreeMap<&str, Vec<u8>> = self.plan.outputs.iter().map(|port| port.name.as_str()).zip(outputs).collect();
+        let shaped = |(port, bytes): (&Port, Vec<u8>)| (port.name.clone(), (bytes, self.plan.port_shape(port, &symbols)));
+        let outputs: BTreeMap<String, (Vec<u8>, Vec<u64>)> = self.plan.outputs.iter().zip(outputs).map(shaped).collect();
         let mut fields = BTreeMap::new();
         for field in &self.pipeline.outputs {
             fields.insert(field.name.clone(), self.answer(&field.ty, &outputs)?);
@@ -123,18 +128,20 @@ impl Session {
         }
     }
 
-    fn answer(&self, ty: &ValueType, outputs: &BTreeMap<&str, Vec<u8>>) -> Result<Value, EngineError> {
-        let port = |name: &str| {
+    fn answer(&self, ty: &ValueType, outputs: &BTreeMap<String, (Vec<u8>, Vec<u64>)>) -> Result<Value, EngineError> {
+        let known = |name: &str| {
             outputs.get(name).ok_or_else(|| EngineError::Input(format!("the bundle's plan has no output `{name}`: build it again")))
         };
+        let port = |name: &str| known(name).map(|(bytes, _)| bytes);
         let label = |file: &str, number: &[u8]| {
             let index = i32::from_le_bytes(number.try_into().unwrap_or_default());
             let line = usize::try_from(index).ok().and_then(|index| self.pipeline.labels.get(file)?.get(index));
             line.cloned().unwrap_or_else(|| index.to_string())
         };
         Ok(match ty {
-            ValueType::Tensor { dtype, shape, port: name } => {
-                Value::Tensor(Tensor { dtype: *dtype, shape: shape.clone(), bytes: port(name)?.clone() })
+            ValueType::Tensor { dtype, port: name, .. } => {
+                let (bytes, shape) = known(name)?.clone();
+                Value::Tensor(Tensor { dtype: *dtype, shape, bytes })
             }
             ValueType::Image { .. } => return Err(EngineError::Input("images as answers are not supported".into())),
             ValueType::Sound { .. } => return Err(EngineError::Input("sounds as answers are not supported".into())),
@@ -175,20 +182,28 @@ fn encode(encoder: &Encoder, inputs: &BTreeMap<String, Value>, plan: &Plan, argu
     let Tokens { ids: numbers, mask: seen, types: kinds } = encoder.encode(&texts)?;
     for (port, values) in [(ids, numbers), (mask, seen), (types, kinds)] {
         if let Some(port) = port {
-            arguments.ports.insert(port.clone(), values.iter().flat_map(|value| value.to_le_bytes()).collect());
+            let shape = plan.inputs.iter().find(|known| known.name == *port).map(|known| plan.port_shape(known, &[]));
+            arguments.set(port, values.iter().flat_map(|value| value.to_le_bytes()).collect(), shape.unwrap_or_default());
         }
     }
     Ok(())
 }
 
-/// Writes a value to the ports and symbols of its field.
+/// Whether a shape is one of those that a declared one allows, as far as its sizes are numbers.
+fn takes(declared: &[Dim], given: &[u64]) -> bool {
+    let fits = |(declared, given): (&Dim, &u64)| match declared {
+        Dim::Const(size) => size == given,
+        Dim::Symbol(_) => true,
+    };
+    declared.len() == given.len() && declared.iter().zip(given).all(fits)
+}
+
+/// Writes a value to the ports of its field.
 fn bind(field: &Field, value: &Value, plan: &Plan, arguments: &mut Arguments) -> Result<(), EngineError> {
     match (&field.ty, value) {
-        (ValueType::Image { max_height, max_width, port, height, width }, Value::Photo(photo)) => {
+        (ValueType::Image { max_height, max_width, port, .. }, Value::Photo(photo)) => {
             let Photo { width: columns, height: rows, rgba } = photo.clone().within(*max_width, *max_height);
-            arguments.symbols.insert(height.clone(), rows);
-            arguments.symbols.insert(width.clone(), columns);
-            arguments.ports.insert(port.clone(), rgba);
+            arguments.set(port, rgba, vec![rows.into(), columns.into(), 4]);
             Ok(())
         }
         (ValueType::Sound { rate, samples, port }, Value::Sound(sound)) => {
@@ -206,15 +221,17 @@ fn bind(field: &Field, value: &Value, plan: &Plan, arguments: &mut Arguments) ->
             // Silence after a shorter sound; of a longer one the rest is left out.
             let mut bytes: Vec<u8> = sound.samples.iter().take(samples).flat_map(|sample| sample.to_le_bytes()).collect();
             bytes.resize(samples * 4, 0);
-            arguments.ports.insert(port.clone(), bytes);
+            arguments.set(port, bytes, vec![samples as u64]);
             Ok(())
         }
-        (ValueType::Tensor { dtype, shape, port }, Value::Tensor(tensor)) if tensor.dtype == *dtype && tensor.shape == *shape => {
-            arguments.ports.insert(port.clone(), tensor.bytes.clone());
+        (ValueType::Tensor { dtype, shape, port }, Value::Tensor(tensor)) if tensor.dtype == *dtype && takes(shape, &tensor.shape) => {
+            arguments.set(port, tensor.bytes.clone(), tensor.shape.clone());
             Ok(())
         }
         (ValueType::Tensor { dtype, shape, .. }, Value::Tensor(tensor)) => {
-            Err(EngineError::Input(format!("`{}` takes {dtype}{shape:?}, and was given {}{:?}", field.name, tensor.dtype, tensor.shape)))
+            let shape: Vec<String> = shape.iter().map(ToString::to_string).collect();
+            let (name, shape) = (&field.name, shape.join(", "));
+            Err(EngineError::Input(format!("`{name}` takes {dtype}[{shape}], and was given {}{:?}", tensor.dtype, tensor.shape)))
         }
         // It has no port of its own: `encode` writes what it becomes.
         (ValueType::Text, Value::Text(_)) => Ok(()),

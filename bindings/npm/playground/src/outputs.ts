@@ -1,4 +1,4 @@
-import type { Field, Ranked } from '@mlp/runtime';
+import type { Field, Ranked, Shaped } from '@mlp/runtime';
 import { h } from './dom.ts';
 import { typeText } from './report.ts';
 
@@ -19,10 +19,15 @@ function valueView({ type }: Field, value: unknown): HTMLElement {
     case 'ranking':
       return rankingView(value as readonly Ranked[]);
     case 'tensor':
-      return tensorView(type.shape, value as ArrayLike<number | bigint>);
+      return isShaped(value) ? tensorView(value.shape, value.data) : tensorView(type.shape.map(Number), value as ArrayLike<number | bigint>);
     default:
       return h('p', { class: 'word' }, String(value));
   }
+}
+
+/** A tensor whose sizes vary comes with its shape. */
+function isShaped(value: unknown): value is Shaped {
+  return typeof value === 'object' && value !== null && 'shape' in value && 'data' in value;
 }
 
 function rankingView(ranking: readonly Ranked[]): HTMLElement {

@@ -187,11 +187,12 @@ export class RunPanel {
     const { dtype, shape } = field.type;
     const given = area.value.split(/[\s,;]+/).filter(Boolean);
     const wide = dtype === 'i64' || dtype === 'u64';
-    const length = shape.reduce((product, size) => product * size, 1);
     try {
       const values = given.map((text) => (wide ? BigInt(text) : Number(text)));
       area.setCustomValidity(values.length === 0 || values.some((value) => Number.isNaN(value)) ? 'Numbers with commas or spaces between them' : '');
-      this.#inputs.set(field.name, Array.from({ length }, (_, index) => values[index % values.length] ?? 0));
+      // Numbers are given again where they are too few; where a size varies, they decide it.
+      const length = shape.reduce<number>((product, size) => product * Number(size), 1);
+      this.#inputs.set(field.name, Number.isNaN(length) ? values : Array.from({ length }, (_, index) => values[index % values.length] ?? 0));
     } catch {
       area.setCustomValidity('Whole numbers with commas or spaces between them');
     }

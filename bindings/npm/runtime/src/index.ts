@@ -12,5 +12,5 @@ export type { SoundInput } from './sound.js';
 export type { DType, Encoding, Field, FileEntry, Manifest, Compressed, PipelineManifest, PipelineSource, ValueType, WasmModules, WasmThreads } from './manifest.js';
 export { definePipeline, type LoadOptions, type Pipeline, type Run, type RunOptions } from './pipeline.js';
 export type { RunMeta } from './session.js';
-export type { Ranked } from './values.js';
+export type { Ranked, Shaped } from './values.js';
 export type { GpuOutputs, GpuTensor, InputViews } from './views.js';

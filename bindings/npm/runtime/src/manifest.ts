@@ -6,9 +6,12 @@ export const FORMAT_VERSION = 1;
 /** The element types of tensors. */
 export type DType = 'bool' | 'u8' | 'i8' | 'u16' | 'i16' | 'u32' | 'i32' | 'u64' | 'i64' | 'f16' | 'bf16' | 'f32' | 'f64';
 
+/** The size of a dimension: a number, or the name of a symbol of the pipeline, which a run's inputs decide. */
+export type Size = number | string;
+
 /** The type of a value, with the ports that carry it. */
 export type ValueType =
-  | { kind: 'tensor'; dtype: DType; shape: readonly number[]; port: string }
+  | { kind: 'tensor'; dtype: DType; shape: readonly Size[]; port: string }
   | { kind: 'image'; max_height: number; max_width: number; port: string; height: string; width: string }
   | { kind: 'sound'; rate: number; samples: number; port: string }
   | { kind: 'text' }
@@ -79,6 +82,15 @@ export interface WasmThreads {
   readonly helper_pages: number;
 }
 
+/** An integer of each run. */
+export interface SizeSymbol {
+  readonly name: string;
+  readonly min: number;
+  readonly max: number;
+  /** How it is worked out of the symbols before it: `floor(sum(coefficient * product of factors) / divisor)`. */
+  readonly formula?: { readonly terms: readonly { readonly coefficient: number; readonly factors: readonly number[] }[]; readonly divisor: number };
+}
+
 /** What of a pipeline's manifest a browser needs. */
 export interface PipelineManifest {
   readonly name: string;
@@ -86,7 +98,7 @@ export interface PipelineManifest {
   readonly outputs: readonly Field[];
   readonly record: boolean;
   readonly encodings?: readonly Encoding[];
-  readonly symbols?: readonly { name: string; min: number; max: number }[];
+  readonly symbols?: readonly SizeSymbol[];
   readonly input_ports: readonly string[];
   readonly output_ports: readonly string[];
   readonly weights: string;

@@ -40,7 +40,6 @@ interface Loaded {
 /** A pipeline that is loaded, or being loaded, for one list of preferred backends. Runs follow one another. */
 export class Session {
   readonly ready: Promise<Loaded>;
-  readonly sizes: readonly number[];
   progress: Progress | undefined;
   #disposal = new AbortController();
   #listeners = new Set<(progress: Progress) => void>();
@@ -52,7 +51,11 @@ export class Session {
     private readonly settings: Settings,
   ) {
     checkFormat(source.format);
-    this.sizes = outputBytes(source.pipeline);
+    // A manifest that does not fit is refused before anything is loaded.
+    outputBytes(
+      source.pipeline,
+      (source.pipeline.symbols ?? []).map((symbol) => symbol.max),
+    );
     this.ready = this.#current = this.#load(settings.prefer);
     this.ready.catch(() => {});
   }
@@ -74,7 +77,7 @@ export class Session {
     return this.#next(input, signal, async (args) => {
       const { engine } = await this.#current;
       if (!engine.leave) throw new MlpError('NO_BACKEND', `${this.source.pipeline.name} runs on ${engine.backend}, and outputs stay on a GPU alone`);
-      return gpuOutputs(this.source.pipeline, await engine.leave(args), this.sizes);
+      return gpuOutputs(this.source.pipeline, await engine.leave(args), args.symbols);
     });
   }
 
@@ -118,9 +121,9 @@ export class Session {
     if (this.#disposal.signal.aborted) throw this.#disposal.signal.reason;
     try {
       const start = performance.now();
-      const outputs = await engine.run(args, this.sizes, kind);
+      const outputs = await engine.run(args, outputBytes(this.source.pipeline, args.symbols), kind);
       const milliseconds = performance.now() - start;
-      return { output: decode(this.source.pipeline, outputs, labels), meta: { backend: engine.backend, variant: engine.variant, threads: engine.threads?.() ?? 1, milliseconds } };
+      return { output: decode(this.source.pipeline, outputs, labels, args.symbols), meta: { backend: engine.backend, variant: engine.variant, threads: engine.threads?.() ?? 1, milliseconds } };
     } catch (error) {
       const rest = this.settings.prefer.slice(this.settings.prefer.indexOf(engine.backend) + 1);
       if (!(error instanceof MlpError && error.code === 'DEVICE_LOST' && rest.length)) throw error;

@@ -1,7 +1,8 @@
 import type { Left } from './engine.js';
 import { MlpError } from './errors.js';
 import { readImage, type ImageInput } from './image.js';
-import { count, type DType, type Encoding, type Field, type PipelineManifest } from './manifest.js';
+import { count, type DType, type Encoding, type Field, type PipelineManifest, type ValueType } from './manifest.js';
+import { greatest, sized, Sizes, varies } from './sizes.js';
 import { readSound, type SoundInput } from './sound.js';
 import type { Encoder } from './text/encoder.js';
 import type { GpuTensor } from './views.js';
@@ -12,6 +13,12 @@ export interface Ranked<Label extends string = string> {
   /** The label's line in its file, from 0. */
   readonly index: number;
   readonly score: number;
+}
+
+/** A tensor whose sizes vary from run to run: its numbers, row by row, and its shape. */
+export interface Shaped<Data = ArrayLike<number> | ArrayLike<bigint>> {
+  readonly data: Data;
+  readonly shape: readonly number[];
 }
 
 /** The arrays that carry tensors. 16-bit floats travel as their bits, truth values as bytes. */
@@ -46,16 +53,17 @@ export async function encode(pipeline: PipelineManifest, input: unknown, encoder
     throw new MlpError('INPUT', `${pipeline.name} takes { ${pipeline.inputs.map((field) => field.name).join(', ')} }, and got ${input === null ? 'null' : typeof input}`);
   }
   const ports = new Map<string, Uint8Array>();
-  const symbols = new Map<string, number>();
+  const sizes = new Sizes(pipeline);
   for (const { name, type } of pipeline.inputs) {
     const value: unknown = (input as Record<string, unknown>)[name];
     if (value === undefined || value === null) throw new MlpError('INPUT', `${pipeline.name} needs the input ${name}`);
     if (type.kind === 'tensor') {
-      ports.set(type.port, tensor(name, type.dtype, type.shape, value));
+      ports.set(type.port, tensor(name, type, value, sizes));
     } else if (type.kind === 'image') {
       const pixels = await readImage(value as ImageInput, name, type.max_height, type.max_width);
       ports.set(type.port, bytesOf(pixels.data));
-      symbols.set(type.height, pixels.height).set(type.width, pixels.width);
+      sizes.note(name, type.height, pixels.height);
+      sizes.note(name, type.width, pixels.width);
     } else if (type.kind === 'sound') {
       ports.set(type.port, bytesOf(readSound(value as SoundInput, name, type.rate, type.samples)));
     } else if (type.kind === 'text') {
@@ -73,21 +81,23 @@ export async function encode(pipeline: PipelineManifest, input: unknown, encoder
   }
   return {
     inputs: pipeline.input_ports.map((port) => known(ports.get(port), port)),
-    symbols: (pipeline.symbols ?? []).map((symbol) => {
-      const value = known(symbols.get(symbol.name), symbol.name);
-      if (value >= symbol.min && value <= symbol.max) return value;
-      throw new MlpError('INPUT', `${symbol.name} is ${value}, and ${pipeline.name} takes ${symbol.min} to ${symbol.max}`);
-    }),
+    symbols: sizes.values(),
   };
 }
 
-function tensor(name: string, dtype: DType, shape: readonly number[], value: unknown): Uint8Array {
+type TensorType = Extract<ValueType, { kind: 'tensor' }>;
+
+function tensor(name: string, { dtype, shape }: TensorType, input: unknown, sizes: Sizes): Uint8Array {
   const type = ARRAYS[dtype];
-  const length = count(shape);
+  const { data: value, shape: said } = varies(shape) && isShaped(input) ? input : { data: input, shape: undefined };
   const given = (value as ArrayLike<unknown>).length;
-  if (given !== length) {
-    throw new MlpError('INPUT', `${name} takes ${length} numbers (${dtype}[${shape.join(', ')}]), and got ${given ?? typeof value}`);
-  }
+  const taken = `${dtype}[${shape.join(', ')}]`;
+  const sized = said ?? Sizes.inferred(shape, given);
+  if (!sized && varies(shape)) throw new MlpError('INPUT', `${name} takes ${taken}, and ${given ?? typeof value} numbers do not tell its shape: give { data, shape }`);
+  const length = sized ? count(sized) : count(shape as readonly number[]);
+  if (given !== length) throw new MlpError('INPUT', `${name} takes ${length} numbers (${taken}), and got ${given ?? typeof value}`);
+  if (sized && sized.length !== shape.length) throw new MlpError('INPUT', `${name} takes ${taken}, and was given the shape [${sized.join(', ')}]`);
+  sized?.forEach((size, axis) => sizes.note(name, shape[axis]!, size));
   try {
     return bytesOf(value instanceof type ? value : (type as typeof Float32Array).from(value as ArrayLike<number>));
   } catch (error) {
@@ -95,11 +105,15 @@ function tensor(name: string, dtype: DType, shape: readonly number[], value: unk
   }
 }
 
-/** The bytes of each output port, in the plan's order. */
-export function outputBytes(pipeline: PipelineManifest): readonly number[] {
+function isShaped(value: unknown): value is Shaped {
+  return typeof value === 'object' && value !== null && 'shape' in value && 'data' in value && Array.isArray(value.shape);
+}
+
+/** The bytes of each output port in a run with these symbols, in the plan's order. */
+export function outputBytes(pipeline: PipelineManifest, symbols: readonly number[]): readonly number[] {
   const sizes = new Map<string, number>();
   for (const { type } of pipeline.outputs) {
-    if (type.kind === 'tensor') sizes.set(type.port, count(type.shape) * ARRAYS[type.dtype].BYTES_PER_ELEMENT);
+    if (type.kind === 'tensor') sizes.set(type.port, count(sized(pipeline, type.shape, symbols)) * ARRAYS[type.dtype].BYTES_PER_ELEMENT);
     else if (type.kind === 'label') sizes.set(type.port, 4);
     else if (type.kind === 'ranking') sizes.set(type.indices, 4 * type.count).set(type.scores, 4 * type.count);
     else throw new MlpError('FORMAT', `${pipeline.name} gives an ${type.kind}, which this runtime cannot read`);
@@ -117,8 +131,13 @@ export function tokenizerFiles(pipeline: PipelineManifest): string[] {
   return [...new Set((pipeline.encodings ?? []).map(({ tokenizer }) => tokenizer))];
 }
 
-/** Makes a pipeline's answer from the bytes of its output ports. */
-export function decode(pipeline: PipelineManifest, outputs: readonly Uint8Array<ArrayBuffer>[], labels: ReadonlyMap<string, readonly string[]>): unknown {
+/** Makes a pipeline's answer from the bytes of its output ports in a run with these symbols. */
+export function decode(
+  pipeline: PipelineManifest,
+  outputs: readonly Uint8Array<ArrayBuffer>[],
+  labels: ReadonlyMap<string, readonly string[]>,
+  symbols: readonly number[],
+): unknown {
   const port = <T>(name: string, array: new (buffer: ArrayBuffer, offset: number, length: number) => T, size = 4): T => {
     const { buffer, byteOffset, length } = known(outputs[pipeline.output_ports.indexOf(name)], name);
     return new array(buffer, byteOffset, length / size);
@@ -130,8 +149,10 @@ export function decode(pipeline: PipelineManifest, outputs: readonly Uint8Array<
   };
   const value = ({ type }: Field): unknown => {
     switch (type.kind) {
-      case 'tensor':
-        return port<ArrayBufferView>(type.port, ARRAYS[type.dtype], ARRAYS[type.dtype].BYTES_PER_ELEMENT);
+      case 'tensor': {
+        const data = port<ArrayBufferView>(type.port, ARRAYS[type.dtype], ARRAYS[type.dtype].BYTES_PER_ELEMENT);
+        return varies(type.shape) ? { data, shape: sized(pipeline, type.shape, symbols) } : data;
+      }
       case 'label':
         return label(type.labels, port(type.port, Int32Array)[0]!);
       case 'ranking': {
@@ -146,25 +167,26 @@ export function decode(pipeline: PipelineManifest, outputs: readonly Uint8Array<
   return value(known(pipeline.outputs[0], 'value'));
 }
 
-/** Typed arrays of the inputs that are tensors, where `at` says that a port lies. */
+/** Typed arrays of the inputs that are tensors, where `at` says that a port lies; of those whose sizes vary, as long as they can be. */
 export function inputViews(pipeline: PipelineManifest, at: (port: number, bytes: number) => Uint8Array<ArrayBuffer>): Record<string, ArrayBufferView> {
   const views: Record<string, ArrayBufferView> = {};
   for (const { name, type } of pipeline.inputs) {
     if (type.kind !== 'tensor') continue;
     const array = ARRAYS[type.dtype];
-    const length = count(type.shape);
+    const length = count(greatest(pipeline, type.shape));
     const { buffer, byteOffset } = at(pipeline.input_ports.indexOf(type.port), length * array.BYTES_PER_ELEMENT);
     views[name] = new array(buffer, byteOffset, length);
   }
   return views;
 }
 
-/** The outputs that are tensors, where they stayed on the GPU. */
-export function gpuOutputs(pipeline: PipelineManifest, left: readonly Left[], sizes: readonly number[]): unknown {
+/** The outputs that are tensors, where they stayed on the GPU after a run with these symbols. */
+export function gpuOutputs(pipeline: PipelineManifest, left: readonly Left[], symbols: readonly number[]): unknown {
+  const sizes = outputBytes(pipeline, symbols);
   const tensors = pipeline.outputs.flatMap(({ name, type }): [string, GpuTensor][] => {
     if (type.kind !== 'tensor') return [];
     const port = pipeline.output_ports.indexOf(type.port);
-    return [[name, { ...known(left[port], name), bytes: sizes[port]!, dtype: type.dtype, shape: type.shape }]];
+    return [[name, { ...known(left[port], name), bytes: sizes[port]!, dtype: type.dtype, shape: sized(pipeline, type.shape, symbols) }]];
   });
   if (!tensors.length) throw new MlpError('INPUT', `${pipeline.name} gives no tensor that could stay on the GPU: use run`);
   return pipeline.record ? Object.fromEntries(tensors) : tensors[0]![1];

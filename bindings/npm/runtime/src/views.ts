@@ -1,4 +1,5 @@
 import type { DType } from './manifest.js';
+import type { Shaped } from './values.js';
 
 /**
  * Arrays that lie where the pipeline reads its inputs, one for each input that is a tensor. What is written to them needs no copy: pass them on to `run`.
@@ -23,8 +24,8 @@ export interface GpuTensor {
 }
 
 /** The outputs of a pipeline that are tensors, on the GPU. */
-export type GpuOutputs<Output> = Output extends ArrayBufferView
+export type GpuOutputs<Output> = Output extends ArrayBufferView | Shaped
   ? GpuTensor
   : unknown extends Output
     ? GpuTensor | Readonly<Record<string, GpuTensor>>
-    : { readonly [Name in keyof Output as Output[Name] extends ArrayBufferView ? Name : never]: GpuTensor };
+    : { readonly [Name in keyof Output as Output[Name] extends ArrayBufferView | Shaped ? Name : never]: GpuTensor };

@@ -2,6 +2,7 @@
 
 use super::case::Case;
 use super::model::{Model, Refused};
+use crate::args::Sizes;
 use crate::{Failure, Outcome};
 use mlp_graph::Tensor;
 use serde::Serialize;
@@ -37,11 +38,11 @@ struct File {
 }
 
 /// Writes all cases.
-pub(super) fn emit(cases: &[Case], folder: &Path, variant: Option<&str>) -> Outcome {
+pub(super) fn emit(cases: &[Case], folder: &Path, sizes: &Sizes, variant: Option<&str>) -> Outcome {
     let mut entries = Vec::new();
     for (index, case) in cases.iter().enumerate() {
         let name = case.name.clone();
-        entries.push(match one(case, &folder.join(index.to_string()), index, variant) {
+        entries.push(match one(case, &folder.join(index.to_string()), index, (sizes, variant)) {
             Ok(entry) => entry,
             Err(Refused { unsupported, detail }) => {
                 Entry { name, bundle: None, inputs: Vec::new(), outputs: Vec::new(), detail: Some(detail), unsupported, integer: false }
@@ -53,8 +54,8 @@ pub(super) fn emit(cases: &[Case], folder: &Path, variant: Option<&str>) -> Outc
     Ok(true)
 }
 
-fn one(case: &Case, folder: &Path, index: usize, variant: Option<&str>) -> Result<Entry, Refused> {
-    let model = Model::load(case, variant)?;
+fn one(case: &Case, folder: &Path, index: usize, (sizes, variant): (&Sizes, Option<&str>)) -> Result<Entry, Refused> {
+    let model = Model::load(case, sizes, variant)?;
     let (names, steps, integer) = (model.output_names.clone(), model.steps.clone(), model.integer);
     let (compiled, code, recorded) = model.into_parts()?;
     if let Err(error) = &code.gpu {

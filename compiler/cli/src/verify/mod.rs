@@ -6,7 +6,7 @@ mod emit;
 mod known;
 mod model;
 
-use crate::args::{Verify, VerifyBackend};
+use crate::args::{self, Sizes, Verify, VerifyBackend};
 use crate::{Failure, Outcome, render};
 use case::Case;
 use compare::{Tolerance, bit_difference, compare};
@@ -55,13 +55,14 @@ fn backends(asked: &[VerifyBackend]) -> Vec<Option<BackendKind>> {
 /// Runs the command.
 pub(crate) fn verify(arguments: &Verify) -> Outcome {
     let cases = case::find(&arguments.path, arguments.data.as_deref())?;
+    let sizes = args::sizes(&arguments.dims)?;
     if let Some(folder) = &arguments.emit {
-        return emit::emit(&cases, folder, arguments.gpu_variant.as_deref());
+        return emit::emit(&cases, folder, &sizes, arguments.gpu_variant.as_deref());
     }
     let mut known = arguments.known.as_deref().map(Known::read).transpose()?.unwrap_or_default();
     let (mut counts, mut totals) = ([0usize; 4], Vec::new());
     for case in &cases {
-        for line in judge(case, &backends(&arguments.backends), arguments) {
+        for line in judge(case, &backends(&arguments.backends), &sizes, arguments) {
             let line = known.apply(line);
             counts[line.status as usize] += 1;
             print_line(&line, arguments.json)?;
@@ -103,7 +104,7 @@ fn print_line(line: &Line<'_>, json: bool) -> Result<(), Failure> {
 }
 
 /// Compiles a case once and judges it on each backend.
-fn judge<'c>(case: &'c Case, backends: &[Option<BackendKind>], arguments: &Verify) -> Vec<Line<'c>> {
+fn judge<'c>(case: &'c Case, backends: &[Option<BackendKind>], sizes: &Sizes, arguments: &Verify) -> Vec<Line<'c>> {
     let name = |kind: &Option<BackendKind>| kind.map_or("reference", BackendKind::name);
     let line = |kind: &Option<BackendKind>, status, detail| Line {
         name: &case.name,
@@ -113,7 +114,7 @@ fn judge<'c>(case: &'c Case, backends: &[Option<BackendKind>], arguments: &Verif
         max_rel: 0.0,
         detail,
     };
-    let mut model = match Model::load(case, arguments.gpu_variant.as_deref()) {
+    let mut model = match Model::load(case, sizes, arguments.gpu_variant.as_deref()) {
         Ok(model) => model,
         Err(model::Refused { unsupported, detail }) => {
             let status = if unsupported { Status::Unsupported } else { Status::Fail };

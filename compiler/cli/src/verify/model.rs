@@ -1,17 +1,21 @@
 //! A case's model, compiled on first need and run on a backend.
 
-use super::case::{Case, Recorded};
-use crate::Failure;
+use super::case::{Case, Data, Recorded};
+use crate::args::Sizes;
+use crate::{Failure, subject};
 use mlp_bundle::DType;
 use mlp_bundle::manifest::WasmModules;
 use mlp_driver::compile::{self, Code, Compiled, Sharing};
 use mlp_driver::host::Disk;
 use mlp_driver::onnx;
 use mlp_driver::sources::{self, ModelError};
+use mlp_driver::varying;
 use mlp_engine::BackendKind;
 use mlp_engine::backend::{self, Artifacts};
 use mlp_graph::ir::Definition;
 use mlp_graph::{Graph, Op, Tensor, ValueId};
+use mlp_import::onnx::{ImportOptions, ModelSignature};
+use std::collections::BTreeMap;
 
 /// Why a model cannot be judged.
 pub(super) struct Refused {
@@ -54,7 +58,7 @@ pub(super) struct Model {
 
 impl Model {
     /// Reads, imports and optimizes the model of a case for the sizes of its inputs.
-    pub(super) fn load(case: &Case, variant: Option<&str>) -> Result<Model, Refused> {
+    pub(super) fn load(case: &Case, sizes: &Sizes, variant: Option<&str>) -> Result<Model, Refused> {
         let failed = |error: mlp_import::ImportError| Refused { unsupported: error.is_unsupported(), detail: error.to_string() };
         let model = sources::read_model(&Disk::default(), &case.model).map_err(|error| match error {
             ModelError::Read(error) => Refused::from(Failure(format!("{}: {error}", case.model.display()))),
@@ -75,6 +79,17 @@ impl Model {
         };
         for &position in compiled_in.iter().rev() {
             recorded.inputs.remove(position);
+        }
+        let mut sizes = sizes.clone();
+        if matches!(case.data, Data::Npz(_)) {
+            subject::open_sizes(&signature, &sizes)?;
+        }
+        sizes.varying.retain(|varying| dims.contains_key(&varying.name));
+        if !sizes.varying.is_empty() {
+            let fixed = recorded_values(&signature, &recorded, &compiled_in);
+            sizes.fixed = dims;
+            let mut member = |point: &[u64]| model.import(&ImportOptions { dims: subject::at(&sizes, point) }, &fixed);
+            graph = varying::graph(&Disk::default(), &sizes.varying, &mut member).map_err(unsupported)?;
         }
         mlp_graph::passes::optimize(&mut graph).map_err(|error| Failure(format!("the optimizer failed; please report this: {error}")))?;
         let quantized = graph.order.iter().any(|op| is_quantized(&graph.ops[*op].op));
@@ -126,13 +141,12 @@ impl Model {
         let artifacts = Artifacts { plan: &compiled.plan, weights: compiled.weights.clone(), wasm, gpu };
         let mut backend = backend::open(kind, &artifacts, 1).map_err(|error| Failure(error.to_string()))?;
         let inputs: Vec<&[u8]> = self.recorded.inputs.iter().map(Tensor::bytes).collect();
-        let outputs = backend.run(&inputs, &[]).map_err(|error| Failure(error.to_string()))?;
+        let shapes: Vec<&[u64]> = self.recorded.inputs.iter().map(Tensor::shape).collect();
+        let symbols = compiled.plan.symbols_of(&shapes, |_| None).map_err(Failure)?;
+        let outputs = backend.run(&inputs, &symbols).map_err(|error| Failure(error.to_string()))?;
         let tensor = |(port, bytes): (&mlp_bundle::plan::Port, Vec<u8>)| {
-            let shape = port.shape.iter().map(|size| match size {
-                mlp_bundle::plan::Size::Const(n) => *n,
-                mlp_bundle::plan::Size::Symbol(_) => 0,
-            });
-            Tensor::new(compiled.plan.buffers[port.buffer].dtype, shape.collect(), bytes).map_err(|error| Failure(error.to_string()).into())
+            let shape = compiled.plan.port_shape(port, &symbols);
+            Tensor::new(compiled.plan.buffers[port.buffer].dtype, shape, bytes).map_err(|error| Failure(error.to_string()).into())
         };
         compiled.plan.outputs.iter().zip(outputs).map(tensor).collect()
     }
@@ -153,6 +167,11 @@ impl Model {
     }
 }
 
+/// The values of the inputs that are compiled in, by name.
+fn recorded_values(signature: &ModelSignature, recorded: &Recorded, positions: &[usize]) -> BTreeMap<String, Tensor> {
+    positions.iter().map(|&position| (signature.inputs[position].name.clone(), recorded.inputs[position].clone())).collect()
+}
+
 fn is_quantized(op: &Op) -> bool {
     matches!(op, Op::QuantizedConv { .. } | Op::QuantizedMatMul { .. } | Op::QuantizedAdd { .. } | Op::QuantizedMean { .. })
 }
@@ -170,6 +189,9 @@ fn is_exact(graph: &Graph, op: &Op, results: &[ValueId]) -> bool {
             | Op::Slice { .. }
             | Op::Concat { .. }
             | Op::Pad { .. }
+            | Op::Extend
+            | Op::Trim
+            | Op::Select
     );
     !float || moves
 }
@@ -183,7 +205,7 @@ fn step(graph: &Graph, value: ValueId) -> Option<f64> {
     let Definition::Result(op, _) = graph.values[value].definition else { return None };
     let node = &graph.ops[op];
     match &node.op {
-        Op::Reshape | Op::Transpose { .. } | Op::Slice { .. } => step(graph, node.operands[0]),
+        Op::Reshape | Op::Transpose { .. } | Op::Slice { .. } | Op::Trim => step(graph, node.operands[0]),
         Op::Dequantize { .. } => {
             let Definition::Result(scale, _) = graph.values[node.operands[1]].definition else { return None };
             let Op::Constant(id) = graph.ops[scale].op else { return None };

@@ -3,7 +3,7 @@
 use super::names::{Names, capitalized};
 use super::nodes::{Declared, Hook, Labels, Module, Pipeline, Property, Shape, Type};
 use mlp_bundle::DType;
-use mlp_bundle::manifest::{self, Encoding, Field, FileEntry, Manifest, ValueType, WasmModules};
+use mlp_bundle::manifest::{self, Dim, Encoding, Field, FileEntry, Manifest, ValueType, WasmModules};
 use mlp_bundle::plan::Symbol;
 use serde::Serialize;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -130,9 +130,15 @@ impl Types<'_> {
             ValueType::Image { .. } => Type::Image,
             ValueType::Sound { .. } => Type::Sound,
             ValueType::Text => Type::Text,
-            ValueType::Tensor { dtype, .. } => {
+            ValueType::Tensor { dtype, shape, .. } => {
                 let (array, number) = array(*dtype);
-                if input { Type::TensorInput { array, number } } else { Type::Tensor(array) }
+                let varies = shape.iter().any(|size| matches!(size, Dim::Symbol(_)));
+                match (input, varies) {
+                    (true, false) => Type::TensorInput { array, number },
+                    (true, true) => Type::ShapedInput { array, number },
+                    (false, false) => Type::Tensor(array),
+                    (false, true) => Type::Shaped(array),
+                }
             }
             ValueType::Label { labels, .. } => Type::Label(self.labels(labels, stem, field)),
             ValueType::Ranking { labels, .. } => Type::Ranking(self.labels(labels, stem, field)),
@@ -178,7 +184,7 @@ fn array(dtype: DType) -> (&'static str, &'static str) {
 fn describe(ty: &ValueType) -> String {
     match ty {
         ValueType::Tensor { dtype, shape, .. } => {
-            let shape: Vec<String> = shape.iter().map(u64::to_string).collect();
+            let shape: Vec<String> = shape.iter().map(Dim::to_string).collect();
             let bits = if matches!(dtype, DType::F16 | DType::BF16) { ", as the bits of each number" } else { "" };
             if shape.is_empty() { format!("One `{dtype}`{bits}.") } else { format!("`{dtype}[{}]`, row by row{bits}.", shape.join(", ")) }
         }

@@ -79,6 +79,15 @@ pub(super) enum Type {
     },
     /// A typed array that a pipeline gives.
     Tensor(&'static str),
+    /// A typed array that a pipeline takes with its shape, or without where the number of its elements tells it.
+    ShapedInput {
+        /// The name of the typed array.
+        array: &'static str,
+        /// The type of its numbers.
+        number: &'static str,
+    },
+    /// A typed array that a pipeline gives with its shape.
+    Shaped(&'static str),
     /// A label, by the name of its union; `string` without one.
     Label(Option<String>),
     /// A list of labels with scores, by the name of the union.

@@ -49,6 +49,7 @@ pub(super) fn declarations(module: &Module) -> String {
             Type::Image => imports.insert("ImageInput"),
             Type::Sound => imports.insert("SoundInput"),
             Type::Ranking(_) => imports.insert("Ranked"),
+            Type::ShapedInput { .. } | Type::Shaped(_) => imports.insert("Shaped"),
             _ => false,
         };
     }
@@ -120,6 +121,10 @@ fn spelled(ty: &Type) -> String {
         Type::Text => "string".to_owned(),
         Type::TensorInput { array, number } => format!("{array} | readonly {number}[]"),
         Type::Tensor(array) => (*array).to_owned(),
+        Type::ShapedInput { array, number } => {
+            format!("{array} | readonly {number}[] | Shaped<{array} | readonly {number}[]>")
+        }
+        Type::Shaped(array) => format!("Shaped<{array}>"),
         Type::Label(union) => union.clone().unwrap_or_else(|| "string".to_owned()),
         Type::Ranking(Some(union)) => format!("readonly Ranked<{union}>[]"),
         Type::Ranking(None) => "readonly Ranked[]".to_owned(),

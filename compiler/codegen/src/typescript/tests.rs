@@ -1,7 +1,7 @@
 use super::{Backend, Hook, emit};
 use mlp_bundle::DType;
 use mlp_bundle::compressed::Compressed;
-use mlp_bundle::manifest::{Capabilities, Field, FileEntry, Manifest, Pipeline, Report, ValueType, WasmModules};
+use mlp_bundle::manifest::{Capabilities, Dim, Field, FileEntry, Manifest, Pipeline, Report, ValueType, WasmModules};
 use mlp_bundle::plan::Symbol;
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ fn field(name: &str, ty: ValueType) -> Field {
 }
 
 fn tensor(name: &str, dtype: DType, shape: &[u64]) -> Field {
-    field(name, ValueType::Tensor { dtype, shape: shape.to_vec(), port: name.to_owned() })
+    field(name, ValueType::Tensor { dtype, shape: shape.iter().copied().map(Dim::Const).collect(), port: name.to_owned() })
 }
 
 fn pipeline(name: &str, inputs: Vec<Field>, outputs: Vec<Field>) -> Pipeline {
@@ -83,7 +83,8 @@ fn classifier() -> Manifest {
     classify.doc = "What is in this photo?\n\nThe answer never leaves the page. */ alert(1)".to_owned();
     classify.gpu = Some("Classify.gpu.json".to_owned());
     classify.output_ports = vec!["top.indices".to_owned(), "top.scores".to_owned(), "scores".to_owned()];
-    classify.symbols = ["photo.height", "photo.width"].map(|name| Symbol { name: name.to_owned(), min: 1, max: 2048 }).to_vec();
+    classify.symbols =
+        ["photo.height", "photo.width"].map(|name| Symbol { name: name.to_owned(), min: 1, max: 2048, formula: None }).to_vec();
     bundle(vec![classify])
 }
 

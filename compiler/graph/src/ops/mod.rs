@@ -7,6 +7,7 @@ use crate::ir::Type;
 use crate::numbers::Elements;
 use crate::op::Op;
 use crate::tensor::Tensor;
+use mlp_bundle::DType;
 
 pub(crate) mod attention;
 pub(crate) mod composite;
@@ -27,6 +28,7 @@ impl Op {
     pub fn name(&self) -> &'static str {
         match self {
             Op::Constant(_) => "constant",
+            Op::Symbol(_) => "symbol",
             Op::Unary(op) => map::unary_name(*op),
             Op::Binary(op) => map::binary_name(*op),
             Op::Compare(op) => map::compare_name(*op),
@@ -40,6 +42,8 @@ impl Op {
             Op::Pad { .. } => "pad",
             Op::Concat { .. } => "concat",
             Op::Gather { .. } => "gather",
+            Op::Extend => "extend",
+            Op::Trim => "trim",
             Op::Reduce { .. } => "reduce",
             Op::ArgReduce { .. } => "arg_reduce",
             Op::TopK { .. } => "top_k",
@@ -65,11 +69,11 @@ impl Op {
     /// The least and the greatest number of operands.
     pub fn arity(&self) -> (usize, usize) {
         match self {
-            Op::Constant(_) => (0, 0),
+            Op::Constant(_) | Op::Symbol(_) => (0, 0),
             Op::Unary(_) | Op::Cast(_) | Op::Bitcast(_) | Op::Reshape | Op::Transpose { .. } | Op::Broadcast | Op::Slice { .. } => (1, 1),
             Op::Reduce { .. } | Op::ArgReduce { .. } | Op::TopK { .. } | Op::Pool { .. } | Op::MaxPoolIndices { .. } => (1, 1),
             Op::QuantizedMean { .. } | Op::Softmax { .. } | Op::Normalize { .. } => (1, 1),
-            Op::ImageResize { .. } | Op::ImageSize => (1, 1),
+            Op::Extend | Op::Trim | Op::ImageResize { .. } | Op::ImageSize => (1, 1),
             Op::Binary(_) | Op::Compare(_) | Op::Pad { .. } | Op::Gather { .. } | Op::MatMul | Op::QuantizedAdd { .. } => (2, 2),
             Op::Conv { .. } => (2, 3),
             Op::Select | Op::Quantize { .. } | Op::Dequantize { .. } => (3, 3),
@@ -96,6 +100,9 @@ pub(crate) fn infer(op: &Op, x: &[Type], declared: Option<&Type>) -> Result<Vec<
         Op::Cast(dtype) => Ok(Type::new(*dtype, x[0].shape.clone())),
         Op::Bitcast(dtype) => map::infer_bitcast(*dtype, &x[0]),
         Op::Constant(_) => movement::infer_constant(declared.expect("result_types asks for it")),
+        Op::Symbol(_) => Ok(Type::fixed(DType::I32, &[])),
+        Op::Extend => movement::infer_extend(&x[0], declared.expect("result_types asks for it")),
+        Op::Trim => movement::infer_trim(&x[0], declared.expect("result_types asks for it")),
         Op::Reshape => movement::infer_reshape(&x[0], declared.expect("result_types asks for it")),
         Op::Broadcast => movement::infer_broadcast(&x[0], declared.expect("result_types asks for it")),
         Op::Slice { starts, steps } => movement::infer_slice(starts, steps, &x[0], declared.expect("result_types asks for it")),
@@ -130,7 +137,7 @@ pub(crate) fn infer(op: &Op, x: &[Type], declared: Option<&Type>) -> Result<Vec<
 pub(crate) fn eval(op: &Op, x: &[&Tensor], results: &[Type], shapes: &[Vec<u64>]) -> Vec<Tensor> {
     let (dtype, shape) = (results[0].dtype, &shapes[0]);
     let one = match op {
-        Op::Constant(_) => unreachable!("constants are read, not evaluated"),
+        Op::Constant(_) | Op::Symbol(_) => unreachable!("constants and symbols are read, not evaluated"),
         Op::Unary(op) => Elements::load(x[0]).unary(*op).store(dtype, shape),
         Op::Binary(op) => map::eval_binary(*op, x[0], x[1], shape),
         Op::Compare(op) => map::eval_compare(*op, x[0], x[1], shape),
@@ -144,6 +151,8 @@ pub(crate) fn eval(op: &Op, x: &[&Tensor], results: &[Type], shapes: &[Vec<u64>]
         Op::Pad { before, .. } => movement::eval_pad(before, x[0], x[1], shape),
         Op::Concat { axis } => movement::eval_concat(*axis, x, shape),
         Op::Gather { axis } => movement::eval_gather(*axis, x[0], x[1], shape),
+        Op::Extend => movement::eval_extend(x[0], shape),
+        Op::Trim => movement::eval_slice(&vec![0; shape.len()], &vec![1; shape.len()], x[0], shape),
         Op::Reduce { kind, axes, .. } => reduce::eval_reduce(*kind, axes, x[0], shape),
         Op::ArgReduce { max, axis, last, .. } => reduce::eval_arg(*max, *axis, *last, x[0], shape),
         Op::TopK { k, axis, largest } => return reduce::eval_top_k(*k, *axis, *largest, x[0]),

@@ -4,6 +4,7 @@ use crate::infer::{Inferred, broadcast, check_axis, constant_dim, expect_shape};
 use crate::ir::Type;
 use crate::shape::{Dim, Shape};
 use crate::tensor::Tensor;
+use mlp_bundle::DType;
 
 pub(crate) fn infer_constant(declared: &Type) -> Inferred {
     if declared.shape.constants().is_none() {
@@ -88,6 +89,43 @@ pub(crate) fn infer_pad(before: &[u64], after: &[u64], x: &Type, y: &Type) -> In
         });
     }
     Ok(Type::new(x.dtype, Shape(dims)))
+}
+
+pub(crate) fn infer_extend(x: &Type, declared: &Type) -> Inferred {
+    within(&x.shape, &declared.shape).map_err(|axis| format!("axis {axis} of {x} does not fit into {declared}"))?;
+    Ok(Type::new(x.dtype, declared.shape.clone()))
+}
+
+pub(crate) fn infer_trim(x: &Type, declared: &Type) -> Inferred {
+    within(&declared.shape, &x.shape).map_err(|axis| format!("{x} does not have axis {axis} of {declared}"))?;
+    Ok(Type::new(x.dtype, declared.shape.clone()))
+}
+
+/// Whether a shape fits into one of constant sizes, as far as sizes are known; the error is the axis at fault.
+fn within(inner: &Shape, outer: &Shape) -> Result<(), usize> {
+    if inner.rank() != outer.rank() {
+        return Err(inner.rank().min(outer.rank()));
+    }
+    let fits = |(inner, outer): (&Dim, &Dim)| match (inner, outer) {
+        (Dim::Const(inner), Dim::Const(outer)) => inner <= outer,
+        (Dim::Symbol(_), Dim::Const(_)) => true,
+        (_, Dim::Symbol(_)) => false,
+    };
+    match inner.0.iter().zip(&outer.0).position(|pair| !fits(pair)) {
+        Some(axis) => Err(axis),
+        None => Ok(()),
+    }
+}
+
+pub(crate) fn eval_extend(x: &Tensor, shape: &[u64]) -> Tensor {
+    let rest = match x.dtype() {
+        DType::Bool => Tensor::scalar(true),
+        DType::I64 => Tensor::scalar(i64::MAX),
+        DType::U64 => Tensor::scalar(u64::MAX),
+        dtype if dtype.is_float() => Tensor::scalar_of(dtype, f64::NAN),
+        dtype => Tensor::scalar_of(dtype, (1u64 << (8 * dtype.size() - 1)) as f64 - 1.0),
+    };
+    eval_pad(&vec![0; shape.len()], x, &rest, shape)
 }
 
 pub(crate) fn infer_concat(axis: u32, operands: &[Type]) -> Inferred {

@@ -2,6 +2,7 @@
 
 use crate::ir::TensorId;
 use crate::op::{BinaryOp, CompareOp, Filter, Fit, Layout, Op, PoolKind, ReduceKind, Spatial, UnaryOp};
+use crate::shape::SymId;
 use cranelift_entity::EntityRef;
 use mlp_bundle::DType;
 use std::fmt;
@@ -77,7 +78,8 @@ fn layout_name(layout: Layout) -> &'static str {
 pub(super) fn attributes(op: &Op) -> Attributes {
     match op {
         Op::Constant(_) | Op::Unary(_) | Op::Binary(_) | Op::Compare(_) | Op::Select | Op::Reshape | Op::Broadcast | Op::MatMul => vec![],
-        Op::ImageSize => vec![],
+        Op::Symbol(symbol) => vec![("of", int(symbol.as_u32()))],
+        Op::Extend | Op::Trim | Op::ImageSize => vec![],
         Op::Cast(dtype) | Op::Bitcast(dtype) => vec![("to", word(dtype))],
         Op::Transpose { perm } => vec![("perm", ints(perm))],
         Op::Slice { starts, steps } => vec![("starts", ints(starts)), ("steps", ints(steps))],
@@ -247,6 +249,9 @@ pub(super) fn operation(name: &str, given: &mut Given) -> Result<Op, String> {
             Op::ImageResize { height, width, fit, filter, fill: given.float("fill")? }
         }
         "image_size" => Op::ImageSize,
+        "extend" => Op::Extend,
+        "trim" => Op::Trim,
+        "symbol" => Op::Symbol(SymId::from_u32(given.int("of")?)),
         name => match map_operation(name) {
             Some(op) => op,
             None => quantized_operation(name, given)?,

@@ -7,6 +7,7 @@ use crate::op::Op;
 use crate::shape::{Dim, Shape, SymId, Symbol};
 use crate::tensor::{Tensor, for_element};
 use mlp_bundle::DType;
+use mlp_bundle::plan::{Formula, Term};
 use std::collections::HashMap;
 
 /// Why a text is no graph.
@@ -77,11 +78,32 @@ impl Reader {
         let id = cursor.word()?.to_owned();
         let name = cursor.string()?;
         let max = if cursor.take("max") { Some(cursor.number()?.parse().map_err(|_| "a bound is a whole number")?) } else { None };
-        let symbol = self.graph.symbols.push(Symbol { name, max });
+        let formula = if cursor.take("is ") { Some(self.formula(cursor)?) } else { None };
+        let symbol = self.graph.symbols.push(Symbol { name, max, formula });
         match self.symbols.insert(id.clone(), symbol) {
             Some(_) => Err(format!("{id} is declared twice")),
             None => Ok(()),
         }
+    }
+
+    fn formula(&self, cursor: &mut Cursor) -> Result<Formula<SymId>, String> {
+        let mut terms = Vec::new();
+        while !cursor.take("over ") {
+            if !terms.is_empty() {
+                cursor.expect("and ")?;
+            }
+            let coefficient = cursor.number()?.parse().map_err(|_| "a coefficient is a whole number")?;
+            let mut factors = Vec::new();
+            while cursor.rest.starts_with("sym") {
+                factors.push(self.known_symbol(cursor.word()?)?);
+            }
+            terms.push(Term { coefficient, factors });
+        }
+        Ok(Formula { terms, divisor: cursor.number()?.parse().map_err(|_| "a divisor is a whole number")? })
+    }
+
+    fn known_symbol(&self, name: &str) -> Result<SymId, String> {
+        self.symbols.get(name).copied().ok_or_else(|| format!("`{name}` is no declared symbol"))
     }
 
     fn define(&mut self, name: String, value: ValueId) -> Result<(), String> {
@@ -101,10 +123,7 @@ impl Reader {
         let dtype = DType::from_name(name).ok_or_else(|| format!("`{name}` is no element type"))?;
         let dims = cursor.list("[", "]", |cursor| match cursor.number() {
             Ok(number) => number.parse().map(Dim::Const).map_err(|_| format!("`{number}` is no size")),
-            Err(_) => {
-                let name = cursor.word()?;
-                self.symbols.get(name).map(|&symbol| Dim::Symbol(symbol)).ok_or_else(|| format!("`{name}` is no declared symbol"))
-            }
+            Err(_) => self.known_symbol(cursor.word()?).map(Dim::Symbol),
         })?;
         Ok(Type::new(dtype, Shape(dims)))
     }

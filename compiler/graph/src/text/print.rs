@@ -37,7 +37,8 @@ fn write(graph: &Graph, brief: bool, out: &mut String) -> fmt::Result {
     writeln!(out, "graph {} {{", quoted(&graph.name))?;
     for (id, symbol) in graph.symbols.iter() {
         let max = symbol.max.map(|max| format!(" max {max}")).unwrap_or_default();
-        writeln!(out, "  symbol {id} {}{max}", quoted(&symbol.name))?;
+        let formula = symbol.formula.as_ref().map(|formula| format!(" is {formula}")).unwrap_or_default();
+        writeln!(out, "  symbol {id} {}{max}{formula}", quoted(&symbol.name))?;
     }
     for port in &graph.inputs {
         writeln!(out, "  input {} {}: {}", number(port.value, &mut numbers), quoted(&port.name), graph.ty(port.value))?;

@@ -4,7 +4,7 @@ use super::{Access, AccessDim, Accumulator, Affine, Arithmetic, Body, Bounds, Co
 use super::{Attention, Fold, Mask, Reduction, Rows, Strided};
 use super::{BinaryOp, BufferId, CompareOp, Extent, Kernel, Nest, Store, SymbolId, UnaryOp, Window};
 use crate::dtype::{DType, Scalar};
-use crate::plan::{Buffer, Place, Plan, Port, Size, Symbol};
+use crate::plan::{Buffer, Formula, Place, Plan, Port, Size, Symbol, Term};
 use cranelift_entity::{EntityRef, PrimaryMap};
 use std::str::FromStr;
 
@@ -132,6 +132,22 @@ impl Parser {
         self.number()
     }
 
+    fn formula(&mut self) -> Result<Formula<SymbolId>> {
+        let mut terms = Vec::new();
+        while self.peek() != Some("over") {
+            if !terms.is_empty() {
+                self.expect("and")?;
+            }
+            let coefficient = self.number()?;
+            let mut factors = Vec::new();
+            while self.peek().is_some_and(|word| entity_number(word, "s").is_some()) {
+                factors.push(self.entity("s")?);
+            }
+            terms.push(Term { coefficient, factors });
+        }
+        Ok(Formula { terms, divisor: self.field("over")? })
+    }
+
     fn entity<E: EntityRef>(&mut self, prefix: &str) -> Result<E> {
         match self.peek().and_then(|word| entity_number(word, prefix)) {
             Some(number) => {
@@ -192,8 +208,9 @@ impl Parser {
             match self.word()?.as_str() {
                 "symbol" => {
                     self.declared(&plan.symbols, "s")?;
-                    let symbol = Symbol { name: self.quoted()?, min: self.number()?, max: self.field("to")? };
-                    plan.symbols.push(symbol);
+                    let (name, min, max) = (self.quoted()?, self.number()?, self.field("to")?);
+                    let formula = if self.eat("is") { Some(self.formula()?) } else { None };
+                    plan.symbols.push(Symbol { name, min, max, formula });
                 }
                 "buffer" => {
                     self.declared(&plan.buffers, "b")?;

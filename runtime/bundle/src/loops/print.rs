@@ -19,7 +19,8 @@ impl Display for Plan {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         writeln!(f, "plan {} version {} arena {} weights {}", quoted(&self.name), self.version, self.arena_bytes, self.weights_bytes)?;
         for (id, symbol) in self.symbols.iter() {
-            writeln!(f, "symbol {id} {} {} to {}", quoted(&symbol.name), symbol.min, symbol.max)?;
+            let formula = symbol.formula.as_ref().map(|formula| format!(" is {formula}")).unwrap_or_default();
+            writeln!(f, "symbol {id} {} {} to {}{formula}", quoted(&symbol.name), symbol.min, symbol.max)?;
         }
         for (id, buffer) in self.buffers.iter() {
             let (place, offset) = match buffer.place {

@@ -1,6 +1,10 @@
 //! A plan: buffers in one arena, constants in one weights file, and kernels in the order they run.
 
+mod arguments;
+mod formula;
 pub mod verify;
+
+pub use formula::{Formula, Term};
 
 use crate::dtype::DType;
 use crate::loops::{BufferId, Kernel, SymbolId};
@@ -48,6 +52,9 @@ pub struct Symbol {
     pub min: u32,
     /// Its greatest value.
     pub max: u32,
+    /// How it is worked out of the symbols before it; none of one that a run is given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub formula: Option<Formula<SymbolId>>,
 }
 
 /// A run of elements of one type.

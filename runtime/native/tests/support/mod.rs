@@ -118,7 +118,7 @@ impl Builder {
 
     pub fn symbol(&mut self, value: u32, max: u32) -> mlp_bundle::loops::SymbolId {
         self.symbols.push(value);
-        self.plan.symbols.push(Symbol { name: format!("symbol{value}"), min: 0, max })
+        self.plan.symbols.push(Symbol { name: format!("symbol{value}"), min: 0, max, formula: None })
     }
 
     pub fn kernel(&mut self, body: Body) {

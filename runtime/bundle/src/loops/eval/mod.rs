@@ -8,7 +8,7 @@ use super::{
 };
 use super::{BufferId, scalar};
 use crate::dtype::{DType, Scalar};
-use crate::plan::{Place, Plan, Size};
+use crate::plan::{Place, Plan};
 use cranelift_entity::{EntityRef, SecondaryMap};
 
 /// Why a plan could not be evaluated.
@@ -39,42 +39,6 @@ pub fn run(plan: &Plan, weights: &[u8], inputs: &[&[u8]], symbols: &[u32]) -> Re
         machine.arena[start..start + bytes].to_vec()
     };
     Ok(plan.outputs.iter().zip(sizes).map(read).collect())
-}
-
-impl Plan {
-    /// Checks what a caller passes to a run, and gives the bytes of each output at these symbols.
-    pub fn check_arguments(&self, weights: usize, inputs: &[&[u8]], symbols: &[u32]) -> Result<Vec<usize>, String> {
-        if weights as u64 != self.weights_bytes {
-            return Err(format!("the weights have {weights} bytes, the plan asks for {}", self.weights_bytes));
-        }
-        if symbols.len() != self.symbols.len() {
-            return Err(format!("{} symbols are given, the plan has {}", symbols.len(), self.symbols.len()));
-        }
-        for (symbol, &value) in self.symbols.values().zip(symbols) {
-            if value < symbol.min || value > symbol.max {
-                return Err(format!("`{}` is {value}, outside {}..={}", symbol.name, symbol.min, symbol.max));
-            }
-        }
-        if inputs.len() != self.inputs.len() {
-            return Err(format!("{} inputs are given, the plan has {}", inputs.len(), self.inputs.len()));
-        }
-        for (port, bytes) in self.inputs.iter().zip(inputs) {
-            let expected = self.port_bytes(port, symbols);
-            if bytes.len() != expected {
-                return Err(format!("input `{}` has {} bytes, its shape takes {expected}", port.name, bytes.len()));
-            }
-        }
-        Ok(self.outputs.iter().map(|port| self.port_bytes(port, symbols)).collect())
-    }
-
-    /// Bytes of a port's tensor at these symbols.
-    pub fn port_bytes(&self, port: &crate::plan::Port, symbols: &[u32]) -> usize {
-        let size = |size: &Size| match size {
-            Size::Const(n) => *n as usize,
-            Size::Symbol(symbol) => symbols.get(symbol.index()).map_or(0, |&n| n as usize),
-        };
-        port.shape.iter().map(size).product::<usize>() * self.buffers[port.buffer].dtype.size()
-    }
 }
 
 struct Machine<'a> {

@@ -3,7 +3,7 @@
 //! Invariants, by family:
 //! - *Form*: the version is [`PLAN_VERSION`]; kernel and port names are unique; counts stay under the limits below.
 //! - *Buffers*: each is aligned and ends, with [`SLACK`] bytes after it, inside the arena or the weights.
-//! - *Symbols*: `min <= max`, both below 2^24.
+//! - *Symbols*: `min <= max`, both below 2^24; a formula is of a few symbols before its own, and its divisor is not 0.
 //! - *Ports*: each lies in an arena buffer that holds its shape at the symbols' greatest values.
 //! - *Expressions*: operands come first, types agree ([`crate::loops::types`]); `Acc` stands only below an accumulator's next value and `Total`
 //!   only below stores; a dynamic count depends on no reduction axis.
@@ -36,6 +36,9 @@ pub const MAX_WORK: u64 = 1 << 46;
 
 /// The greatest number of loops of a nest.
 pub const MAX_AXES: usize = 16;
+
+/// The greatest number of terms of a symbol's formula, and of factors of one.
+pub const MAX_TERMS: usize = 16;
 
 /// Why a plan is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -82,10 +85,14 @@ fn form(plan: &Plan) -> Check {
     ensure(plan.arena_bytes <= MAX_BYTES && plan.weights_bytes <= MAX_BYTES, || {
         format!("it asks for {} bytes of arena and {} of weights, more than {MAX_BYTES}", plan.arena_bytes, plan.weights_bytes)
     })?;
-    for symbol in plan.symbols.values() {
+    for (id, symbol) in plan.symbols.iter() {
         ensure(symbol.min <= symbol.max && symbol.max < 1 << 24, || {
             format!("symbol `{}` has the bounds {}..={}", symbol.name, symbol.min, symbol.max)
         })?;
+        let Some(formula) = &symbol.formula else { continue };
+        let small = formula.terms.len() <= MAX_TERMS && formula.terms.iter().all(|term| term.factors.len() <= MAX_TERMS);
+        let earlier = formula.terms.iter().all(|term| term.factors.iter().all(|&factor| factor < id));
+        ensure(small && earlier && formula.divisor > 0, || format!("symbol `{}` has a formula that cannot be worked out", symbol.name))?;
     }
     Ok(())
 }
