@@ -228,7 +228,7 @@ mod tests {
         assert_eq!(found(&[8, 128], |at| (12 * at[0] * at[1] + at[1] + 7) as i64).to_string(), "1 1 and 12 0 1 and 7 over 1");
         assert_eq!(found(&[4, 5, 6], |at| (2 * at[0] * at[1] * at[2]) as i64).to_string(), "2 0 1 2 over 1");
         assert_eq!(found(&[100], |at| at[0].div_ceil(2) as i64).divisor, 2);
-        assert_eq!(found(&[4, 200], |at| ((at[1] + 31) / 32) as i64).divisor, 32);
+        assert_eq!(found(&[4, 200], |at| at[1].div_ceil(32) as i64).divisor, 32);
         assert_eq!(found(&[50], |at| (at[0] * 3 / 7) as i64).divisor, 7);
     }
 

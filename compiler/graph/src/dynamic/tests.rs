@@ -254,7 +254,7 @@ fn sizes_in_steps() {
     assert_eq!(names, ["rows / 4", "rows"]);
     for rows in [4, 12, 24] {
         let x = Tensor::noise(DType::F32, &[2, rows], 1).unwrap();
-        assert_eq!(run(&joined, &[x.clone()]).unwrap(), run(&member(&[rows]), &[x]).unwrap());
+        assert_eq!(run(&joined, std::slice::from_ref(&x)).unwrap(), run(&member(&[rows]), &[x]).unwrap());
     }
     for rows in [2, 6, 28] {
         assert!(run(&joined, &[Tensor::noise(DType::F32, &[2, rows], 1).unwrap()]).is_err(), "{rows} rows are taken");

@@ -95,7 +95,7 @@ impl Reader<'_> {
             loop {
                 match self.rest.next() {
                     Some(c @ ('0'..='9' | ',')) => self.out.push(c),
-                    Some('}') if !self.out.ends_with(['{', ',']) || self.out.ends_with(|c: char| c == ',') && !self.out.ends_with("{,") => {
+                    Some('}') if !self.out.ends_with(['{', ',']) || self.out.ends_with(',') && !self.out.ends_with("{,") => {
                         break;
                     }
                     _ => return Err("a `{` is no number of repetitions".to_owned()),
