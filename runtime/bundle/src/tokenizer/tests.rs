@@ -90,7 +90,7 @@ fn what_some_runtime_does_not_know_is_refused() {
 #[test]
 fn sequences_have_an_end() {
     let mut part = json!({ "type": "NFC" });
-    for _ in 0..100 {
+    for _ in 0..20 {
         part = json!({ "type": "Sequence", "normalizers": [part] });
     }
     assert!(read(&with("normalizer", part)).unwrap_err().contains("sequences inside sequences"));
