@@ -35,6 +35,8 @@ export function typeText({ type }: Field): string {
       return `image, at most ${type.max_width}×${type.max_height}`;
     case 'sound':
       return `audio<${type.rate}Hz, mono>, ${type.samples} samples`;
+    case 'text':
+      return 'text';
     case 'label':
       return 'label';
     case 'ranking':

@@ -120,6 +120,11 @@ export class RunPanel {
       const { rate } = field.type;
       return h('section', {}, label, h('input', { type: 'file', accept: 'audio/*', 'aria-label': field.name, onchange: (event: Event) => void this.#sound(field, rate, event) }));
     }
+    if (field.type.kind === 'text') {
+      const words = h('textarea', { rows: 2, 'aria-label': field.name, oninput: () => this.#inputs.set(field.name, words.value) });
+      this.#inputs.set(field.name, '');
+      return h('section', {}, label, words);
+    }
     const area = h('textarea', { rows: 2, spellcheck: 'false', 'aria-label': field.name, oninput: () => this.#numbers(field, area) }, '1');
     this.#numbers(field, area);
     return h('section', {}, label, area, h('p', { class: 'soft' }, 'Numbers, repeated until the tensor is full.'));

@@ -191,8 +191,11 @@ export class Session {
 }
 
 /** What makes tokens of texts, which only pipelines with texts load. */
-async function openEncoders({ encodings = [] }: PipelineManifest, downloads: Downloads): Promise<(readonly [Encoding, Encoder])[]> {
+async function openEncoders(pipeline: PipelineManifest, downloads: Downloads): Promise<(readonly [Encoding, Encoder])[]> {
+  const { encodings = [] } = pipeline;
   if (!encodings.length) return [];
   const { encoder } = await import('./text/encoder.js');
-  return Promise.all(encodings.map(async (encoding) => [encoding, encoder(encoding, await downloads.text(encoding.tokenizer))] as const));
+  // A file streams once, and several encodings may be of one tokenizer.
+  const files = new Map(tokenizerFiles(pipeline).map((file) => [file, downloads.text(file)]));
+  return Promise.all(encodings.map(async (encoding) => [encoding, encoder(encoding, await files.get(encoding.tokenizer)!)] as const));
 }
