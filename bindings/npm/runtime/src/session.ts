@@ -52,10 +52,7 @@ export class Session {
   ) {
     checkFormat(source.format);
     // A manifest that does not fit is refused before anything is loaded.
-    outputBytes(
-      source.pipeline,
-      (source.pipeline.symbols ?? []).map((symbol) => symbol.max),
-    );
+    outputBytes(source.pipeline);
     this.ready = this.#current = this.#load(settings.prefer);
     this.ready.catch(() => {});
   }

@@ -2,7 +2,7 @@ import type { Left } from './engine.js';
 import { MlpError } from './errors.js';
 import { readImage, type ImageInput } from './image.js';
 import { count, type DType, type Encoding, type Field, type PipelineManifest, type ValueType } from './manifest.js';
-import { greatest, sized, Sizes, varies } from './sizes.js';
+import { inferred, sized, Sizes, varies } from './sizes.js';
 import { readSound, type SoundInput } from './sound.js';
 import type { Encoder } from './text/encoder.js';
 import type { GpuTensor } from './views.js';
@@ -89,15 +89,13 @@ type TensorType = Extract<ValueType, { kind: 'tensor' }>;
 
 function tensor(name: string, { dtype, shape }: TensorType, input: unknown, sizes: Sizes): Uint8Array {
   const type = ARRAYS[dtype];
-  const { data: value, shape: said } = varies(shape) && isShaped(input) ? input : { data: input, shape: undefined };
-  const given = (value as ArrayLike<unknown>).length;
+  const { data: value, shape: said }: Partial<Shaped> = varies(shape) && !Array.isArray(input) && !ArrayBuffer.isView(input) ? (input as Shaped) : { data: input as ArrayLike<number> };
+  const given = value?.length ?? NaN;
   const taken = `${dtype}[${shape.join(', ')}]`;
-  const sized = said ?? Sizes.inferred(shape, given);
-  if (!sized && varies(shape)) throw new MlpError('INPUT', `${name} takes ${taken}, and ${given ?? typeof value} numbers do not tell its shape: give { data, shape }`);
-  const length = sized ? count(sized) : count(shape as readonly number[]);
-  if (given !== length) throw new MlpError('INPUT', `${name} takes ${length} numbers (${taken}), and got ${given ?? typeof value}`);
-  if (sized && sized.length !== shape.length) throw new MlpError('INPUT', `${name} takes ${taken}, and was given the shape [${sized.join(', ')}]`);
-  sized?.forEach((size, axis) => sizes.note(name, shape[axis]!, size));
+  const found = said ?? inferred(shape, given);
+  const length = count(found);
+  if (given !== length || found.length !== shape.length) throw new MlpError('INPUT', `${name} takes ${length} numbers (${taken}), and got ${given}`);
+  found.forEach((size, axis) => sizes.note(name, shape[axis]!, size));
   try {
     return bytesOf(value instanceof type ? value : (type as typeof Float32Array).from(value as ArrayLike<number>));
   } catch (error) {
@@ -105,12 +103,8 @@ function tensor(name: string, { dtype, shape }: TensorType, input: unknown, size
   }
 }
 
-function isShaped(value: unknown): value is Shaped {
-  return typeof value === 'object' && value !== null && 'shape' in value && 'data' in value && Array.isArray(value.shape);
-}
-
-/** The bytes of each output port in a run with these symbols, in the plan's order. */
-export function outputBytes(pipeline: PipelineManifest, symbols: readonly number[]): readonly number[] {
+/** The bytes of each output port in a run with these symbols, in the plan's order; the most that there are where none are given. */
+export function outputBytes(pipeline: PipelineManifest, symbols?: readonly number[]): readonly number[] {
   const sizes = new Map<string, number>();
   for (const { type } of pipeline.outputs) {
     if (type.kind === 'tensor') sizes.set(type.port, count(sized(pipeline, type.shape, symbols)) * ARRAYS[type.dtype].BYTES_PER_ELEMENT);
@@ -173,7 +167,7 @@ export function inputViews(pipeline: PipelineManifest, at: (port: number, bytes:
   for (const { name, type } of pipeline.inputs) {
     if (type.kind !== 'tensor') continue;
     const array = ARRAYS[type.dtype];
-    const length = count(greatest(pipeline, type.shape));
+    const length = count(sized(pipeline, type.shape));
     const { buffer, byteOffset } = at(pipeline.input_ports.indexOf(type.port), length * array.BYTES_PER_ELEMENT);
     views[name] = new array(buffer, byteOffset, length);
   }
