@@ -5,7 +5,8 @@
 
 use mlp_bundle::manifest::{Encoding, Side};
 use mlp_bundle::tokenizer::Packed;
-use tokenizers::{EncodeInput, Tokenizer, TruncationDirection, TruncationParams, TruncationStrategy};
+use tokenizers::utils::truncation::truncate_encodings;
+use tokenizers::{PostProcessor, PostProcessorWrapper, Tokenizer, TruncationDirection, TruncationParams, TruncationStrategy};
 
 /// The longest text, in bytes.
 pub const MAX_TEXT: usize = 1 << 20;
@@ -52,7 +53,12 @@ pub enum TextError {
 /// One encoding of a pipeline, ready to be used.
 pub struct Encoder {
     encoding: Encoding,
+    /// Without a limit, and without a processor.
     tokenizer: Tokenizer,
+    /// What adds tokens around the texts.
+    processor: Option<PostProcessorWrapper>,
+    /// How many tokens of the texts are left.
+    truncation: Option<TruncationParams>,
 }
 
 /// The tokens of a run, as many in each list.
@@ -82,19 +88,39 @@ impl Encoder {
         }
         let text = packed.tokenizer.to_string();
         let mut tokenizer = Tokenizer::from_bytes(text).map_err(|error| refuse(error.to_string()))?;
-        if let Some(truncate) = encoding.truncate {
-            let direction = match truncate.side {
+        // Taken out of the library's tokenizer, which reads no more of a text than is left of it where it cuts off itself: which of two texts is the longer is not known then.
+        let processor = tokenizer.get_post_processor().cloned();
+        tokenizer.with_post_processor(None::<PostProcessorWrapper>);
+        let truncation = encoding.truncate.map(|truncate| TruncationParams {
+            direction: match truncate.side {
                 Side::Left => TruncationDirection::Left,
                 Side::Right => TruncationDirection::Right,
-            };
-            let params = TruncationParams { direction, max_length: usize::MAX, strategy: TruncationStrategy::LongestFirst, stride: 0 };
-            tokenizer.with_truncation(Some(params)).map_err(|error| refuse(error.to_string()))?;
-            // Set afterwards: tokens that are not added would be taken off otherwise.
-            if let Some(params) = tokenizer.get_truncation_mut() {
-                params.max_length = truncate.most as usize;
-            }
+            },
+            max_length: truncate.most as usize - added,
+            strategy: TruncationStrategy::LongestFirst,
+            stride: 0,
+        });
+        Ok(Encoder { encoding: encoding.clone(), tokenizer, processor, truncation })
+    }
+
+    /// A text as the library's tokens, all of them.
+    fn text(&self, text: &str, number: u32) -> tokenizers::Result<tokenizers::Encoding> {
+        let mut tokens = self.tokenizer.encode_fast(text, false)?;
+        tokens.set_type_ids(vec![number; tokens.len()]);
+        Ok(tokens)
+    }
+
+    /// One or two texts as tokens, cut off and with those that are added.
+    fn tokens(&self, first: &str, second: Option<&str>) -> tokenizers::Result<tokenizers::Encoding> {
+        let (first, second) = (self.text(first, 0)?, second.map(|second| self.text(second, 1)).transpose()?);
+        let (first, second) = match &self.truncation {
+            Some(truncation) => truncate_encodings(first, second, truncation)?,
+            None => (first, second),
+        };
+        match &self.processor {
+            Some(processor) => processor.process(first, second, self.encoding.special),
+            None => Ok(tokenizers::Encoding::merge(std::iter::once(first).chain(second), false)),
         }
-        Ok(Encoder { encoding: encoding.clone(), tokenizer })
     }
 
     /// What it does.
@@ -104,18 +130,18 @@ impl Encoder {
 
     /// The tokens of the encoding's texts, in its order.
     pub fn encode(&self, texts: &[&str]) -> Result<Tokens, TextError> {
-        let Encoding { texts: names, special, length, pad, pad_side, .. } = &self.encoding;
+        let Encoding { texts: names, length, pad, pad_side, .. } = &self.encoding;
         if let Some((name, text)) = names.iter().zip(texts).find(|(_, text)| text.len() > MAX_TEXT) {
             return Err(TextError::Long { text: name.clone(), bytes: text.len() });
         }
         let joined = || names.join("` and `");
         let failed = |reason: String| TextError::Encode { text: joined(), reason };
-        let input: EncodeInput<'_> = match (names.len(), texts) {
-            (1, [text]) => (*text).into(),
-            (2, [first, second]) => (*first, *second).into(),
+        let (first, second) = match texts {
+            [first] if names.len() == 1 => (first, None),
+            [first, second] if names.len() == 2 => (first, Some(*second)),
             _ => return Err(failed(format!("{} texts are given for it", texts.len()))),
         };
-        let found = self.tokenizer.encode_fast(input, *special).map_err(|error| failed(error.to_string()))?;
+        let found = self.tokens(first, second).map_err(|error| failed(error.to_string()))?;
         let (tokens, count) = (found.get_ids().len(), *length as usize);
         if tokens > count {
             return Err(TextError::Tokens { text: joined(), tokens, length: *length });

@@ -61,6 +61,16 @@ fn pairs_know_which_text_is_which() {
     assert_eq!((tokens.ids, tokens.types), (vec![1, 3, 2, 5, 5, 2, 9, 9], vec![0, 0, 0, 1, 1, 1, 0, 0]));
 }
 
+/// Both texts are longer than what is left, and the second is the longer: it keeps the odd token.
+#[test]
+fn of_two_texts_the_longer_keeps_more() {
+    let cut = |most| Encoding { truncate: Some(Truncate { most, side: Side::Right }), ..encoding(&["x", "y"], most) };
+    let ids = |most, texts: [&str; 2]| Encoder::new(&cut(most), &file()).unwrap().encode(&texts).unwrap().ids;
+    assert_eq!(ids(4, ["a a a a a", "c c c c c c c"]), [1, 2, 5, 2]);
+    assert_eq!(ids(4, ["a a a a a a a", "c c c c c"]), [1, 3, 2, 2]);
+    assert_eq!(ids(8, ["a", "c c c c c c c c c c c"]), [1, 3, 2, 5, 5, 5, 5, 2]);
+}
+
 #[test]
 fn a_file_that_is_no_tokenizer_is_refused() {
     let error = |file: &[u8]| Encoder::new(&encoding(&["x"], 8), file).err().unwrap().to_string();
