@@ -10,7 +10,7 @@ use crate::sources::{self, ModelError, WeightsError};
 use crate::tokenizers::Tokenizers;
 use crate::varying::{self, Varying, VaryingError};
 use crate::weights;
-use mlp_analysis::{Checked, ModelSignature, Pipeline, PipelineId, Program, SignatureDim, SignaturePort, WeightTensor, Weights, World};
+use mlp_analysis::{Analysis, Checked, ModelSignature, Pipeline, PipelineId, Program, SignatureDim, SignaturePort, WeightTensor, Weights, World};
 use mlp_bundle::Bundle;
 use mlp_bundle::bundle::digest;
 use mlp_bundle::manifest::{Encoding, Field, ValueType};
@@ -173,11 +173,14 @@ impl World for HostWorld<'_> {
     }
 }
 
+/// The path of a file as the checker takes it.
+fn root(file: &Path) -> String {
+    file.to_string_lossy().replace('\\', "/")
+}
+
 /// A package that was checked.
 pub struct Package {
-    program: Program,
-    checked: Option<Checked<Program>>,
-    diagnostics: Vec<Diagnostic>,
+    analysis: Analysis,
     /// Every file that the result depends on, with the digest of what was checked of it, where its contents were looked at.
     dependencies: BTreeMap<PathBuf, Option<String>>,
 }
@@ -218,29 +221,35 @@ impl Package {
     /// Checks a file with all that it uses.
     pub fn check(host: &dyn Host, file: &Path) -> Package {
         let world = HostWorld { host, read: RefCell::default() };
-        let analysis = timed(host, "check", || mlp_analysis::check(&world, &file.to_string_lossy().replace('\\', "/")));
-        let (program, diagnostics) = (analysis.program().clone(), analysis.diagnostics().to_vec());
-        Package { program, checked: analysis.into_checked().ok(), diagnostics, dependencies: world.read.into_inner() }
+        let analysis = timed(host, "check", || mlp_analysis::check(&world, &root(file)));
+        Package { analysis, dependencies: world.read.into_inner() }
+    }
+
+    /// What [`check`](Package::check) gives, found with what an earlier check of the package still knows.
+    pub fn recheck(host: &dyn Host, file: &Path, before: Package) -> Package {
+        let world = HostWorld { host, read: RefCell::default() };
+        let analysis = timed(host, "check", || mlp_analysis::recheck(&world, &root(file), before.analysis));
+        Package { analysis, dependencies: world.read.into_inner() }
     }
 
     /// The program, as far as it could be understood.
     pub fn program(&self) -> &Program {
-        &self.program
+        self.analysis.program()
     }
 
     /// What was found.
     pub fn diagnostics(&self) -> &[Diagnostic] {
-        &self.diagnostics
+        self.analysis.diagnostics()
     }
 
     /// What a build leaves out, with the reasons.
     pub fn left_out(&self) -> &[Diagnostic] {
-        &self.program.left_out.diagnostics
+        &self.program().left_out.diagnostics
     }
 
     /// True where an error was found.
     pub fn has_errors(&self) -> bool {
-        self.checked.is_none()
+        self.analysis.has_errors()
     }
 
     /// Every file that the result depends on.
@@ -253,7 +262,7 @@ impl Package {
     /// # Panics
     /// Where the package has errors.
     pub fn compile(&self, host: &dyn Host, pipeline: PipelineId) -> Result<CompiledEntry, PackageError> {
-        let checked = self.checked.as_ref().expect("only a package without errors is compiled");
+        let checked = self.analysis.checked().expect("only a package without errors is compiled");
         let source = &checked.pipelines[pipeline.0 as usize];
         let mut signature = None;
         // The greatest sizes come first, and what is taken and given is the same at all.
@@ -298,7 +307,7 @@ impl Package {
     /// A field as the manifest has it; the lines of its labels are put under their name.
     fn field(&self, field: SignatureField, plan: &Plan, lines: &mut BTreeMap<String, Vec<String>>) -> Field {
         let mut named = |id| {
-            let set = self.program.label_set(id);
+            let set = self.program().label_set(id);
             let name = set.map_or_else(String::new, |set| set.name.clone());
             lines.insert(name.clone(), set.map_or_else(Vec::new, |set| set.lines.clone()));
             name
@@ -364,19 +373,19 @@ impl Package {
     /// # Panics
     /// Where the package has errors.
     pub fn build(&self, host: &dyn Host, name: &str, compress: bool, doing: &dyn Fn(&str)) -> Result<Built, PackageError> {
-        let mut packer = Packer::new(name, self.program.edition);
-        let root = self.program.files.first().map_or(String::new(), |file| file.path.clone());
+        let mut packer = Packer::new(name, self.program().edition);
+        let root = self.program().files.first().map_or(String::new(), |file| file.path.clone());
         let mut remarks = Vec::new();
         for path in self.dependencies.keys() {
             let sha256 = timed(host, "digest sources", || self.sha256(host, path));
             let sha256 = sha256.map_err(|source| PackageError::Read { path: path.clone(), source })?;
             let folder = Path::new(&root).parent().unwrap_or(Path::new(""));
             let shown = path.strip_prefix(normalize(folder)).unwrap_or(path).to_string_lossy().replace('\\', "/");
-            let licence = self.program.models.iter().find(|model| normalize(Path::new(&model.source)) == *path);
+            let licence = self.program().models.iter().find(|model| normalize(Path::new(&model.source)) == *path);
             packer.source(&shown, sha256, licence.and_then(|model| model.licence.clone()));
         }
         let mut label_texts = BTreeMap::new();
-        for (id, pipeline) in self.program.entries() {
+        for (id, pipeline) in self.program().entries() {
             doing(&format!("compiling {}", pipeline.name));
             let mut entry = self.compile(host, id)?;
             doing(&format!("emitting {}", pipeline.name));
@@ -406,13 +415,13 @@ impl Package {
             mlp_analysis::Backend::Wasm => typescript::Backend::Wasm,
         };
         let hook = |hook: &mlp_analysis::Hook| {
-            if self.program.left_out.pipelines.contains(&hook.pipeline) {
+            if self.program().left_out.pipelines.contains(&hook.pipeline) {
                 return None;
             }
-            let pipeline = self.program.pipeline(hook.pipeline)?.name.clone();
+            let pipeline = self.program().pipeline(hook.pipeline)?.name.clone();
             Some(Hook { name: hook.name.clone(), pipeline, prefer: hook.prefer.iter().map(backend).collect() })
         };
-        self.program.hooks.iter().filter_map(hook).collect()
+        self.program().hooks.iter().filter_map(hook).collect()
     }
 }
 

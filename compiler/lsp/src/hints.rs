@@ -1,23 +1,26 @@
-//! Types that are nowhere written, shown between the lines.
+//! Types and costs that are nowhere written, shown between the lines.
 
 use crate::names::Kind;
 use crate::session::Session;
 use crate::typed;
+use mlp_analysis::{Mechanism, Program};
 use ls_types::{InlayHint, InlayHintKind, InlayHintLabel, InlayHintTooltip, Position, Range, Uri};
 
 /// The most characters of a hint; its tooltip has all of them.
 const WIDTH: usize = 48;
 
 impl Session {
-    /// The types of bindings, and of the steps of pipelines that take several lines.
-    pub fn hints(&self, uri: &Uri, range: Range) -> Option<Vec<InlayHint>> {
+    /// The types of bindings, and of the steps of pipelines that take several lines, with the bytes that they take; what outlets release at what cost, and
+    /// what that leaves of budgets.
+    pub(crate) fn hints(&self, uri: &Uri, range: Range) -> Option<Vec<InlayHint>> {
         let snapshot = self.snapshot(uri)?;
         let program = snapshot.package.program();
         let text = snapshot.text(0)?;
         let mut hints = Vec::new();
         for (_, definition) in snapshot.index().in_file(0).filter(|(_, definition)| definition.kind == Kind::Local) {
             if let Some(ty) = typed::of_definition(program, definition) {
-                hints.push(hint(text.position(definition.span.end as usize), ": ", &ty, false));
+                let bytes = typed::type_of(program, definition).and_then(typed::bytes);
+                hints.push(hint(text.position(definition.span.end as usize), ": ", &ty, bytes, false));
             }
         }
         for call in typed::calls(program, 0) {
@@ -26,9 +29,13 @@ impl Session {
             let goes_on =
                 after.trim_start_matches([' ', '\t', '\r']).strip_prefix('\n').is_some_and(|rest| rest.trim_start().starts_with("|>"));
             if starts_line && goes_on {
-                hints.push(hint(text.position(call.end), "", &call.result, true));
+                hints.push(hint(text.position(call.end), "", &call.result, call.bytes, true));
             }
         }
+        hints.extend(privacy(program).map(|(at, label, tooltip)| InlayHint {
+            tooltip: Some(InlayHintTooltip::String(tooltip)),
+            ..plain(text.position(at as usize), label, true)
+        }));
         let bytes = text.bytes(range);
         hints.retain(|hint| bytes.contains(&text.offset(hint.position)) || text.offset(hint.position) == bytes.end);
         hints.sort_by_key(|hint| hint.position);
@@ -37,17 +44,59 @@ impl Session {
     }
 }
 
-fn hint(position: Position, before: &str, ty: &str, padded: bool) -> InlayHint {
-    let long = ty.chars().count() > WIDTH;
-    let shown = if long { ty.chars().take(WIDTH - 1).chain(['…']).collect() } else { ty.to_owned() };
+/// What outlets and budgets of the first file cost: the place, the hint and its explanation.
+fn privacy(program: &Program) -> impl Iterator<Item = (u32, String, String)> {
+    let outlets = program.declarations.outlets.iter().filter(|outlet| outlet.from.file.0 == 0).filter_map(|outlet| {
+        let released = outlet.released.filter(|released| released.private)?;
+        let (Some((mechanism, _)), Some((count, _))) = (outlet.mechanism, outlet.at_most) else { return None };
+        let each = match mechanism {
+            Mechanism::RandomizedResponse { epsilon }
+            | Mechanism::Laplace { epsilon }
+            | Mechanism::Exponential { epsilon }
+            | Mechanism::PermuteAndFlip { epsilon } => format!("epsilon {epsilon}"),
+            Mechanism::Gaussian { epsilon, delta } => format!("epsilon {epsilon}, delta {delta}"),
+            Mechanism::GaussianNoise { noise } => format!("noise {noise}"),
+        };
+        let moved = match released.sensitivity {
+            0.0 => "One person decides which label it is.".to_owned(),
+            sensitivity => format!("One person moves the value by at most {sensitivity}."),
+        };
+        Some((outlet.from.span.end, format!("{each} × {count}"), moved))
+    });
+    let budgets = program.declarations.budgets.iter().filter(|budget| budget.declared.at.file.0 == 0).filter_map(|budget| {
+        let (spent, available) = (budget.spent?, budget.epsilon?);
+        let label = format!("epsilon {} of {available} spent", rounded(spent));
+        Some((budget.declared.at.span.end, label, "What all outlets of this budget release together, by the best known bound.".to_owned()))
+    });
+    outlets.chain(budgets)
+}
+
+/// With four digits.
+fn rounded(number: f64) -> f64 {
+    let scale = 10_f64.powf(3.0 - number.abs().log10().floor());
+    if scale.is_finite() && scale > 0.0 { (number * scale).round() / scale } else { number }
+}
+
+fn plain(position: Position, label: String, padded: bool) -> InlayHint {
     InlayHint {
         position,
-        label: InlayHintLabel::String(format!("{before}{shown}")),
-        kind: Some(InlayHintKind::TYPE),
+        label: InlayHintLabel::String(label),
+        kind: None,
         text_edits: None,
-        tooltip: long.then(|| InlayHintTooltip::String(ty.to_owned())),
+        tooltip: None,
         padding_left: Some(padded),
         padding_right: None,
         data: None,
+    }
+}
+
+fn hint(position: Position, before: &str, ty: &str, bytes: Option<u64>, padded: bool) -> InlayHint {
+    let long = ty.chars().count() > WIDTH;
+    let shown = if long { ty.chars().take(WIDTH - 1).chain(['…']).collect() } else { ty.to_owned() };
+    let size = bytes.map_or(String::new(), |bytes| format!(" · {}", typed::amount(bytes)));
+    InlayHint {
+        kind: Some(InlayHintKind::TYPE),
+        tooltip: long.then(|| InlayHintTooltip::String(format!("{ty}{size}"))),
+        ..plain(position, format!("{before}{shown}{size}"), padded)
     }
 }

@@ -139,8 +139,13 @@ impl Session {
     }
 
     fn check(&mut self, root: &Path) -> Vec<Published> {
+        // A snapshot that a question still holds stays as it is, and nothing of it is taken over.
+        let before = self.documents.get_mut(root).and_then(|document| Arc::try_unwrap(document.snapshot.take()?).ok());
         let overlay = Overlay { documents: &self.documents, disk: &*self.disk, kept: &self.kept };
-        let package = Package::check(&overlay, root);
+        let package = match before {
+            Some(before) => Package::recheck(&overlay, root, before.package),
+            None => Package::check(&overlay, root),
+        };
         let files = &package.program().files;
         let texts = files.iter().map(|file| Text::new(file.text.clone())).collect();
         let uris = files.iter().enumerate().map(|(file, source)| self.uri(file, root, &source.path)).collect();

@@ -1,7 +1,7 @@
 //! What the checked program says of a place: the types of parameters, bindings and expressions.
 
 use crate::names::{Definition, Kind};
-use mlp_analysis::{Body, Expr, ExprKind, Local, Location, Param, Pipeline, Program, Type};
+use mlp_analysis::{Body, Dim, Expr, ExprKind, Local, Location, Param, Pipeline, Program, Type};
 
 /// The pipeline whose name stands inside the item of a definition.
 fn pipeline<'p>(program: &'p Program, definition: &Definition) -> Option<&'p Pipeline> {
@@ -13,10 +13,15 @@ fn pipeline<'p>(program: &'p Program, definition: &Definition) -> Option<&'p Pip
 
 /// The type of a parameter or binding, as messages write it.
 pub(crate) fn of_definition(program: &Program, definition: &Definition) -> Option<String> {
-    let ty = match definition.kind {
+    known(program, type_of(program, definition)?)
+}
+
+/// The type of a parameter or binding.
+pub(crate) fn type_of<'p>(program: &'p Program, definition: &Definition) -> Option<&'p Type> {
+    match definition.kind {
         Kind::Local => match &pipeline(program, definition)?.body {
-            Body::Steps { locals, result, .. } => local(locals, result, definition)?,
-            _ => return None,
+            Body::Steps { locals, result, .. } => local(locals, result, definition),
+            _ => None,
         },
         // A parameter's item is itself; the name of its pipeline or layer is the last one before it.
         Kind::Parameter => {
@@ -24,11 +29,35 @@ pub(crate) fn of_definition(program: &Program, definition: &Definition) -> Optio
             let layers = program.layers.iter().map(|layer| (layer.at, &layer.params));
             let before = |(at, _): &(Location, &Vec<Param>)| at.file.0 as usize == definition.file && at.span.end <= definition.span.start;
             let (_, params) = pipelines.chain(layers).filter(before).max_by_key(|(at, _)| at.span)?;
-            &params.iter().find(|param| param.name == definition.name)?.ty
+            Some(&params.iter().find(|param| param.name == definition.name)?.ty)
         }
-        _ => return None,
-    };
-    known(program, ty)
+        _ => None,
+    }
+}
+
+/// How many bytes a value of a type takes; none where that is not known when compiling.
+pub(crate) fn bytes(ty: &Type) -> Option<u64> {
+    match ty {
+        Type::Tensor(tensor) => tensor.dims.iter().try_fold(tensor.dtype.size() as u64, |bytes, dim| match dim {
+            Dim::Const(size) => bytes.checked_mul(*size),
+            _ => None,
+        }),
+        Type::Record(fields) => fields.iter().try_fold(0u64, |sum, (_, ty)| sum.checked_add(bytes(ty)?)),
+        // The number of the label, or of each label with its score.
+        Type::Label(_) => Some(4),
+        Type::Ranking { count: Dim::Const(count), .. } => count.checked_mul(8),
+        _ => None,
+    }
+}
+
+/// A number of bytes in the largest unit of which it is at least one.
+pub(crate) fn amount(bytes: u64) -> String {
+    let units = [(1u64 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
+    match units.into_iter().find(|(unit, _)| bytes >= *unit) {
+        Some((unit, symbol)) if bytes % unit == 0 => format!("{} {symbol}", bytes / unit),
+        Some((unit, symbol)) => format!("{:.1} {symbol}", bytes as f64 / unit as f64),
+        None => format!("{bytes} B"),
+    }
 }
 
 /// The type of a binding, of the pipeline or of a block in it: the one whose value stands right after the name.
@@ -63,6 +92,8 @@ pub(crate) struct Called {
     pub(crate) callee: mlp_syntax::Span,
     pub(crate) end: usize,
     pub(crate) result: String,
+    /// What a value of it takes, where that is known.
+    pub(crate) bytes: Option<u64>,
 }
 
 /// The calls in the pipelines of a file.
@@ -75,7 +106,12 @@ pub(crate) fn calls(program: &Program, file: usize) -> Vec<Called> {
                 if let ExprKind::Call { at, .. } = &expr.kind
                     && at.file.0 as usize == file
                 {
-                    let called = known(program, &expr.ty).map(|result| Called { callee: at.span, end: expr.at.span.end as usize, result });
+                    let called = known(program, &expr.ty).map(|result| Called {
+                        callee: at.span,
+                        end: expr.at.span.end as usize,
+                        result,
+                        bytes: bytes(&expr.ty),
+                    });
                     calls.extend(called);
                 }
             });

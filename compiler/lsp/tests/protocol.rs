@@ -343,7 +343,19 @@ fn outline_colours_hints_and_format() {
             .iter()
             .map(|hint| (hint["position"]["line"].as_u64().unwrap(), hint["label"].as_str().unwrap()))
             .collect();
-        assert_eq!(hints, [(8, "f32[64, 64, 3]"), (9, "f32[64, 64, 3]"), (14, ": f32[10]")]);
+        assert_eq!(hints, [(8, "f32[64, 64, 3] · 48 KiB"), (9, "f32[64, 64, 3] · 48 KiB"), (14, ": f32[10] · 40 B")]);
+
+        let private = "edition 2026\n\npipeline Score(x: f32[3]) -> f32[3] {\n  return x.softmax()\n}\n\nbudget Clinic {\n  unit    = user\n  epsilon = 1.0\n}\n\n\
+                       outlet Sharing from Score {\n  spend     = Clinic\n  mechanism = laplace(epsilon = 0.1)\n  at_most   = 4\n}\n";
+        assert_eq!(client.open("file:///p.mlp", private).await, Vec::<Value>::new());
+        let hints = client.request("textDocument/inlayHint", json!({ "textDocument": { "uri": "file:///p.mlp" }, "range": range })).await;
+        let hints: Vec<(u64, &str)> = hints
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|hint| (hint["position"]["line"].as_u64().unwrap(), hint["label"].as_str().unwrap()))
+            .collect();
+        assert_eq!(hints, [(6, "epsilon 0.4 of 1 spent"), (11, "epsilon 0.1 × 4")], "what a release costs, and what it leaves");
 
         let format = json!({ "textDocument": { "uri": URI }, "options": { "tabSize": 4, "insertSpaces": false } });
         assert_eq!(client.request("textDocument/formatting", format.clone()).await, json!([]));
