@@ -11,7 +11,7 @@ use crate::span::Span;
 pub(crate) const MAX_DEPTH: usize = 32;
 
 /// Words that start an item.
-pub(crate) const KEYWORDS: &[&str] = &[
+pub const KEYWORDS: &[&str] = &[
     "edition",
     "use",
     "const",

@@ -512,6 +512,9 @@ impl<'c, 'w> BodyChecker<'c, 'w> {
         if is_batch(found.dims.first()) && found.dims.len() == wanted.dims.len() + 1 {
             return "`|> unbatch` from `std.tensor` takes the only entry of a batch of one".to_owned();
         }
+        if is_batch(wanted.dims.first()) && wanted.dims[1..] == found.dims[..] {
+            return "`|> batch` from `std.tensor` makes a batch of one".to_owned();
+        }
         if is_batch(wanted.dims.first()) && wanted.dims.len() == found.dims.len() + 1 && found.dims.last() == Some(&Dim::Const(3)) {
             return "`|> to_nchw` from `std.vision` makes a batch of one, channels first".to_owned();
         }

@@ -119,7 +119,7 @@ pub(crate) fn check_bodies(checker: &mut Checker<'_>, mut reuse: Option<Reuse>) 
                     None => intrinsic::provided(checker, file, node, Intrinsic::ALL).map_or(Body::Broken, Body::Intrinsic),
                 };
                 let names = checker.scopes[file.0 as usize].recorded();
-                (body, KeptBody::new(file, item, node.span.start, names, &checker.found()[found..]))
+                (body, names.and_then(|names| KeptBody::new(file, item, node.span.start, names, &checker.found()[found..])))
             }
         };
         checker.pipelines[index].body = body;

@@ -6,10 +6,10 @@ use crate::network::{Layer, LayerBody, LayerId};
 use crate::program::{AliasId, Body, Const, ConstId, LabelSet, Model, ModelId, Pipeline, PipelineId, TypeAlias};
 use crate::signature;
 use crate::types::{LabelsId, Type};
-use mlp_syntax::ast::{DeclarationKind, Item, Name, PipelineKind};
+use mlp_syntax::ast::{DeclarationKind, Header, Item, Name, PipelineKind};
 use mlp_syntax::{Code, Diagnostic, FileId, Location, Span};
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::rc::Rc;
 
 /// What a name stands for.
@@ -49,6 +49,12 @@ pub(crate) struct Scope {
     names: BTreeMap<String, Entry>,
     /// What `use` asks for: the name, and the file if that could be read.
     imports: Vec<(Name, Option<FileId>)>,
+    /// Words in items that are broken: what they name may be used there.
+    mentioned: HashSet<String>,
+    /// An item that is broken has lost its name, so that a name that nothing has may be its.
+    nameless: bool,
+    /// A name was taken for that of an item without one since recording began.
+    guessed: bool,
     /// The names that were looked up since recording began, and whether that made them used; none while nothing is recorded.
     looked_up: RefCell<Option<Vec<(String, bool)>>>,
 }
@@ -69,9 +75,21 @@ impl Scope {
     /// What a name stands for; it counts as used from now on.
     pub(crate) fn find(&mut self, name: &str) -> Option<Symbol> {
         self.note(name, true);
-        let entry = self.names.get_mut(name)?;
-        entry.used = true;
-        Some(entry.symbol)
+        match self.names.get_mut(name) {
+            Some(entry) => {
+                entry.used = true;
+                Some(entry.symbol)
+            }
+            None => self.nameless.then(|| {
+                self.guessed = true;
+                Symbol::Broken
+            }),
+        }
+    }
+
+    /// Whether an error hides what a name stands for.
+    pub(crate) fn is_broken(&self, name: &str) -> bool {
+        self.peek(name).map_or(self.nameless, |symbol| symbol == Symbol::Broken)
     }
 
     /// What a name stands for, without using it.
@@ -87,13 +105,14 @@ impl Scope {
     }
 
     /// Remembers the names that are looked up from now on.
-    pub(crate) fn record(&self) {
+    pub(crate) fn record(&mut self) {
+        self.guessed = false;
         self.looked_up.replace(Some(Vec::new()));
     }
 
-    /// The names that were looked up since [`record`](Scope::record), which ends here.
-    pub(crate) fn recorded(&self) -> Vec<(String, bool)> {
-        self.looked_up.take().unwrap_or_default()
+    /// The names that were looked up since [`record`](Scope::record), which ends here; none where what one of them stands for was guessed.
+    pub(crate) fn recorded(&self) -> Option<Vec<(String, bool)>> {
+        self.looked_up.take().filter(|_| !self.guessed)
     }
 
     /// What the names stand for.
@@ -198,18 +217,39 @@ fn declare_item(checker: &mut Checker<'_>, file: FileId, item: &Item) {
             });
             insert(checker, file, &node.name, Symbol::Pipeline(id), false);
         }
-        Item::Broken(header) => {
-            if let Some(name) = &header.name {
-                insert_broken(checker, file, name);
-            }
-        }
+        Item::Broken(header) => declare_broken(checker, file, header),
         Item::Edition(_) | Item::Use(_) | Item::Test(_) | Item::Hook(_) => {}
     }
 }
 
-fn insert_broken(checker: &mut Checker<'_>, file: FileId, name: &Name) {
-    let entry = Entry { symbol: Symbol::Broken, at: at(file, name.span), imported: false, used: true };
-    checker.scopes[file.0 as usize].names.entry(name.text.clone()).or_insert(entry);
+/// What a broken item declares is not known, but its name is, mostly; using it is not an error again, and what it uses is used.
+fn declare_broken(checker: &mut Checker<'_>, file: FileId, header: &Header) {
+    let place = at(file, header.span);
+    let words: Vec<String> = words(checker.text(place)).map(str::to_owned).collect();
+    let scope = &mut checker.scopes[file.0 as usize];
+    let mut insert_broken = |name: &str, place: Location| {
+        let entry = Entry { symbol: Symbol::Broken, at: place, imported: false, used: true };
+        scope.names.entry(name.to_owned()).or_insert(entry);
+    };
+    let of_another = |name: &Name| matches!(name.text.as_str(), "from" | "for");
+    match (header.keyword.text.as_str(), header.name.as_ref().filter(|name| !of_another(name))) {
+        ("edition" | "test", _) => {}
+        ("use", _) => words.iter().for_each(|word| insert_broken(word, place)),
+        (keyword, name) => {
+            if !mlp_syntax::KEYWORDS.contains(&keyword) {
+                insert_broken(keyword, place);
+            }
+            match name {
+                Some(name) => insert_broken(&name.text, at(file, name.span)),
+                None => scope.nameless = true,
+            }
+        }
+    }
+    scope.mentioned.extend(words);
+}
+
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').filter(|word| !word.is_empty())
 }
 
 fn insert(checker: &mut Checker<'_>, file: FileId, name: &Name, symbol: Symbol, imported: bool) {
@@ -236,11 +276,13 @@ fn resolve_import(checker: &mut Checker<'_>, file: FileId, name: &Name, from: Op
         None => Some(Symbol::Broken),
         // Only what the other file declares itself; it does not pass on what it imports.
         Some(from) => {
-            let entry = checker.scopes[from.0 as usize].names.get_mut(&name.text).filter(|entry| !entry.imported);
-            entry.map(|entry| {
+            let scope = &mut checker.scopes[from.0 as usize];
+            let entry = scope.names.get_mut(&name.text).filter(|entry| !entry.imported);
+            let symbol = entry.map(|entry| {
                 entry.used = true;
                 entry.symbol
-            })
+            });
+            symbol.or(scope.nameless.then_some(Symbol::Broken))
         }
     };
     match (symbol, from) {
@@ -262,6 +304,7 @@ pub(crate) fn report_unused(checker: &mut Checker<'_>) {
     let mut unused: Vec<(String, Location)> = Vec::new();
     for scope in &checker.scopes {
         let entries = scope.names.iter().filter(|(_, entry)| entry.imported && !entry.used && entry.symbol != Symbol::Broken);
+        let entries = entries.filter(|(name, _)| !scope.mentioned.contains(*name));
         unused.extend(entries.map(|(name, entry)| (name.clone(), entry.at)));
     }
     for (name, place) in unused {

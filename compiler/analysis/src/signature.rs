@@ -252,7 +252,7 @@ fn tokens(checker: &mut Checker<'_>, file: FileId, path: &Path, most: Option<Dim
         },
         [model, input] => {
             let Some(Symbol::Model(id)) = checker.scopes[file.0 as usize].find(&model.text) else {
-                if checker.scopes[file.0 as usize].peek(&model.text) != Some(Symbol::Broken) {
+                if !checker.scopes[file.0 as usize].is_broken(&model.text) {
                     no_model(checker, file, model);
                 }
                 return Type::Unknown;
@@ -378,7 +378,7 @@ fn labels(checker: &mut Checker<'_>, file: FileId, path: &Path, names: &Signatur
                 _ => None,
             }
         }
-        [name] if checker.scopes[file.0 as usize].peek(&name.text) == Some(Symbol::Broken) => None,
+        [name] if checker.scopes[file.0 as usize].is_broken(&name.text) => None,
         [model, output] => model_labels(checker, file, model, output),
         _ => {
             let diagnostic = Diagnostic::new(Code::E0101, format!("there are no labels `{}`", path.text()));
