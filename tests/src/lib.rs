@@ -1,3 +1,4 @@
 //! What the end-to-end tests and the fuzz targets share; the tests themselves are in `tests/`.
 
 pub mod hostile;
+pub mod language;

@@ -5,7 +5,7 @@ mod build;
 #[path = "support/networks.rs"]
 mod networks;
 
-use mlp_tests::hostile;
+use mlp_tests::{hostile, language};
 use std::panic::RefUnwindSafe;
 use std::path::{Path, PathBuf};
 
@@ -74,6 +74,10 @@ fn damaged_sources_are_refused() {
     corpus.extend(files("examples/*/*.mlp"));
     corpus.extend(files("stdlib/*.mlp"));
     run(hostile::source, &corpus, 40);
+    corpus.extend(files("tests/fuzz/corpus/language/*.mlp"));
+    run(language::parser, &corpus, 4);
+    run(language::checker, &corpus, 4);
+    run(language::formatter, &corpus, 4);
 }
 
 #[test]
