@@ -7,6 +7,8 @@ use crate::parse::{header, item_rule};
 use crate::span::Span;
 use crate::split::{KEYWORDS, split};
 use pest::iterators::Pair;
+use std::collections::{HashMap, HashSet};
+use std::sync::LazyLock;
 
 /// What a token is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -48,27 +50,55 @@ pub type Highlighted = (Span, TokenClass);
 
 /// The tokens of a text in order, none over another; brackets and separators are left out.
 pub fn highlight(source: &str) -> Vec<Highlighted> {
-    let mut tokens = Vec::new();
-    for piece in split(source).0 {
-        let text = piece.span.text(source);
-        let base = piece.span.start;
-        let keyword = header(text, piece.span).keyword.text;
-        let parsed = item_rule(&keyword).filter(|_| !piece.damaged).and_then(|rule| grammar::parse(rule, text).ok());
-        match parsed {
-            Some(pairs) => pairs.for_each(|pair| walk(&pair, None, base, &mut tokens)),
-            None => lexical(text, base, &mut tokens),
+    Colours::default().of(source)
+}
+
+/// Tokens of items that are kept from one text to the next, so that an edit costs what it touches.
+#[derive(Clone, Debug, Default)]
+pub struct Colours {
+    /// By an item's text and whether its brackets or strings are damaged; places are from its start.
+    items: HashMap<(String, bool), Vec<Highlighted>>,
+}
+
+impl Colours {
+    /// What [`highlight`] gives.
+    pub fn of(&mut self, source: &str) -> Vec<Highlighted> {
+        let mut tokens = Vec::new();
+        let mut before = std::mem::take(&mut self.items);
+        for piece in split(source).0 {
+            let key = (piece.span.text(source).to_owned(), piece.damaged);
+            let known = before.remove(&key);
+            let found = self.items.entry(key).or_insert_with_key(|(text, damaged)| known.unwrap_or_else(|| item(text, *damaged)));
+            let base = piece.span.start;
+            tokens.extend(found.iter().map(|(span, class)| (Span { start: base + span.start, end: base + span.end }, *class)));
         }
+        comments(source, &mut tokens);
+        tokens.sort_unstable();
+        tokens.dedup_by_key(|(span, _)| span.start);
+        tokens
     }
-    comments(source, &mut tokens);
-    tokens.sort_unstable();
-    tokens.dedup_by_key(|(span, _)| span.start);
+}
+
+/// The tokens of one item.
+fn item(text: &str, damaged: bool) -> Vec<Highlighted> {
+    let mut tokens = Vec::new();
+    let keyword = header(text, Span::new(0, text.len())).keyword.text;
+    let parsed = item_rule(&keyword).filter(|_| !damaged).and_then(|rule| grammar::parse(rule, text).ok());
+    match parsed {
+        Some(pairs) => pairs.for_each(|pair| walk(&pair, None, &mut tokens)),
+        None => lexical(text, &mut tokens),
+    }
     tokens
 }
 
+/// The rules that are keywords: their names say so.
+static KEYWORD_RULES: LazyLock<HashSet<Rule>> =
+    LazyLock::new(|| Rule::all_rules().iter().copied().filter(|rule| format!("{rule:?}").starts_with("kw_")).collect());
+
 /// Takes the tokens of a pair, which stands in `parent`.
-fn walk(pair: &Pair<'_, Rule>, parent: Option<Rule>, base: u32, tokens: &mut Vec<Highlighted>) {
+fn walk(pair: &Pair<'_, Rule>, parent: Option<Rule>, tokens: &mut Vec<Highlighted>) {
     let rule = pair.as_rule();
-    let span = |pair: &Pair<'_, Rule>| Span { start: base + pair.as_span().start() as u32, end: base + pair.as_span().end() as u32 };
+    let span = |pair: &Pair<'_, Rule>| Span::new(pair.as_span().start(), pair.as_span().end());
     let whole = match rule {
         Rule::number | Rule::size | Rule::integer => Some(TokenClass::Number),
         Rule::string => Some(TokenClass::Text),
@@ -78,7 +108,7 @@ fn walk(pair: &Pair<'_, Rule>, parent: Option<Rule>, base: u32, tokens: &mut Vec
         }
         Rule::at => Some(TokenClass::Attribute),
         Rule::word => Some(word(parent)),
-        _ if format!("{rule:?}").starts_with("kw_") => Some(TokenClass::Keyword),
+        _ if KEYWORD_RULES.contains(&rule) => Some(TokenClass::Keyword),
         _ => None,
     };
     if let Some(class) = whole {
@@ -108,7 +138,7 @@ fn walk(pair: &Pair<'_, Rule>, parent: Option<Rule>, base: u32, tokens: &mut Vec
                 let names: Vec<Pair<'_, Rule>> = part.clone().into_inner().filter(|name| name.as_rule() == Rule::word).collect();
                 names.iter().for_each(|name| tokens.push((span(name), TokenClass::Function)));
             }
-            _ => walk(part, place, base, tokens),
+            _ => walk(part, place, tokens),
         }
     }
 }
@@ -143,7 +173,7 @@ fn word(parent: Option<Rule>) -> TokenClass {
 }
 
 /// The tokens of a text that does not parse.
-fn lexical(text: &str, base: u32, tokens: &mut Vec<Highlighted>) {
+fn lexical(text: &str, tokens: &mut Vec<Highlighted>) {
     let mut at = 0;
     let mut first = true;
     while let Some(c) = text[at..].chars().next() {
@@ -170,7 +200,7 @@ fn lexical(text: &str, base: u32, tokens: &mut Vec<Highlighted>) {
             _ => (c.len_utf8(), None),
         };
         if let Some(class) = class {
-            tokens.push((Span { start: base + at as u32, end: base + (at + length) as u32 }, class));
+            tokens.push((Span::new(at, at + length), class));
         }
         at += length;
     }
@@ -246,6 +276,22 @@ mod tests {
         let found = classes("model M {\n  source = onnx(\"a.onnx\"\n\npipeline P() -> f32[1] {\n  return \"http://x\" 5\n");
         assert!(found.contains(&("model", Keyword)) && found.contains(&("\"a.onnx\"", Text)) && found.contains(&("pipeline", Keyword)));
         assert!(found.contains(&("\"http://x\"", Text)), "{found:?}");
+    }
+
+    #[test]
+    fn kept_colours_are_those_of_the_text() {
+        let texts = [
+            "const a = 1\nconst b = 2\n",
+            "const a = 1\n// why\nconst bc = 2\n",
+            "const a = (1\nconst bc = 2\n",
+            "const bc = 2\nconst bc = 2\n",
+            "",
+        ];
+        let mut colours = Colours::default();
+        for text in texts {
+            assert_eq!(colours.of(text), highlight(text), "{text}");
+        }
+        assert!(colours.items.is_empty());
     }
 
     #[test]

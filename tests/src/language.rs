@@ -105,7 +105,8 @@ const ROOT: &str = "main.mlp";
 /// A world that has whatever a text names: each model takes and gives the same, and so on.
 struct Surroundings<'t>(&'t str);
 
-const OTHER: &str = "edition 2026\n\nconst rate = 2.0\n\ntype Triplet = f32[3]\n\npipeline Triple(x: f32[3]) -> f32[3] {\n  return x + x + x\n}\n";
+const OTHER: &str =
+    "edition 2026\n\nconst rate = 2.0\n\ntype Triplet = f32[3]\n\npipeline Triple(x: f32[3]) -> f32[3] {\n  return x + x + x\n}\n";
 
 impl World for Surroundings<'_> {
     fn read(&self, path: &str) -> Result<String, String> {

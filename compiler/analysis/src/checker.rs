@@ -7,7 +7,9 @@ use crate::program::{Const, LabelSet, LeftOut, Model, Pipeline, Program, SourceF
 use crate::scope::Scope;
 use crate::types::Type;
 use crate::world::World;
-use crate::{aliases, blocks, constants, cycles, expectations, hooks, labels, layers, left_out, load, models, pipelines, privacy, scope};
+use crate::{
+    aliases, blocks, constants, cycles, expectations, hooks, labels, layers, left_out, load, models, pipelines, privacy, scope, stdlib,
+};
 use mlp_syntax::ast::{self, DeclarationKind, File};
 use mlp_syntax::{Code, Diagnostic, FileId, Location, Parsed, Span, closest};
 use std::collections::HashMap;
@@ -31,6 +33,23 @@ impl Analysis {
     /// What was found, by file and place.
     pub fn diagnostics(&self) -> &[Diagnostic] {
         &self.diagnostics
+    }
+
+    /// The tree of a file of the package, by its place among them.
+    pub fn tree(&self, file: usize) -> Option<Arc<File>> {
+        match self.kept.parsed.get(file)? {
+            Some(parsed) => Some(Arc::clone(parsed.file())),
+            None => self.program.files.get(file).map(|file| stdlib::parsed(&file.path, &file.text).0),
+        }
+    }
+
+    /// The tree that the root file would have with another text, of which most was there before.
+    pub fn tree_with(&self, text: &str) -> Arc<File> {
+        let known = self.kept.parsed.first().cloned().flatten().zip(self.program.files.first());
+        match known {
+            Some((parsed, root)) => Arc::clone(parsed.update(&root.text, text).0.file()),
+            None => Arc::clone(Parsed::new(text).file()),
+        }
     }
 
     /// True where an error was found.

@@ -3,14 +3,14 @@
 use crate::program::{Attribute, AttributeKind, Body, Callee, Expr, ExprKind, LeftOut, Local, Pipeline, PipelineId, Program};
 use crate::types::Type;
 use mlp_syntax::{Code, Diagnostic, Location};
-use std::collections::BTreeSet;
+use std::collections::HashMap;
 
 /// The most rounds of a loop that are compiled.
 const MAX_ROUNDS: u64 = 256;
 
 /// Looks through everything of the root file that an application could ask for.
 pub(crate) fn find(program: &Program, labels: &[String]) -> LeftOut {
-    let mut finder = Finder { program, labels, out: LeftOut::default(), seen: BTreeSet::new() };
+    let mut finder = Finder { program, labels, out: LeftOut::default(), known: HashMap::new() };
     for (index, pipeline) in program.pipelines.iter().enumerate() {
         if pipeline.at.file.0 == 0 && matches!(pipeline.body, Body::Steps { .. }) {
             finder.pipeline(PipelineId(index as u32), pipeline);
@@ -33,7 +33,8 @@ struct Finder<'p> {
     program: &'p Program,
     labels: &'p [String],
     out: LeftOut,
-    seen: BTreeSet<PipelineId>,
+    /// What is in the way of each pipeline that was looked into.
+    known: HashMap<PipelineId, Option<(Location, String)>>,
 }
 
 impl<'p> Finder<'p> {
@@ -49,9 +50,7 @@ impl<'p> Finder<'p> {
             // It is a part of others, which say what they lack.
             return;
         }
-        self.seen.clear();
-        let mut obstacle = None;
-        self.body(id, &mut obstacle);
+        let mut obstacle = self.body(id);
         if obstacle.is_none() {
             obstacle = self.answer(&pipeline.result).map(|remark| (pipeline.at, remark));
         }
@@ -100,14 +99,19 @@ impl<'p> Finder<'p> {
     }
 
     /// The first thing in a pipeline, or in what it calls, that is not compiled yet.
-    fn body(&mut self, id: PipelineId, obstacle: &mut Option<(Location, String)>) {
-        if !self.seen.insert(id) {
-            return;
+    fn body(&mut self, id: PipelineId) -> Option<(Location, String)> {
+        if let Some(known) = self.known.get(&id) {
+            return known.clone();
         }
-        let Some(Body::Steps { locals, result, attributes }) = self.program.pipeline(id).map(|pipeline| &pipeline.body) else { return };
-        self.locals(locals, obstacle);
+        // One that calls itself adds nothing by it.
+        self.known.insert(id, None);
+        let Body::Steps { locals, result, attributes } = &self.program.pipeline(id)?.body else { return None };
+        let mut obstacle = None;
+        self.locals(locals, &mut obstacle);
         self.attributes(attributes);
-        self.expr(result, obstacle);
+        self.expr(result, &mut obstacle);
+        self.known.insert(id, obstacle.clone());
+        obstacle
     }
 
     fn locals(&mut self, locals: &'p [Local], obstacle: &mut Option<(Location, String)>) {
@@ -141,7 +145,8 @@ impl<'p> Finder<'p> {
             }
             ExprKind::Compare { left, .. } if matches!(left.ty, Type::Text | Type::String) => Some("text is not compared yet"),
             ExprKind::Call { callee: Callee::Pipeline(id), .. } => {
-                self.body(*id, obstacle);
+                let found = self.body(*id);
+                *obstacle = obstacle.take().or(found);
                 None
             }
             ExprKind::Block(block) => {

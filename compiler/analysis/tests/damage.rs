@@ -18,7 +18,9 @@ fn sources() -> Vec<(String, String)> {
     let patterns = ["dsl-spec/corpus/*/*.mlp", "examples/*/*.mlp", "stdlib/*.mlp", "compiler/analysis/tests/mistakes/*.mlp"];
     let paths = patterns.iter().flat_map(|pattern| glob::glob(&format!("{root}/{pattern}")).unwrap()).map(Result::unwrap);
     let text = |path: &std::path::Path| std::fs::read_to_string(path).unwrap().replace(['«', '»'], "");
-    let name = |path: &std::path::Path| path.components().rev().take(2).map(|part| part.as_os_str().to_string_lossy()).collect::<Vec<_>>().join(" of ");
+    let name = |path: &std::path::Path| {
+        path.components().rev().take(2).map(|part| part.as_os_str().to_string_lossy()).collect::<Vec<_>>().join(" of ")
+    };
     paths.map(|path| (name(&path), text(&path))).collect()
 }
 
@@ -119,12 +121,12 @@ fn a_missing_token_costs_one_block() {
 }
 
 fn checked(source: &str) -> Vec<Diagnostic> {
-    let world = TestWorld::new().file("main.mlp", source).file("colours.txt", "red\ngreen\nblue\n").file("photo.png", "").with_weights().model(
-        "colours.onnx",
-        "c0ffee",
-        "x f32[batch, 3]",
-        "y f32[batch, 3]",
-    );
+    let world = TestWorld::new()
+        .file("main.mlp", source)
+        .file("colours.txt", "red\ngreen\nblue\n")
+        .file("photo.png", "")
+        .with_weights()
+        .model("colours.onnx", "c0ffee", "x f32[batch, 3]", "y f32[batch, 3]");
     check(&world, "main.mlp").diagnostics().to_vec()
 }
 

@@ -10,7 +10,10 @@ use crate::sources::{self, ModelError, WeightsError};
 use crate::tokenizers::Tokenizers;
 use crate::varying::{self, Varying, VaryingError};
 use crate::weights;
-use mlp_analysis::{Analysis, Checked, ModelSignature, Pipeline, PipelineId, Program, SignatureDim, SignaturePort, WeightTensor, Weights, World};
+use mlp_analysis::{
+    Analysis, Checked, Dim, Model, ModelId, ModelSignature, Pipeline, PipelineId, Program, SignatureDim, SignaturePort, Type, WeightTensor, Weights,
+    World,
+};
 use mlp_bundle::Bundle;
 use mlp_bundle::bundle::digest;
 use mlp_bundle::manifest::{Encoding, Field, ValueType};
@@ -232,6 +235,11 @@ impl Package {
         Package { analysis, dependencies: world.read.into_inner() }
     }
 
+    /// What was found out about it.
+    pub fn analysis(&self) -> &Analysis {
+        &self.analysis
+    }
+
     /// The program, as far as it could be understood.
     pub fn program(&self) -> &Program {
         self.analysis.program()
@@ -337,27 +345,43 @@ impl Package {
         let failure = RefCell::new(None);
         let pipeline_name = || checked.pipeline(pipeline).map_or_else(String::new, |pipeline| pipeline.name.clone());
         let import = |request: &ModelRequest| -> Result<Graph, String> {
-            let path = normalize(Path::new(&request.source));
-            let network = checked.model(request.model).and_then(|model| Some((model, model.network.as_ref()?)));
-            let prepared = |sha256: String| match network {
-                Some((model, network)) => layers::prepared(host, &path, &sha256, model, network, &request.sizes),
-                None => onnx::prepared(host, &path, &sha256, &request.sizes),
-            };
-            self.sha256(host, &path).map_err(PrepareError::Read).and_then(prepared).map_err(|source| {
+            self.model_graph(host, checked, request).map_err(|source| {
                 let text = source.to_string();
-                let (model, file) = (request.name.clone(), request.source.clone());
                 failure.replace(Some(match source {
-                    PrepareError::Read(source) => PackageError::Read { path: path.clone(), source },
-                    PrepareError::Changed => PackageError::Changed { model, path: file },
-                    PrepareError::Layers(reason) => PackageError::Layers { model, path: file, reason },
-                    PrepareError::Import(source) => PackageError::Import { model, path: file, source: Box::new(source) },
                     PrepareError::Compile(source) => PackageError::Compile { pipeline: pipeline_name(), source: Box::new(source) },
+                    source => unprepared(request, source),
                 }));
                 text
             })
         };
         mlp_lower::lower_at(checked, pipeline, &sizes, &import)
             .map_err(|source| failure.take().unwrap_or(PackageError::Lower { pipeline: pipeline_name(), source: Box::new(source) }))
+    }
+
+    /// The graph of a model at the sizes that are asked for.
+    fn model_graph(&self, host: &dyn Host, checked: &Checked<Program>, request: &ModelRequest) -> Result<Graph, PrepareError> {
+        let path = normalize(Path::new(&request.source));
+        let sha256 = self.sha256(host, &path)?;
+        match checked.model(request.model).and_then(|model| Some((model, model.network.as_ref()?))) {
+            Some((model, network)) => layers::prepared(host, &path, &sha256, model, network, &request.sizes),
+            None => onnx::prepared(host, &path, &sha256, &request.sizes),
+        }
+    }
+
+    /// Compiles a model by itself, to know what it costs: what leads its inputs is 1, every other size the largest that it takes. With the sizes that its symbols
+    /// have so; none where one of them has no bound.
+    ///
+    /// # Panics
+    /// Where the package has errors.
+    pub fn compile_model(&self, host: &dyn Host, model: ModelId) -> Result<Option<(Compiled, BTreeMap<String, u64>)>, PackageError> {
+        let checked = self.analysis.checked().expect("only a package without errors is compiled");
+        let Some((source, symbols)) = checked.model(model).and_then(|model| Some((model, shown_sizes(model)?))) else { return Ok(None) };
+        let size = |dim: &Dim| dim.size(&|name| symbols.get(name).copied());
+        let sizes = source.sizes.iter().filter_map(|(name, dim)| Some((name.clone(), size(dim)?))).collect();
+        let request = ModelRequest { model, name: source.name.clone(), source: source.source.clone(), sizes };
+        let graph = self.model_graph(host, checked, &request).map_err(|source| unprepared(&request, source))?;
+        let compiled = compile::compile_for(host, graph).map_err(|source| unprepared(&request, PrepareError::Compile(source)))?;
+        Ok(Some((compiled, symbols)))
     }
 
     /// The digest of a dependency as it was checked.
@@ -436,6 +460,33 @@ fn refused(pipeline: &Pipeline, error: VaryingError<PackageError>) -> PackageErr
         VaryingError::Member(error) => error,
         VaryingError::Differs(reason) => PackageError::Varying { pipeline, reason },
         VaryingError::Compile(source) => PackageError::Compile { pipeline, source: Box::new(source) },
+    }
+}
+
+/// The sizes at which a model's cost is shown.
+fn shown_sizes(model: &Model) -> Option<BTreeMap<String, u64>> {
+    let mut sizes = BTreeMap::new();
+    for port in &model.inputs {
+        let Type::Tensor(tensor) = &port.ty else { return None };
+        for (axis, dim) in tensor.dims.iter().enumerate() {
+            let Dim::Symbol(name) = dim else { continue };
+            let most = model.bounds.iter().find(|bound| bound.symbol == *name).map(|bound| bound.most);
+            let size = if axis == 0 { Some(1) } else { sizes.get(name).copied().or(most) };
+            sizes.insert(name.clone(), size?);
+        }
+    }
+    Some(sizes)
+}
+
+/// Why a model has no graph.
+fn unprepared(request: &ModelRequest, source: PrepareError) -> PackageError {
+    let (model, path) = (request.name.clone(), request.source.clone());
+    match source {
+        PrepareError::Read(source) => PackageError::Read { path: normalize(Path::new(&path)), source },
+        PrepareError::Changed => PackageError::Changed { model, path },
+        PrepareError::Layers(reason) => PackageError::Layers { model, path, reason },
+        PrepareError::Import(source) => PackageError::Import { model, path, source: Box::new(source) },
+        PrepareError::Compile(source) => PackageError::Compile { pipeline: model, source: Box::new(source) },
     }
 }
 

@@ -1,23 +1,38 @@
 //! Types and costs that are nowhere written, shown between the lines.
 
+use crate::costs::Cost;
 use crate::names::Kind;
 use crate::session::Session;
 use crate::typed;
-use mlp_analysis::{Mechanism, Program};
 use ls_types::{InlayHint, InlayHintKind, InlayHintLabel, InlayHintTooltip, Position, Range, Uri};
+use mlp_analysis::{Mechanism, Program};
 
 /// The most characters of a hint; its tooltip has all of them.
 const WIDTH: usize = 48;
 
 impl Session {
-    /// The types of bindings, and of the steps of pipelines that take several lines, with the bytes that they take; what outlets release at what cost, and
-    /// what that leaves of budgets.
-    pub(crate) fn hints(&self, uri: &Uri, range: Range) -> Option<Vec<InlayHint>> {
+    /// The types of bindings, and of the steps of pipelines that take several lines, with the bytes that they take; what models and pipelines cost, where that is
+    /// known; what outlets release at what cost, and what that leaves of budgets.
+    pub fn hints(&self, uri: &Uri, range: Range) -> Option<Vec<InlayHint>> {
         let snapshot = self.snapshot(uri)?;
         let program = snapshot.package.program();
         let text = snapshot.text(0)?;
+        let bytes = text.bytes(range);
+        let asked = |at: u32| bytes.contains(&(at as usize)) || at as usize == bytes.end;
         let mut hints = Vec::new();
-        for (_, definition) in snapshot.index().in_file(0).filter(|(_, definition)| definition.kind == Kind::Local) {
+        let costs = self.costs(uri);
+        for (_, definition) in snapshot.index().in_file(0) {
+            let cost = match definition.kind {
+                Kind::Model => Some((definition.span.end, costs.and_then(|costs| costs.items.get(&definition.name)))),
+                Kind::Pipeline => Some((definition.shown.end, costs.and_then(|costs| costs.items.get(&definition.name)))),
+                _ => None,
+            };
+            if let Some((at, Some(cost))) = cost.filter(|(at, _)| asked(*at)) {
+                hints.push(costing(text.position(at as usize), cost));
+            }
+            if definition.kind != Kind::Local || !asked(definition.span.end) {
+                continue;
+            }
             if let Some(ty) = typed::of_definition(program, definition) {
                 let bytes = typed::type_of(program, definition).and_then(typed::bytes);
                 hints.push(hint(text.position(definition.span.end as usize), ": ", &ty, bytes, false));
@@ -36,12 +51,21 @@ impl Session {
             tooltip: Some(InlayHintTooltip::String(tooltip)),
             ..plain(text.position(at as usize), label, true)
         }));
-        let bytes = text.bytes(range);
         hints.retain(|hint| bytes.contains(&text.offset(hint.position)) || text.offset(hint.position) == bytes.end);
         hints.sort_by_key(|hint| hint.position);
         hints.dedup_by_key(|hint| hint.position);
         Some(hints)
     }
+}
+
+/// What a model or pipeline costs, as the report of a build has it.
+fn costing(position: Position, cost: &Cost) -> InlayHint {
+    let at: Vec<String> = cost.sizes.iter().map(|(name, size)| format!("{name} = {size}")).collect();
+    let at = if at.is_empty() { String::new() } else { format!(", with {}", at.join(", ")) };
+    let (weights, memory) = (typed::amount(cost.weights), typed::amount(cost.memory));
+    let tooltip = format!("{} multiply-accumulates a run{at}; {weights} of weights; {memory} for values while it runs.", cost.macs);
+    let label = format!("{} MACs · {weights} of weights · {memory} of memory", typed::count(cost.macs));
+    InlayHint { tooltip: Some(InlayHintTooltip::String(tooltip)), ..plain(position, label, true) }
 }
 
 /// What outlets and budgets of the first file cost: the place, the hint and its explanation.

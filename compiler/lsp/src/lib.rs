@@ -6,6 +6,7 @@
 
 mod actions;
 mod completion;
+mod costs;
 mod diagnostics;
 mod hints;
 mod hover;
@@ -20,6 +21,7 @@ mod symbols;
 mod text;
 mod typed;
 
+pub use costs::{Costing, Costs};
 pub use ls_types as types;
 pub use semantic::legend;
 #[cfg(feature = "server")]

@@ -5,7 +5,7 @@ use crate::session::{Session, Snapshot};
 use ls_types::{self as lsp, DocumentHighlight, Position, Uri};
 use mlp_analysis::join;
 use mlp_syntax::ast::{Item, UseSource};
-use mlp_syntax::{FileId, Location, Span, parse};
+use mlp_syntax::{FileId, Location, Span};
 use std::str::FromStr;
 
 /// The scheme of the standard library's documents, whose text the compiler carries.
@@ -37,7 +37,7 @@ impl Session {
         let text = snapshot.text(0)?;
         let offset = text.offset(position) as u32;
         let files = &snapshot.package.program().files;
-        parse(text.as_str()).0.items.iter().find_map(|item| {
+        snapshot.package.analysis().tree(0)?.items.iter().find_map(|item| {
             let Item::Use(import) = item else { return None };
             let (path, span) = match &import.source {
                 UseSource::Module(path) => (path.text(), path.span),

@@ -3,7 +3,8 @@
 use crate::session::Session;
 use crate::text::Text;
 use ls_types::{SemanticToken, SemanticTokenModifier, SemanticTokenType, SemanticTokens, SemanticTokensLegend, Uri};
-use mlp_syntax::{TokenClass, highlight};
+use mlp_syntax::{Highlighted, TokenClass};
+use std::sync::PoisonError;
 
 /// The kinds of tokens, by their number.
 pub fn legend() -> SemanticTokensLegend {
@@ -52,15 +53,17 @@ fn number(class: TokenClass) -> (u32, u32) {
 impl Session {
     /// The tokens of a document.
     pub fn semantic_tokens(&self, uri: &Uri) -> Option<SemanticTokens> {
-        Some(SemanticTokens { result_id: None, data: tokens(self.text(uri)?) })
+        let (text, colours) = self.coloured(uri)?;
+        let found = colours.lock().unwrap_or_else(PoisonError::into_inner).of(text.as_str());
+        Some(SemanticTokens { result_id: None, data: tokens(text, found) })
     }
 }
 
 /// Tokens as the protocol packs them: each relative to the one before.
-fn tokens(text: &Text) -> Vec<SemanticToken> {
+fn tokens(text: &Text, found: Vec<Highlighted>) -> Vec<SemanticToken> {
     let mut last = (0, 0);
     let mut packed = Vec::new();
-    for (span, class) in highlight(text.as_str()) {
+    for (span, class) in found {
         let range = text.range(span);
         let (line, start) = (range.start.line, range.start.character);
         let length = span.text(text.as_str()).chars().map(|c| c.len_utf16() as u32).sum();

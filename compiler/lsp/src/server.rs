@@ -15,19 +15,36 @@ use ls_types::{
 };
 use mlp_analysis::STD_MODULES;
 use mlp_driver::host::Disk;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tower_lsp_server::jsonrpc::{Error, Result};
 use tower_lsp_server::{Client, LanguageServer, LspService, Server};
 
 struct Service {
     client: Client,
-    session: Mutex<Session>,
+    session: Arc<Mutex<Session>>,
+    costing: Arc<Mutex<Waiting>>,
+    /// The client asks for hints again when it is told to.
+    refreshes: AtomicBool,
+}
+
+/// The documents whose costs are looked for, one after another.
+#[derive(Default)]
+struct Waiting {
+    documents: VecDeque<Uri>,
+    busy: bool,
 }
 
 /// Serves one client until it says `exit` or goes away.
 pub async fn serve(input: impl AsyncRead + Unpin, output: impl AsyncWrite) {
-    let make = |client| Service { client, session: Mutex::new(Session::new(Box::new(Disk::default()))) };
+    let make = |client| Service {
+        client,
+        session: Arc::new(Mutex::new(Session::new(Box::new(Disk::default())))),
+        costing: Arc::default(),
+        refreshes: AtomicBool::new(false),
+    };
     let (service, socket) = LspService::build(make).custom_method("mlp/library", Service::library).finish();
     // One message at a time, so that edits are made in their order.
     Server::new(input, output, socket).concurrency_level(1).serve(service).await;
@@ -44,8 +61,32 @@ pub fn serve_stdio() -> std::io::Result<()> {
 
 impl Service {
     fn session(&self) -> MutexGuard<'_, Session> {
-        // A question changes nothing, and an edit replaces a document as a whole, so what a panic left is sound.
-        self.session.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.session)
+    }
+
+    /// Finds out what the package of a document costs, beside everything else, and has the client ask for hints again.
+    fn cost(&self, uri: Uri) {
+        let mut waiting = locked(&self.costing);
+        waiting.documents.retain(|known| *known != uri);
+        waiting.documents.push_back(uri);
+        if std::mem::replace(&mut waiting.busy, true) {
+            return;
+        }
+        let (client, session, costing) = (self.client.clone(), Arc::clone(&self.session), Arc::clone(&self.costing));
+        let refreshes = self.refreshes.load(Ordering::Relaxed);
+        tokio::spawn(async move {
+            while let Some(uri) = next(&costing) {
+                let Some(work) = locked(&session).costing(&uri) else { continue };
+                // What panics there costs its hints.
+                let Ok(Some(costs)) = tokio::task::spawn_blocking(move || work.run(&Disk::default())).await else { continue };
+                let news = locked(&session).costed(&uri, costs);
+                if news && refreshes {
+                    // A client that does not answer is not waited for.
+                    let client = client.clone();
+                    tokio::spawn(async move { client.inlay_hint_refresh().await });
+                }
+            }
+        });
     }
 
     async fn publish(&self, published: Vec<Published>) {
@@ -54,12 +95,32 @@ impl Service {
         }
     }
 
+    /// Publishes, and finds out what the packages of the open documents among these cost.
+    async fn publish_and_cost(&self, published: Vec<Published>) {
+        let open: Vec<Uri> = published.iter().filter(|one| one.version.is_some()).map(|one| one.uri.clone()).collect();
+        self.publish(published).await;
+        open.into_iter().for_each(|uri| self.cost(uri));
+    }
+
     /// The text of a document of the standard library.
     async fn library(&self, params: Library) -> Result<String> {
         let path = params.uri.as_str().strip_prefix(STD_SCHEME).unwrap_or("").trim_start_matches([':', '/']);
         let module = path.strip_suffix(".mlp").and_then(|name| STD_MODULES.iter().find(|module| module.name == name));
         module.map(|module| module.source.to_owned()).ok_or_else(|| Error::invalid_params("there is no such module"))
     }
+}
+
+/// A question changes nothing, and an edit replaces a document as a whole, so what a panic left is sound.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The next document whose costs are looked for; where there is none, nobody looks any more.
+fn next(costing: &Mutex<Waiting>) -> Option<Uri> {
+    let mut waiting = locked(costing);
+    let next = waiting.documents.pop_front();
+    waiting.busy = next.is_some();
+    next
 }
 
 /// What `mlp/library` asks.
@@ -96,7 +157,10 @@ fn capabilities() -> ServerCapabilities {
 }
 
 impl LanguageServer for Service {
-    async fn initialize(&self, _: InitializeParams) -> Result<InitializeResult> {
+    async fn initialize(&self, params: InitializeParams) -> Result<InitializeResult> {
+        let hints = params.capabilities.workspace.and_then(|workspace| workspace.inlay_hint);
+        let refreshes = hints.and_then(|hints| hints.refresh_support).unwrap_or(false);
+        self.refreshes.store(refreshes, Ordering::Relaxed);
         let server_info = Some(ServerInfo { name: "mlpc".to_owned(), version: Some(env!("CARGO_PKG_VERSION").to_owned()) });
         Ok(InitializeResult { capabilities: capabilities(), server_info, ..InitializeResult::default() })
     }
@@ -108,7 +172,7 @@ impl LanguageServer for Service {
     async fn did_open(&self, params: DidOpenTextDocumentParams) {
         let document = params.text_document;
         let published = self.session().open(document.uri, document.version, document.text);
-        self.publish(published).await;
+        self.publish_and_cost(published).await;
     }
 
     async fn did_change(&self, params: DidChangeTextDocumentParams) {
@@ -119,7 +183,7 @@ impl LanguageServer for Service {
 
     async fn did_save(&self, params: DidSaveTextDocumentParams) {
         let published = self.session().saved(&params.text_document.uri);
-        self.publish(published).await;
+        self.publish_and_cost(published).await;
     }
 
     async fn did_close(&self, params: DidCloseTextDocumentParams) {
@@ -130,7 +194,7 @@ impl LanguageServer for Service {
     async fn did_change_watched_files(&self, params: DidChangeWatchedFilesParams) {
         for change in params.changes {
             let published = self.session().saved(&change.uri);
-            self.publish(published).await;
+            self.publish_and_cost(published).await;
         }
     }
 

@@ -1,5 +1,6 @@
 //! The open documents and what is known of them.
 
+use crate::costs::{Costing, Costs, Fingerprint};
 use crate::names::Index;
 use crate::text::Text;
 use ls_types::{self as lsp, Diagnostic, TextDocumentContentChangeEvent, TextEdit, Uri};
@@ -7,7 +8,7 @@ use mlp_bundle::contents::Bytes;
 use mlp_driver::cache::{Cache, Key, Stamp};
 use mlp_driver::host::{Host, normalize};
 use mlp_driver::package::Package;
-use mlp_syntax::Location;
+use mlp_syntax::{Colours, Location};
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -40,6 +41,9 @@ struct Document {
     version: i32,
     text: Text,
     snapshot: Option<Arc<Snapshot>>,
+    colours: Mutex<Colours>,
+    /// What was found out of its package last, which may be another by now.
+    costs: Option<Costs>,
 }
 
 /// A package as it was when it was checked last, seen from the document that is its root.
@@ -48,9 +52,15 @@ pub(crate) struct Snapshot {
     texts: Vec<Text>,
     uris: Vec<Option<Uri>>,
     index: OnceLock<Index>,
+    fingerprint: OnceLock<Fingerprint>,
 }
 
 impl Snapshot {
+    /// What tells this package from what it was before and after.
+    pub(crate) fn fingerprint(&self) -> &Fingerprint {
+        self.fingerprint.get_or_init(|| Fingerprint::of(&self.package))
+    }
+
     /// The text of a file of the package.
     pub(crate) fn text(&self, file: usize) -> Option<&Text> {
         self.texts.get(file)
@@ -63,7 +73,7 @@ impl Snapshot {
 
     /// The package's names.
     pub(crate) fn index(&self) -> &Index {
-        self.index.get_or_init(|| Index::new(&self.package.program().files, None))
+        self.index.get_or_init(|| Index::new(self.package.analysis(), None))
     }
 
     /// A place as the protocol has it.
@@ -82,7 +92,8 @@ impl Session {
     /// A document is open from now on.
     pub fn open(&mut self, uri: Uri, version: i32, text: String) -> Vec<Published> {
         let path = path_of(&uri);
-        self.documents.insert(path.clone(), Document { uri, version, text: Text::new(text), snapshot: None });
+        self.documents
+            .insert(path.clone(), Document { uri, version, text: Text::new(text), snapshot: None, colours: Mutex::default(), costs: None });
         self.changed(&path)
     }
 
@@ -149,7 +160,7 @@ impl Session {
         let files = &package.program().files;
         let texts = files.iter().map(|file| Text::new(file.text.clone())).collect();
         let uris = files.iter().enumerate().map(|(file, source)| self.uri(file, root, &source.path)).collect();
-        let snapshot = Arc::new(Snapshot { package, texts, uris, index: OnceLock::new() });
+        let snapshot = Arc::new(Snapshot { package, texts, uris, index: OnceLock::new(), fingerprint: OnceLock::new() });
         let mut published = self.publish(root, &snapshot);
         if let Some(document) = self.documents.get_mut(root) {
             document.snapshot = Some(snapshot);
@@ -208,6 +219,37 @@ impl Session {
         let text = self.text(uri)?;
         let edit = TextEdit { range: text.whole(), new_text: mlp_syntax::format(text.as_str()).ok()? };
         Some(if edit.new_text == text.as_str() { Vec::new() } else { vec![edit] })
+    }
+
+    /// What the package of a document costs; none where that is not known of it as it is now.
+    pub(crate) fn costs(&self, uri: &Uri) -> Option<&Costs> {
+        let document = self.documents.get(&path_of(uri))?;
+        let snapshot = document.snapshot.as_ref()?;
+        document.costs.as_ref().filter(|costs| costs.of == *snapshot.fingerprint())
+    }
+
+    /// The work of finding out what the package of an open document costs; none where that is known, or where it has errors.
+    pub fn costing(&self, uri: &Uri) -> Option<Costing> {
+        let path = path_of(uri);
+        let document = self.documents.get(&path)?;
+        let snapshot = document.snapshot.as_ref().filter(|snapshot| !snapshot.package.has_errors())?;
+        if self.costs(uri).is_some() {
+            return None;
+        }
+        let open = snapshot.package.dependencies().filter_map(|path| Some((path.to_owned(), self.documents.get(path)?.text.as_str())));
+        Some(Costing::new(path.clone(), open.map(|(path, text)| (path, text.to_owned())).collect()))
+    }
+
+    /// Takes what was found out of a package. True where it is of the package as it is now, so that there is something new to show.
+    pub fn costed(&mut self, uri: &Uri, costs: Costs) -> bool {
+        let Some(document) = self.documents.get_mut(&path_of(uri)) else { return false };
+        document.costs = Some(costs);
+        self.costs(uri).is_some()
+    }
+
+    /// An open document's text, with the colours of its items.
+    pub(crate) fn coloured(&self, uri: &Uri) -> Option<(&Text, &Mutex<Colours>)> {
+        self.documents.get(&path_of(uri)).map(|document| (&document.text, &document.colours))
     }
 
     /// An open document's text.

@@ -60,6 +60,19 @@ pub(crate) fn amount(bytes: u64) -> String {
     }
 }
 
+/// A number with three digits, in thousands, millions or billions where it is that large.
+pub(crate) fn count(number: u64) -> String {
+    let units = [(1_000_000_000, "G"), (1_000_000, "M"), (1_000, "k")];
+    match units.into_iter().find(|(unit, _)| number >= *unit) {
+        Some((unit, symbol)) => {
+            let scaled = number as f64 / unit as f64;
+            let digits = if scaled >= 100.0 { 0 } else { 1 };
+            format!("{scaled:.digits$} {symbol}")
+        }
+        None => number.to_string(),
+    }
+}
+
 /// The type of a binding, of the pipeline or of a block in it: the one whose value stands right after the name.
 fn local<'p>(locals: &'p [Local], result: &'p Expr, definition: &Definition) -> Option<&'p Type> {
     let mut best: Option<&'p Expr> = None;

@@ -72,6 +72,27 @@ impl Client {
         }
     }
 
+    /// Waits until the server has new hints, and confirms that.
+    async fn refreshed(&mut self) {
+        let wanted = |message: &Value| message["method"] == "workspace/inlayHint/refresh";
+        loop {
+            if let Some(at) = self.notifications.iter().position(wanted) {
+                let id = self.notifications.remove(at).unwrap()["id"].clone();
+                return self.send(&json!({ "jsonrpc": "2.0", "id": id, "result": null })).await;
+            }
+            let message = self.receive().await;
+            self.notifications.push_back(message);
+        }
+    }
+
+    /// The lines and labels of all hints of a document.
+    async fn hints(&mut self, uri: &str) -> Vec<(u64, String)> {
+        let everything = json!({ "start": { "line": 0, "character": 0 }, "end": { "line": 1000, "character": 0 } });
+        let hints = self.request("textDocument/inlayHint", json!({ "textDocument": { "uri": uri }, "range": everything })).await;
+        let line = |hint: &Value| hint["position"]["line"].as_u64().unwrap();
+        hints.as_array().unwrap().iter().map(|hint| (line(hint), hint["label"].as_str().unwrap().to_owned())).collect()
+    }
+
     async fn open(&mut self, uri: &str, text: &str) -> Vec<Value> {
         let document = json!({ "uri": uri, "languageId": "mlp", "version": 1, "text": text });
         self.notify("textDocument/didOpen", json!({ "textDocument": document })).await;
@@ -99,7 +120,8 @@ fn converse<F: AsyncFnOnce(&mut Client)>(talk: F) {
         let (read, write) = tokio::io::split(ours);
         let mut client = Client { input: BufReader::new(read), output: write, next: 0, notifications: VecDeque::new(), version: 1 };
         let conversation = async {
-            let answer = client.request("initialize", json!({ "capabilities": {} })).await;
+            let capabilities = json!({ "workspace": { "inlayHint": { "refreshSupport": true } } });
+            let answer = client.request("initialize", json!({ "capabilities": capabilities })).await;
             assert_eq!(answer["serverInfo"]["name"], "mlpc");
             client.notify("initialized", json!({})).await;
             talk(&mut client).await;
@@ -348,14 +370,10 @@ fn outline_colours_hints_and_format() {
         let private = "edition 2026\n\npipeline Score(x: f32[3]) -> f32[3] {\n  return x.softmax()\n}\n\nbudget Clinic {\n  unit    = user\n  epsilon = 1.0\n}\n\n\
                        outlet Sharing from Score {\n  spend     = Clinic\n  mechanism = laplace(epsilon = 0.1)\n  at_most   = 4\n}\n";
         assert_eq!(client.open("file:///p.mlp", private).await, Vec::<Value>::new());
-        let hints = client.request("textDocument/inlayHint", json!({ "textDocument": { "uri": "file:///p.mlp" }, "range": range })).await;
-        let hints: Vec<(u64, &str)> = hints
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|hint| (hint["position"]["line"].as_u64().unwrap(), hint["label"].as_str().unwrap()))
-            .collect();
-        assert_eq!(hints, [(6, "epsilon 0.4 of 1 spent"), (11, "epsilon 0.1 × 4")], "what a release costs, and what it leaves");
+        let hints = client.hints("file:///p.mlp").await;
+        let of_privacy: Vec<&(u64, String)> = hints.iter().filter(|(_, label)| label.starts_with("epsilon")).collect();
+        let expected = [&(6, "epsilon 0.4 of 1 spent".to_owned()), &(11, "epsilon 0.1 × 4".to_owned())];
+        assert_eq!(of_privacy, expected, "what a release costs, and what it leaves");
 
         let format = json!({ "textDocument": { "uri": URI }, "options": { "tabSize": 4, "insertSpaces": false } });
         assert_eq!(client.request("textDocument/formatting", format.clone()).await, json!([]));
@@ -365,6 +383,38 @@ fn outline_colours_hints_and_format() {
         assert_eq!(client.request("textDocument/formatting", format).await, Value::Null);
     });
 }
+
+#[test]
+fn models_and_pipelines_say_what_they_cost_until_the_text_changes() {
+    let folder = tempfile::tempdir().unwrap();
+    let digits = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/data/sk_digits_mlp.onnx");
+    std::fs::copy(digits, folder.path().join("digits.onnx")).unwrap();
+    let source = "edition 2026\n\nuse std.tensor.{ unbatch }\n\nmodel Digits {\n  source = onnx(\"./digits.onnx\")\n  input  X: f32[N, 64]\n  \
+                  output probabilities: f32[N, 10]\n}\n\npipeline One(x: f32[1, 64]) -> f32[10] {\n  return x |> Digits |> unbatch\n}\n\n\
+                  pipeline Eight(x: f32[8, 64]) -> f32[8, 10] {\n  return x |> Digits\n}\n";
+    let path = folder.path().join("main.mlp");
+    std::fs::write(&path, source).unwrap();
+    let uri = format!("file://{}", path.display());
+    converse(async |client| {
+        assert_eq!(client.open(&uri, source).await, Vec::<Value>::new());
+        client.refreshed().await;
+        let hints = client.hints(&uri).await;
+        let costs: Vec<(u64, &str)> = hints.iter().filter_map(|(line, label)| Some((*line, label.split_once(" MACs")?.0))).collect();
+        assert_eq!(costs, [(4, MACS_OF_ONE), (10, MACS_OF_ONE), (14, MACS_OF_EIGHT)], "{hints:?}");
+        // What is typed makes them those of another text, until it is saved.
+        let end = json!({ "line": 16, "character": 1 });
+        let typed = json!([{ "range": { "start": end, "end": end }, "text": "\n" }]);
+        client.edit(&uri, typed).await;
+        assert!(!client.hints(&uri).await.iter().any(|(_, label)| label.contains("MACs")));
+        client.notify("textDocument/didSave", json!({ "textDocument": { "uri": uri } })).await;
+        client.refreshed().await;
+        assert_eq!(client.hints(&uri).await.iter().filter(|(_, label)| label.contains("MACs")).count(), 3);
+    });
+}
+
+/// 64 x 64 + 64 x 32 + 32 x 10, and as much for each of eight rows.
+const MACS_OF_ONE: &str = "6.5 k";
+const MACS_OF_EIGHT: &str = "51.7 k";
 
 #[test]
 fn hostile_input_is_answered() {

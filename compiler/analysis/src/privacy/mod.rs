@@ -69,10 +69,9 @@ fn is_complete(checker: &mut Checker<'_>, outlet: &Outlet, budgets: &[Budget]) -
         Type::Label(_) => "randomized_response(epsilon = 0.1)",
         _ => "laplace(epsilon = 0.1)",
     };
-    let here = budgets.iter().filter(|budget| budget.declared.at.file == outlet.from.file).map(|budget| budget.declared.name.clone());
-    let here: Vec<String> = here.collect();
+    let here = budgets.iter().find(|budget| budget.declared.at.file == outlet.from.file).map(|budget| budget.declared.name.as_str());
     let (key, example, message, remark) = if outlet.spend.is_none() {
-        let example = here.first().cloned().unwrap_or_else(|| "Budget".to_owned());
+        let example = here.unwrap_or("Budget").to_owned();
         (
             "spend",
             example,
@@ -90,7 +89,7 @@ fn is_complete(checker: &mut Checker<'_>, outlet: &Outlet, budgets: &[Budget]) -
     };
     let doc = OUTLET_KEYS.iter().find(|known| known.name == key).map_or("", |known| known.doc);
     let mut diagnostic = Diagnostic::new(Code::E0501, message).label(outlet.from, remark);
-    diagnostic = diagnostic.help(match (key, here.is_empty()) {
+    diagnostic = diagnostic.help(match (key, here.is_none()) {
         ("spend", true) => {
             "declare a budget, `budget Name { unit = user, epsilon = 1.0 }`, and write `spend = Name`; or mark the inputs `public`"
                 .to_owned()
@@ -99,7 +98,7 @@ fn is_complete(checker: &mut Checker<'_>, outlet: &Outlet, budgets: &[Budget]) -
     });
     let reader = Reader { checker, file: outlet.from.file, noun: "an outlet", name: outlet.declared.at.span, span: outlet.span };
     let insertion = reader.insertion(&format!("{key} = {example}"));
-    if key == "spend" && here.is_empty() {
+    if key == "spend" && here.is_none() {
         // A budget above the outlet, and the outlet with what it lacks, as one edit.
         let whole = Location { file: outlet.from.file, span: outlet.span };
         if let Some((at, entry)) = insertion {

@@ -13,8 +13,8 @@ use ls_types::{
     TextEdit, Uri,
 };
 use mlp_analysis::{STD_MODULES, join};
-use mlp_syntax::ast::{File, Item, UseSource};
-use mlp_syntax::{LineIndex, parse, units};
+use mlp_syntax::ast::{File, Item, PipelineKind, UseSource};
+use mlp_syntax::{parse, units};
 use vocabulary::Word;
 
 impl Session {
@@ -161,15 +161,21 @@ impl Completer<'_> {
         }
     }
 
-    /// Pipelines of the standard library that are not imported yet, each with the import.
+    /// Pipelines of the standard library that are not imported yet, each with the import; its layers where layers are written.
     fn library(&mut self) {
-        let (own, _) = parse(self.text.as_str());
+        let Some(own) = self.snapshot.package.analysis().tree(0) else { return };
+        let around = own.items.iter().find(|item| item.span().range().contains(&self.place.start));
+        let in_pipeline = around.is_some_and(|item| match item {
+            Item::Pipeline(node) => node.kind == PipelineKind::Pipeline,
+            Item::Broken(header) => header.keyword.text == "pipeline",
+            _ => false,
+        });
         for module in STD_MODULES {
             let (tree, _) = parse(module.source);
             for item in &tree.items {
                 let Item::Pipeline(node) = item else { continue };
                 let name = &node.name.text;
-                if self.items.iter().any(|item| item.label == *name) {
+                if in_pipeline && node.kind == PipelineKind::Layer || self.items.iter().any(|item| item.label == *name) {
                     continue;
                 }
                 let signature = mlp_syntax::Span { start: node.span.start, end: node.result.span.end }.text(module.source);
@@ -216,7 +222,7 @@ impl Completer<'_> {
     fn members(&mut self) {
         let source = self.text.as_str();
         let text = format!("{}{PLACEHOLDER}{}", &source[..self.place.start], &source[self.offset..]);
-        let asked = |text: &str| Index::new(&self.snapshot.package.program().files, Some(text)).asked;
+        let asked = |text: &str| Index::new(self.snapshot.package.analysis(), Some(text)).asked;
         // Where a bracket is still open, the item is closed after the name.
         let members: Vec<Member> = asked(&text)
             .or_else(|| {
@@ -276,8 +282,7 @@ impl Completer<'_> {
             Some(module) => module.source,
             None => files.iter().find(|file| file.path == path).map_or("", |file| file.text.as_str()),
         };
-        let file = mlp_analysis::SourceFile { path, text: text.to_owned(), lines: LineIndex::new(text) };
-        let index = Index::new(&[file], None);
+        let index = Index::of_file(&path, text);
         for (_, definition) in index.in_file(0).filter(|(_, definition)| definition.is_item()) {
             let shown = definition.shown.text(text);
             self.item(&definition.name, CompletionItemKind::REFERENCE, &one_line(shown), &definition.doc, "");

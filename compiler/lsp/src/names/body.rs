@@ -390,8 +390,7 @@ budget B { epsilon = 1.0 }
 ";
 
     fn index() -> Index {
-        let file = SourceFile { path: "m.mlp".into(), text: SOURCE.into(), lines: LineIndex::new(SOURCE) };
-        Index::new(&[file], None)
+        Index::of_file("m.mlp", SOURCE)
     }
 
     /// The texts of the lines that name what is named at the first place of `before` followed by `name`.

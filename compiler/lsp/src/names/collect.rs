@@ -3,9 +3,10 @@
 use super::body::Body;
 use super::{Definition, DefinitionId, Index, Kind, Member, Occurrence, Role};
 use mlp_analysis::join;
+use mlp_syntax::Span;
 use mlp_syntax::ast::{Expr, ExprKind, File, Item, Model, Name, Path, Pipeline, PipelineKind, Type, TypeAlias, TypeKind, Use, UseSource};
-use mlp_syntax::{Span, parse};
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// The syntax of a definition that has members.
 #[derive(Clone, Copy)]
@@ -30,8 +31,7 @@ pub(super) struct Collector<'t> {
 }
 
 /// The names of files.
-pub(super) fn collect(paths: &[&str], texts: &[String]) -> Index {
-    let trees: Vec<File> = texts.iter().map(|text| parse(text).0).collect();
+pub(super) fn collect(paths: &[&str], trees: &[Arc<File>]) -> Index {
     let mut collector = Collector {
         index: Index { occurrences: vec![Vec::new(); trees.len()], ..Index::default() },
         scopes: vec![HashMap::new(); trees.len()],

@@ -7,9 +7,10 @@ mod body;
 mod collect;
 mod types;
 
-use mlp_analysis::SourceFile;
-use mlp_syntax::Span;
+use mlp_analysis::Analysis;
 use mlp_syntax::ast::DeclarationKind;
+use mlp_syntax::{File, Span, parse};
+use std::sync::Arc;
 
 /// Index of a definition in [`Index::definitions`].
 pub(crate) type DefinitionId = usize;
@@ -92,15 +93,21 @@ pub(crate) struct Index {
 pub(crate) const PLACEHOLDER: &str = "mlp_completes_here";
 
 impl Index {
-    /// The names of files; `replaced` stands in for the text of the first.
-    pub(crate) fn new(files: &[SourceFile], replaced: Option<&str>) -> Index {
-        let text = |(file, source): (usize, &SourceFile)| match replaced {
-            Some(text) if file == 0 => text.to_owned(),
-            _ => source.text.clone(),
+    /// The names of a package; `replaced` stands in for the text of its root.
+    pub(crate) fn new(analysis: &Analysis, replaced: Option<&str>) -> Index {
+        let files = &analysis.program().files;
+        let tree = |file| match replaced {
+            Some(text) if file == 0 => Some(analysis.tree_with(text)),
+            _ => analysis.tree(file),
         };
-        let texts: Vec<String> = files.iter().enumerate().map(text).collect();
+        let trees: Vec<Arc<File>> = (0..files.len()).map(|file| tree(file).unwrap_or_default()).collect();
         let paths: Vec<&str> = files.iter().map(|file| file.path.as_str()).collect();
-        collect::collect(&paths, &texts)
+        collect::collect(&paths, &trees)
+    }
+
+    /// The names of a file that stands for itself.
+    pub(crate) fn of_file(path: &str, text: &str) -> Index {
+        collect::collect(&[path], &[Arc::new(parse(text).0)])
     }
 
     /// What is named at a byte of a file; at the end of a name, too.
