@@ -77,7 +77,6 @@ fn damaged_sources_are_refused() {
     corpus.extend(files("tests/fuzz/corpus/language/*.mlp"));
     run(language::parser, &corpus, 4);
     run(language::checker, &corpus, 4);
-    run(language::formatter, &corpus, 4);
 }
 
 #[test]

@@ -27,7 +27,7 @@ pub(crate) fn check_all(checker: &mut Checker<'_>) {
 
 /// The type that a name of `file` stands for; none where it stands for no type, which the caller reports.
 pub(crate) fn named(checker: &mut Checker<'_>, file: FileId, name: &Name, names: &mut SignatureNames) -> Option<Type> {
-    let id = match checker.scopes[file.0 as usize].find(&name.text)? {
+    let id = match checker.scopes[file.0 as usize].find(&name.text, &["type"])? {
         Symbol::Alias(id) => id,
         Symbol::Broken => return Some(Type::Unknown),
         other => {

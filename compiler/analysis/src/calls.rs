@@ -96,7 +96,7 @@ impl BodyChecker<'_, '_> {
             self.checker.report(diagnostic.help("call a pipeline or model"));
             return None;
         }
-        match self.checker.scopes[self.file.0 as usize].find(name) {
+        match self.checker.scopes[self.file.0 as usize].find(name, &["pipeline", "model", "layer", "intrinsic"]) {
             Some(Symbol::Pipeline(id)) => self.pipeline_target(id),
             Some(Symbol::Model(id)) => {
                 let model = self.checker.models.get(id.0 as usize)?;

@@ -84,7 +84,7 @@ fn run(checker: &mut Checker<'_>, node: &Expr) -> Option<Run> {
         return None;
     };
     let callee = at(ROOT, call.callee.span);
-    let id = match checker.scopes[0].find(name) {
+    let id = match checker.scopes[0].find(name, &["pipeline"]) {
         Some(Symbol::Pipeline(id)) => id,
         Some(Symbol::Broken) => return None,
         Some(symbol) => {

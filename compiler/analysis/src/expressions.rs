@@ -220,7 +220,7 @@ impl<'c, 'w> BodyChecker<'c, 'w> {
             self.checker.report(diagnostic);
             return (ExprKind::Broken, Type::Unknown);
         }
-        match self.checker.scopes[self.file.0 as usize].find(name) {
+        match self.checker.scopes[self.file.0 as usize].find(name, &["const"]) {
             Some(Symbol::Broken) => {}
             Some(Symbol::Const(id)) => {
                 if let Some((value, ty)) = constants::value(self.checker, id) {

@@ -116,7 +116,7 @@ fn other_pipeline(reader: &mut Reader<'_, '_>, place: Location, noun: &str, of: 
 
 fn pipeline(checker: &mut Checker<'_>, name: &ast::Name) -> Option<crate::PipelineId> {
     let place = at(ROOT, name.span);
-    match checker.scopes[0].find(&name.text) {
+    match checker.scopes[0].find(&name.text, &["pipeline"]) {
         Some(Symbol::Pipeline(id)) => {
             let pipeline = &checker.pipelines[id.0 as usize];
             let given = pipeline.params.iter().find(|param| !pipeline.takes(&param.ty) && param.ty != crate::Type::Unknown);

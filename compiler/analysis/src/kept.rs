@@ -135,7 +135,7 @@ impl Reuse {
         (kept.item, kept.start) = (item, start);
         for (name, used) in &kept.names {
             if *used {
-                checker.scopes[file.0 as usize].find(name);
+                checker.scopes[file.0 as usize].find(name, &[]);
             }
         }
         for remark in &mut kept.remarks {

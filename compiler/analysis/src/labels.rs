@@ -83,7 +83,7 @@ pub(crate) fn read(checker: &mut Checker<'_>, path: &str, place: Location) -> Op
 /// The `labels` item of that name.
 pub(crate) fn item(checker: &mut Checker<'_>, file: FileId, name: &str) -> Option<crate::LabelsId> {
     match checker.scopes[file.0 as usize].peek(name) {
-        Some(Symbol::Labels(_)) => match checker.scopes[file.0 as usize].find(name) {
+        Some(Symbol::Labels(_)) => match checker.scopes[file.0 as usize].find(name, &[]) {
             Some(Symbol::Labels(id)) => Some(id),
             _ => None,
         },

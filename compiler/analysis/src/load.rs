@@ -5,7 +5,7 @@ use crate::kept::{Kept, Successor};
 use crate::program::{Program, SourceFile};
 use crate::scope::Scope;
 use crate::{EDITION, stdlib, world};
-use mlp_syntax::ast::{Edition, File, Item, Use, UseSource};
+use mlp_syntax::ast::{Edition, File, Header, Item, Use, UseSource};
 use mlp_syntax::{Code, Diagnostic, FileId, LineIndex, Location, MAX_SOURCE_BYTES, Parsed, Span, closest};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -90,10 +90,14 @@ impl Loader<'_, '_> {
             Item::Edition(edition) => Some((index, edition)),
             _ => None,
         });
-        let broken = tree.items.iter().any(|item| matches!(item, Item::Broken(header) if header.keyword.text == "edition"));
+        // One that lost its keyword is a year.
+        let is_edition = |header: &Header| header.keyword.text == "edition" || header.keyword.text.parse::<u32>().is_ok();
+        let broken = tree.items.iter().position(|item| matches!(item, Item::Broken(header) if is_edition(header)));
+        let before = |index: usize| broken.is_some_and(|broken| broken < index);
         match editions.next() {
+            Some((index, again)) if before(index) => self.second_edition(file, again),
             Some((index, edition)) => self.first_edition(file, index, edition),
-            None if broken || self.checker.files[file.0 as usize].text.len() > MAX_SOURCE_BYTES => {}
+            None if broken.is_some() || self.checker.files[file.0 as usize].text.len() > MAX_SOURCE_BYTES => {}
             None => {
                 let start = at(file, Span::new(0, 0));
                 self.checker.report(
@@ -105,13 +109,17 @@ impl Loader<'_, '_> {
             }
         }
         for (_, again) in editions {
-            self.checker.report(
-                Diagnostic::new(Code::E0105, "this file names its edition twice")
-                    .label(at(file, again.span), "the second one")
-                    .help("remove it")
-                    .fix(at(file, again.span), ""),
-            );
+            self.second_edition(file, again);
         }
+    }
+
+    fn second_edition(&mut self, file: FileId, again: &Edition) {
+        self.checker.report(
+            Diagnostic::new(Code::E0105, "this file names its edition twice")
+                .label(at(file, again.span), "the second one")
+                .help("remove it")
+                .fix(at(file, again.span), ""),
+        );
     }
 
     fn first_edition(&mut self, file: FileId, index: usize, edition: &Edition) {

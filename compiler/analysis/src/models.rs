@@ -276,7 +276,7 @@ fn attach_file(checker: &mut Checker<'_>, file: FileId, attribute: &ast::Attribu
                 let set = &checker.labels[id.0 as usize];
                 (set.path.clone(), set.lines.clone(), Some(id))
             }
-            None if checker.scopes[file.0 as usize].is_broken(item) => {
+            None if checker.scopes[file.0 as usize].is_broken(item, &["labels"]) => {
                 *ty = Type::Unknown;
                 return;
             }

@@ -8,7 +8,7 @@ use crate::signature;
 use crate::types::{LabelsId, Type};
 use mlp_syntax::ast::{DeclarationKind, Header, Item, Name, PipelineKind};
 use mlp_syntax::{Code, Diagnostic, FileId, Location, Span};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashSet};
 use std::rc::Rc;
 
@@ -51,10 +51,10 @@ pub(crate) struct Scope {
     imports: Vec<(Name, Option<FileId>)>,
     /// Words in items that are broken: what they name may be used there.
     mentioned: HashSet<String>,
-    /// An item that is broken has lost its name, so that a name that nothing has may be its.
-    nameless: bool,
+    /// The keywords of broken items that have lost their names, so that a name that nothing has may be theirs.
+    nameless: Vec<String>,
     /// A name was taken for that of an item without one since recording began.
-    guessed: bool,
+    guessed: Cell<bool>,
     /// The names that were looked up since recording began, and whether that made them used; none while nothing is recorded.
     looked_up: RefCell<Option<Vec<(String, bool)>>>,
 }
@@ -72,24 +72,30 @@ impl Scope {
         self.imports.push((name, from));
     }
 
-    /// What a name stands for; it counts as used from now on.
-    pub(crate) fn find(&mut self, name: &str) -> Option<Symbol> {
+    /// What a name stands for; it counts as used from now on. Where nothing has it, it may be that of a broken item that starts with one of `keywords`.
+    pub(crate) fn find(&mut self, name: &str, keywords: &[&str]) -> Option<Symbol> {
         self.note(name, true);
         match self.names.get_mut(name) {
             Some(entry) => {
                 entry.used = true;
                 Some(entry.symbol)
             }
-            None => self.nameless.then(|| {
-                self.guessed = true;
-                Symbol::Broken
-            }),
+            None => self.guess(keywords),
         }
     }
 
+    /// What a name that nothing has may stand for.
+    fn guess(&self, keywords: &[&str]) -> Option<Symbol> {
+        let fits = self.nameless.iter().any(|keyword| keywords.contains(&keyword.as_str()));
+        fits.then(|| {
+            self.guessed.set(true);
+            Symbol::Broken
+        })
+    }
+
     /// Whether an error hides what a name stands for.
-    pub(crate) fn is_broken(&self, name: &str) -> bool {
-        self.peek(name).map_or(self.nameless, |symbol| symbol == Symbol::Broken)
+    pub(crate) fn is_broken(&self, name: &str, keywords: &[&str]) -> bool {
+        self.peek(name).or_else(|| self.guess(keywords)) == Some(Symbol::Broken)
     }
 
     /// What a name stands for, without using it.
@@ -105,14 +111,14 @@ impl Scope {
     }
 
     /// Remembers the names that are looked up from now on.
-    pub(crate) fn record(&mut self) {
-        self.guessed = false;
+    pub(crate) fn record(&self) {
+        self.guessed.set(false);
         self.looked_up.replace(Some(Vec::new()));
     }
 
     /// The names that were looked up since [`record`](Scope::record), which ends here; none where what one of them stands for was guessed.
     pub(crate) fn recorded(&self) -> Option<Vec<(String, bool)>> {
-        self.looked_up.take().filter(|_| !self.guessed)
+        self.looked_up.take().filter(|_| !self.guessed.get())
     }
 
     /// What the names stand for.
@@ -226,24 +232,25 @@ fn declare_item(checker: &mut Checker<'_>, file: FileId, item: &Item) {
 fn declare_broken(checker: &mut Checker<'_>, file: FileId, header: &Header) {
     let place = at(file, header.span);
     let words: Vec<String> = words(checker.text(place)).map(str::to_owned).collect();
+    let imports = checker.text(place).contains(".{");
     let scope = &mut checker.scopes[file.0 as usize];
     let mut insert_broken = |name: &str, place: Location| {
         let entry = Entry { symbol: Symbol::Broken, at: place, imported: false, used: true };
         scope.names.entry(name.to_owned()).or_insert(entry);
     };
     let of_another = |name: &Name| matches!(name.text.as_str(), "from" | "for");
-    match (header.keyword.text.as_str(), header.name.as_ref().filter(|name| !of_another(name))) {
-        ("edition" | "test", _) => {}
-        ("use", _) => words.iter().for_each(|word| insert_broken(word, place)),
-        (keyword, name) => {
-            if !mlp_syntax::KEYWORDS.contains(&keyword) {
-                insert_broken(keyword, place);
-            }
-            match name {
-                Some(name) => insert_broken(&name.text, at(file, name.span)),
-                None => scope.nameless = true,
-            }
+    let keyword = header.keyword.text.as_str();
+    let known = mlp_syntax::KEYWORDS.contains(&keyword);
+    match header.name.as_ref().filter(|name| !of_another(name)) {
+        _ if matches!(keyword, "edition" | "test") => {}
+        // What is imported stands in braces, whether the keyword is there or not.
+        _ if keyword == "use" || !known && imports => words.iter().for_each(|word| insert_broken(word, place)),
+        name if !known => {
+            insert_broken(keyword, place);
+            name.iter().for_each(|name| insert_broken(&name.text, at(file, name.span)));
         }
+        Some(name) => insert_broken(&name.text, at(file, name.span)),
+        None => scope.nameless.push(keyword.to_owned()),
     }
     scope.mentioned.extend(words);
 }
@@ -282,7 +289,7 @@ fn resolve_import(checker: &mut Checker<'_>, file: FileId, name: &Name, from: Op
                 entry.used = true;
                 entry.symbol
             });
-            symbol.or(scope.nameless.then_some(Symbol::Broken))
+            symbol.or((!scope.nameless.is_empty()).then_some(Symbol::Broken))
         }
     };
     match (symbol, from) {

@@ -238,7 +238,7 @@ fn tokens(checker: &mut Checker<'_>, file: FileId, path: &Path, most: Option<Dim
             Type::Tokens { most, .. } => Type::Tokens { vocabulary: Vocabulary::Variable(variable.text.clone()), most },
             other => other,
         },
-        [model] => match checker.scopes[file.0 as usize].find(&model.text) {
+        [model] => match checker.scopes[file.0 as usize].find(&model.text, &["model"]) {
             Some(Symbol::Model(_)) => ty,
             Some(Symbol::Broken) => Type::Unknown,
             _ => {
@@ -251,8 +251,8 @@ fn tokens(checker: &mut Checker<'_>, file: FileId, path: &Path, most: Option<Dim
             }
         },
         [model, input] => {
-            let Some(Symbol::Model(id)) = checker.scopes[file.0 as usize].find(&model.text) else {
-                if !checker.scopes[file.0 as usize].is_broken(&model.text) {
+            let Some(Symbol::Model(id)) = checker.scopes[file.0 as usize].find(&model.text, &["model"]) else {
+                if !checker.scopes[file.0 as usize].is_broken(&model.text, &["model"]) {
                     no_model(checker, file, model);
                 }
                 return Type::Unknown;
@@ -373,12 +373,12 @@ fn labels(checker: &mut Checker<'_>, file: FileId, path: &Path, names: &Signatur
     match path.names.as_slice() {
         [name] if names.labels.contains(&name.text) => Some(Labels::Variable(name.text.clone())),
         [name] if matches!(checker.scopes[file.0 as usize].peek(&name.text), Some(Symbol::Labels(_))) => {
-            match checker.scopes[file.0 as usize].find(&name.text) {
+            match checker.scopes[file.0 as usize].find(&name.text, &[]) {
                 Some(Symbol::Labels(id)) => Some(Labels::Of(id)),
                 _ => None,
             }
         }
-        [name] if checker.scopes[file.0 as usize].is_broken(&name.text) => None,
+        [name] if checker.scopes[file.0 as usize].is_broken(&name.text, &["labels"]) => None,
         [model, output] => model_labels(checker, file, model, output),
         _ => {
             let diagnostic = Diagnostic::new(Code::E0101, format!("there are no labels `{}`", path.text()));
@@ -395,7 +395,7 @@ fn labels(checker: &mut Checker<'_>, file: FileId, path: &Path, names: &Signatur
 }
 
 fn model_labels(checker: &mut Checker<'_>, file: FileId, model: &Name, output: &Name) -> Option<Labels> {
-    let id = match checker.scopes[file.0 as usize].find(&model.text) {
+    let id = match checker.scopes[file.0 as usize].find(&model.text, &["model"]) {
         Some(Symbol::Model(id)) => id,
         Some(Symbol::Broken) => return None,
         _ => {
@@ -442,7 +442,7 @@ fn attach(checker: &mut Checker<'_>, file: FileId, attribute: &Attribute, ty: &m
     let found = match &argument.kind {
         ExprKind::Name(name) if names.labels.contains(name) => Labels::Variable(name.clone()),
         ExprKind::Name(name) if matches!(checker.scopes[file.0 as usize].peek(name), Some(Symbol::Labels(_))) => {
-            match checker.scopes[file.0 as usize].find(name) {
+            match checker.scopes[file.0 as usize].find(name, &[]) {
                 Some(Symbol::Labels(id)) => Labels::Of(id),
                 _ => return,
             }

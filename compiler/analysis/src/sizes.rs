@@ -91,7 +91,7 @@ fn symbol(checker: &mut Checker<'_>, file: FileId, name: &Name, names: &Signatur
 /// The size that a constant of that name is: the outer none where no constant has it, the inner where it is no size, which is reported.
 pub(crate) fn constant(checker: &mut Checker<'_>, file: FileId, name: &Name) -> Option<Option<u64>> {
     let Some(Symbol::Const(_)) = checker.scopes[file.0 as usize].peek(&name.text) else { return None };
-    let Some(Symbol::Const(id)) = checker.scopes[file.0 as usize].find(&name.text) else { return None };
+    let Some(Symbol::Const(id)) = checker.scopes[file.0 as usize].find(&name.text, &["const"]) else { return None };
     let found = checker.consts.get(id.0 as usize)?;
     match &found.value {
         Some(Value::Number(value, None)) if *value >= 1.0 && *value <= 2f64.powi(32) && value.fract() == 0.0 => Some(Some(*value as u64)),
@@ -115,7 +115,7 @@ fn field(checker: &mut Checker<'_>, file: FileId, path: &Path, names: &Signature
             "height" => Some(Dim::Height(param.text.clone())),
             _ => None,
         },
-        [name, side] => match checker.scopes[file.0 as usize].find(&name.text) {
+        [name, side] => match checker.scopes[file.0 as usize].find(&name.text, &["const"]) {
             Some(Symbol::Const(id)) => match (checker.consts.get(id.0 as usize)?.value.as_ref()?, side.text.as_str()) {
                 (Value::Size { width, .. }, "width") => Some(Dim::Const(u64::from(*width))),
                 (Value::Size { height, .. }, "height") => Some(Dim::Const(u64::from(*height))),

@@ -306,7 +306,7 @@ impl Package {
     /// # Panics
     /// Where the package has errors.
     pub fn graph(&self, host: &dyn Host, pipeline: PipelineId) -> Result<Graph, PackageError> {
-        let checked = self.checked.as_ref().expect("only a package without errors is compiled");
+        let checked = self.analysis.checked().expect("only a package without errors is compiled");
         let source = &checked.pipelines[pipeline.0 as usize];
         let mut member = |sizes: &[u64]| Ok(self.lower(host, checked, pipeline, sizes)?.graph);
         varying::optimized(host, &varying_of(source), &mut member).map_err(|error| refused(source, error))

@@ -239,7 +239,8 @@ impl<'w> Reader<'_, 'w> {
     pub(crate) fn named(&mut self, name: &Name, noun: &str, fits: impl Fn(Symbol) -> bool) -> Option<Symbol> {
         let place = self.place(name.span);
         let scope = &mut self.checker.scopes[self.file.0 as usize];
-        match scope.find(&name.text) {
+        let keywords: Vec<&str> = noun.split_once(' ').map_or(noun, |(_, noun)| noun).split(" or ").collect();
+        match scope.find(&name.text, &keywords) {
             Some(symbol) if fits(symbol) => Some(symbol),
             Some(Symbol::Broken) => None,
             Some(symbol) => {

@@ -38,7 +38,7 @@ pub(super) enum NoTarget {
 
 /// What a name calls inside layers.
 pub(super) fn target(checker: &mut Checker<'_>, file: FileId, name: &str) -> Result<Target, NoTarget> {
-    match checker.scopes[file.0 as usize].find(name) {
+    match checker.scopes[file.0 as usize].find(name, &["pipeline", "model", "layer", "intrinsic"]) {
         Some(Symbol::Layer(id)) => {
             let layer = checker.layers.get(id.0 as usize).ok_or(NoTarget::Hidden)?;
             Ok(Target { name: layer.name.clone(), callee: Callee::Layer(id), params: layer.params.clone() })

@@ -196,7 +196,7 @@ impl<'c, 'w> Elaborator<'c, 'w> {
             return item.clone();
         }
         let size = self.env.sizes.iter().find(|(known, _)| known == name).map(|(_, dim)| dim.clone());
-        let constant = match self.checker.scopes[self.env.file.0 as usize].find(name) {
+        let constant = match self.checker.scopes[self.env.file.0 as usize].find(name, &["const"]) {
             Some(Symbol::Const(id)) => constants::value(self.checker, id),
             _ => None,
         };

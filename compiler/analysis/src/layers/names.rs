@@ -197,7 +197,7 @@ impl Names<'_, '_> {
         if self.sizes.iter().any(|size| size == name) {
             return;
         }
-        match self.checker.scopes[self.file.0 as usize].find(name) {
+        match self.checker.scopes[self.file.0 as usize].find(name, &["const"]) {
             Some(Symbol::Const(_) | Symbol::Broken) => {}
             Some(symbol) => {
                 let diagnostic = Diagnostic::new(Code::E0201, format!("`{name}` is {}, no value", symbol.noun()));

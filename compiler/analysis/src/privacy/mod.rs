@@ -280,10 +280,22 @@ fn rounded_up(number: f64) -> f64 {
 /// A budget that nothing spends protects nobody. A file of budgets alone is there for others.
 fn unspent(checker: &mut Checker<'_>, budget: &Budget, outlets: &[Outlet]) {
     let file = budget.declared.at.file;
-    let has_pipelines = checker.trees.first().is_some_and(|tree| tree.items.iter().any(|item| matches!(item, Item::Pipeline(_))));
+    let any = |fits: &dyn Fn(&Item) -> bool| checker.trees.first().is_some_and(|tree| tree.items.iter().any(fits));
+    let has_pipelines = any(&|item| match item {
+        Item::Pipeline(_) => true,
+        Item::Broken(header) => header.keyword.text == "pipeline",
+        _ => false,
+    });
     // An outlet that could not be read may have been meant to spend it.
     let may_spend = outlets.iter().any(|outlet| outlet.broken && outlet.spend.is_none());
-    let broken = checker.trees.first().is_some_and(|tree| tree.items.iter().any(|item| matches!(item, Item::Broken(_))));
+    // So may a broken item that is no other kind of item.
+    let broken = any(&|item| match item {
+        Item::Broken(header) => {
+            let keyword = header.keyword.text.as_str();
+            keyword == "outlet" || !mlp_syntax::KEYWORDS.contains(&keyword) && !keyword.starts_with(|c: char| c.is_ascii_digit())
+        }
+        _ => false,
+    });
     let needs = outlets.iter().any(|outlet| outlet.spend.is_none() && outlet.released.is_none());
     if file != FileId(0) || !has_pipelines || may_spend || broken || needs {
         return;

@@ -164,7 +164,7 @@ impl Completer<'_> {
     /// Pipelines of the standard library that are not imported yet, each with the import; its layers where layers are written.
     fn library(&mut self) {
         let Some(own) = self.snapshot.package.analysis().tree(0) else { return };
-        let around = own.items.iter().find(|item| item.span().range().contains(&self.place.start));
+        let around = own.items.iter().rfind(|item| item.span().start as usize <= self.place.start);
         let in_pipeline = around.is_some_and(|item| match item {
             Item::Pipeline(node) => node.kind == PipelineKind::Pipeline,
             Item::Broken(header) => header.keyword.text == "pipeline",
