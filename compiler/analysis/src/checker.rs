@@ -197,6 +197,13 @@ impl<'w> Checker<'w> {
         self.files.get(at.file.0 as usize).map_or("", |file| at.span.text(&file.text))
     }
 
+    /// Counts the names of a text that is not checked as used.
+    pub(crate) fn mention(&mut self, at: Location) {
+        if let Some(file) = self.files.get(at.file.0 as usize) {
+            self.scopes[at.file.0 as usize].mention(at.span.text(&file.text));
+        }
+    }
+
     fn finish(mut self, declarations: Declarations, hooks: Vec<crate::Hook>, tests: Vec<crate::Test>) -> Analysis {
         self.diagnostics.sort_by(|a, b| (a.primary(), a.code, &a.message).cmp(&(b.primary(), b.code, &b.message)));
         self.diagnostics.dedup();

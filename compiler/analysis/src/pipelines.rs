@@ -149,6 +149,7 @@ fn steps(checker: &mut Checker<'_>, file: FileId, index: usize, node: &ast::Pipe
                 if position + 1 < statements.len() {
                     let rest = at(file, statements[position + 1].span);
                     let last = statements.last().map_or(rest.span, |last| last.span);
+                    body.checker.mention(at(file, rest.span.to(last)));
                     body.checker.report(
                         Diagnostic::new(Code::E0209, "nothing runs after `return`")
                             .label(rest, "this is never reached")

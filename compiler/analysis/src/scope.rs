@@ -5,12 +5,16 @@ use crate::checker::{Checker, at, unknown_name};
 use crate::network::{Layer, LayerBody, LayerId};
 use crate::program::{AliasId, Body, Const, ConstId, LabelSet, Model, ModelId, Pipeline, PipelineId, TypeAlias};
 use crate::signature;
+use crate::stdlib;
 use crate::types::{LabelsId, Type};
 use mlp_syntax::ast::{DeclarationKind, Header, Item, Name, PipelineKind};
 use mlp_syntax::{Code, Diagnostic, FileId, Location, Span};
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashSet};
 use std::rc::Rc;
+
+/// The keyword of an import: what it names may be anything.
+const IMPORT: &str = "use";
 
 /// What a name stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,9 +88,20 @@ impl Scope {
         }
     }
 
+    /// Counts what a text names as used.
+    pub(crate) fn mention(&mut self, text: &str) {
+        for word in words(text) {
+            self.note(word, true);
+            if let Some(entry) = self.names.get_mut(word) {
+                entry.used = true;
+            }
+        }
+    }
+
     /// What a name that nothing has may stand for.
     fn guess(&self, keywords: &[&str]) -> Option<Symbol> {
-        let fits = self.nameless.iter().any(|keyword| keywords.contains(&keyword.as_str()));
+        let mut nameless = self.nameless.iter().map(String::as_str);
+        let fits = nameless.any(|keyword| keyword == IMPORT || keywords.contains(&keyword));
         fits.then(|| {
             self.guessed.set(true);
             Symbol::Broken
@@ -233,6 +248,9 @@ fn declare_broken(checker: &mut Checker<'_>, file: FileId, header: &Header) {
     let place = at(file, header.span);
     let words: Vec<String> = words(checker.text(place)).map(str::to_owned).collect();
     let imports = checker.text(place).contains(".{");
+    let gap = has_gap(checker.text(place));
+    // A name that is missing between the braces is one of those.
+    let others: Vec<String> = if gap { stdlib::mentioned(checker.text(place)).collect() } else { Vec::new() };
     let scope = &mut checker.scopes[file.0 as usize];
     let mut insert_broken = |name: &str, place: Location| {
         let entry = Entry { symbol: Symbol::Broken, at: place, imported: false, used: true };
@@ -244,7 +262,10 @@ fn declare_broken(checker: &mut Checker<'_>, file: FileId, header: &Header) {
     match header.name.as_ref().filter(|name| !of_another(name)) {
         _ if matches!(keyword, "edition" | "test") => {}
         // What is imported stands in braces, whether the keyword is there or not.
-        _ if keyword == "use" || !known && imports => words.iter().for_each(|word| insert_broken(word, place)),
+        _ if keyword == IMPORT || !known && imports => {
+            words.iter().chain(&others).for_each(|word| insert_broken(word, place));
+            scope.nameless.extend((gap && others.is_empty()).then(|| IMPORT.to_owned()));
+        }
         name if !known => {
             insert_broken(keyword, place);
             name.iter().for_each(|name| insert_broken(&name.text, at(file, name.span)));
@@ -253,6 +274,12 @@ fn declare_broken(checker: &mut Checker<'_>, file: FileId, header: &Header) {
         None => scope.nameless.push(keyword.to_owned()),
     }
     scope.mentioned.extend(words);
+}
+
+/// True where a name is missing in the list of an import.
+fn has_gap(import: &str) -> bool {
+    let list = import.split_once('{').and_then(|(_, rest)| rest.split_once('}'));
+    list.is_some_and(|(list, _)| list.trim().trim_end_matches(',').split(',').any(|name| name.trim().is_empty()))
 }
 
 fn words(text: &str) -> impl Iterator<Item = &str> {

@@ -1,5 +1,6 @@
 //! The standard library, carried inside the compiler.
 
+use mlp_syntax::ast::Item;
 use mlp_syntax::{Diagnostic, File, parse};
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -49,6 +50,20 @@ pub const STD_MODULES: &[StdModule] = &[
 /// The module of that name.
 pub(crate) fn find(name: &str) -> Option<StdModule> {
     STD_MODULES.iter().copied().find(|module| module.name == name)
+}
+
+/// The pipelines and layers of the modules that a text names.
+pub(crate) fn mentioned(text: &str) -> impl Iterator<Item = String> {
+    let text: String = text.chars().filter(|c| !c.is_whitespace()).collect();
+    let named = STD_MODULES.iter().filter(move |module| text.contains(&format!("{}.{{", module.name)));
+    let trees = named.map(|module| parsed(module.name, module.source).0);
+    trees.flat_map(|tree| {
+        let names = tree.items.iter().filter_map(|item| match item {
+            Item::Pipeline(node) => Some(node.name.text.clone()),
+            _ => None,
+        });
+        names.collect::<Vec<_>>()
+    })
 }
 
 /// The module that declares a pipeline of that name, for "add `use ...`".

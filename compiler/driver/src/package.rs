@@ -11,8 +11,8 @@ use crate::tokenizers::Tokenizers;
 use crate::varying::{self, Varying, VaryingError};
 use crate::weights;
 use mlp_analysis::{
-    Analysis, Checked, Dim, Model, ModelId, ModelSignature, Pipeline, PipelineId, Program, SignatureDim, SignaturePort, Type, WeightTensor, Weights,
-    World,
+    Analysis, Checked, Dim, Model, ModelId, ModelSignature, Pipeline, PipelineId, Program, SignatureDim, SignaturePort, Type, WeightTensor,
+    Weights, World,
 };
 use mlp_bundle::Bundle;
 use mlp_bundle::bundle::digest;

@@ -56,6 +56,7 @@ impl Names<'_, '_> {
             if statement.binds.is_none() {
                 returned = true;
                 if let Some(next) = statements.get(position + 1) {
+                    self.checker.mention(self.place(next.span.to(statements[statements.len() - 1].span)));
                     let diagnostic = Diagnostic::new(Code::E0209, "nothing runs after `return`");
                     let diagnostic = diagnostic.label(self.place(next.span), "this is never reached");
                     self.checker.report(diagnostic.help("move it above the `return`, or remove it"));

@@ -369,8 +369,6 @@ impl<'c, 't> Body<'c, 't> {
 #[cfg(test)]
 mod tests {
     use super::super::Index;
-    use mlp_analysis::SourceFile;
-    use mlp_syntax::LineIndex;
 
     const SOURCE: &str = "\
 edition 2026
