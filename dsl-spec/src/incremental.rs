@@ -4,7 +4,7 @@ use crate::ast::{File, Shift as _};
 use crate::diagnostic::Diagnostic;
 use crate::parse::{MAX_SOURCE_BYTES, blocks, parse, read};
 use crate::span::Span;
-use crate::split::split;
+use crate::split::{Piece, split_between, starts_block};
 use std::sync::Arc;
 
 /// A file that was parsed, and where its blocks stand.
@@ -55,11 +55,15 @@ impl Parsed {
             let block = Block { span: Span::new(0, text.len()), items: file.items.len(), diagnostics };
             return (Parsed { file: Arc::new(file), blocks: vec![block] }, Same::default());
         }
-        let (pieces, diagnostics) = split(text);
+        if before == text && !self.blocks.is_empty() {
+            let front = self.file.items.len();
+            return (self, Same { front, back: 0 });
+        }
+        let edit = Edit::between(before, text);
+        let Window { first, last, pieces, diagnostics } = self.window(edit, text);
         let found = blocks(text, &pieces);
-        let spans: Vec<Span> =
-            found.iter().filter_map(|range| Some(pieces.get(range.start)?.span.to(pieces.get(range.end - 1)?.span))).collect();
-        let (front, back) = self.common(before, text, &spans);
+        let spans = self.spans(edit, first, last, found.iter().filter_map(|range| span_of(&pieces[range.clone()])));
+        let (front, back) = self.common(edit, &spans);
         let count = |blocks: &[Block]| blocks.iter().map(|block| block.items).sum::<usize>();
         let same = Same { front: count(&self.blocks[..front]), back: count(&self.blocks[self.blocks.len() - back..]) };
 
@@ -71,7 +75,7 @@ impl Parsed {
         items.truncate(same.front);
 
         let mut diagnostics = diagnostics.into_iter().peekable();
-        for (range, span) in found.iter().zip(&spans).take(spans.len() - back).skip(front) {
+        for (range, span) in found.iter().zip(&spans[first..]).take(spans.len() - back - first).skip(front - first) {
             let mut own = Vec::new();
             while let Some(one) = diagnostics.next_if(|one| one.primary().is_none_or(|at| at.span.start < span.end)) {
                 if one.primary().is_some_and(|at| at.span.start >= span.start) {
@@ -82,35 +86,60 @@ impl Parsed {
             old_blocks.push(Block { span: *span, items: read.len(), diagnostics });
             items.extend(read);
         }
-        let by = text.len() as i64 - before.len() as i64;
-        if by != 0 {
-            last_items.shift(by);
-            last_blocks.iter_mut().for_each(|block| block.shift(by));
+        if edit.by() != 0 {
+            last_items.shift(edit.by());
+            last_blocks.iter_mut().for_each(|block| block.shift(edit.by()));
         }
         old_blocks.append(&mut last_blocks);
         items.append(&mut last_items);
         (Parsed { file: Arc::new(File { items }), blocks: old_blocks }, same)
     }
 
+    /// Cuts what an edit can have changed into pieces: from the last block before it to the second that stands after it as it stood.
+    fn window(&self, edit: Edit, text: &str) -> Window {
+        let starts = |block: &Block| block.span.start as usize;
+        let mut first = self.blocks.partition_point(|block| starts(block) <= edit.prefix).saturating_sub(1);
+        while first > 0 && !starts_block(text, starts(&self.blocks[first])) {
+            first -= 1;
+        }
+        let from = if first == 0 { 0 } else { starts(&self.blocks[first]) };
+        let (mut last, mut before) = (self.blocks.len(), None);
+        let (pieces, diagnostics) = split_between(text, from, &mut |at| {
+            let stood = (at >= edit.new - edit.suffix).then(|| (at as i64 - edit.by()) as usize);
+            let block = stood.and_then(|stood| self.blocks.binary_search_by_key(&stood, starts).ok());
+            let settled = block.is_some_and(|block| before.is_some_and(|before: usize| before + 1 == block));
+            before = block;
+            last = block.filter(|_| settled).unwrap_or(last);
+            settled
+        });
+        Window { first, last, pieces, diagnostics }
+    }
+
+    /// The spans of all blocks after an edit, of which those from `first` to `last` were read again.
+    fn spans(&self, edit: Edit, first: usize, last: usize, read: impl Iterator<Item = Span>) -> Vec<Span> {
+        let moved = |block: &Block| {
+            let mut span = block.span;
+            span.shift(edit.by());
+            span
+        };
+        self.blocks[..first].iter().map(|block| block.span).chain(read).chain(self.blocks[last..].iter().map(moved)).collect()
+    }
+
     /// How many blocks at the start and at the end are the same in both texts, what stands between them included.
-    fn common(&self, before: &str, text: &str, spans: &[Span]) -> (usize, usize) {
+    fn common(&self, edit: Edit, spans: &[Span]) -> (usize, usize) {
         let most = self.blocks.len().min(spans.len());
-        let (old, new) = (before.as_bytes(), text.as_bytes());
-        let shortest = old.len().min(new.len());
-        let prefix = old.iter().zip(new).take_while(|(a, b)| a == b).count();
+        let Edit { prefix, suffix, old, new } = edit;
         let front = self.blocks.iter().zip(spans).take_while(|(block, span)| block.span == **span && span.end as usize <= prefix).count();
-        let suffix = old.iter().rev().zip(new.iter().rev()).take_while(|(a, b)| a == b).count().min(shortest - prefix);
         let mut back = 0;
         while front + back < most {
             let (at, now) = (self.blocks.len() - 1 - back, spans.len() - 1 - back);
             let from_end = |length: usize, place: u32| length - (place as usize).min(length);
             let (block, span) = (self.blocks[at].span, spans[now]);
-            let stands = from_end(old.len(), block.start) == from_end(new.len(), span.start)
-                && from_end(old.len(), block.end) == from_end(new.len(), span.end);
+            let stands = from_end(old, block.start) == from_end(new, span.start) && from_end(old, block.end) == from_end(new, span.end);
             // The comment above a block belongs to it, so the text has to be the same up to the block before.
             let above = |index: usize, ends: &dyn Fn(usize) -> u32| index.checked_sub(1).map_or(0, ends);
-            let old_gap = from_end(old.len(), above(at, &|index| self.blocks[index].span.end));
-            let new_gap = from_end(new.len(), above(now, &|index| spans[index].end));
+            let old_gap = from_end(old, above(at, &|index| self.blocks[index].span.end));
+            let new_gap = from_end(new, above(now, &|index| spans[index].end));
             // What stands at the start of a text begins a line; after a block it may go on with one, and a comment that does belongs to what is before it.
             let starts_line = (at == 0) == (now == 0);
             if !stands || !starts_line || old_gap > suffix || new_gap > suffix {
@@ -120,6 +149,60 @@ impl Parsed {
         }
         (front, back)
     }
+}
+
+/// What two texts have in common at their ends.
+#[derive(Clone, Copy, Debug)]
+struct Edit {
+    prefix: usize,
+    suffix: usize,
+    /// The lengths of the texts.
+    old: usize,
+    new: usize,
+}
+
+impl Edit {
+    fn between(before: &str, text: &str) -> Edit {
+        let (old, new) = (before.as_bytes(), text.as_bytes());
+        let prefix = common_length(old.chunks(CHUNK).zip(new.chunks(CHUNK)), |(a, b)| a.iter().zip(b).take_while(|(a, b)| a == b).count());
+        let back = old.rchunks(CHUNK).zip(new.rchunks(CHUNK));
+        let suffix = common_length(back, |(a, b)| a.iter().rev().zip(b.iter().rev()).take_while(|(a, b)| a == b).count());
+        Edit { prefix, suffix: suffix.min(old.len().min(new.len()) - prefix), old: old.len(), new: new.len() }
+    }
+
+    /// By how many bytes what stands after it moves.
+    fn by(self) -> i64 {
+        self.new as i64 - self.old as i64
+    }
+}
+
+/// Texts are compared by so many bytes.
+const CHUNK: usize = 256;
+
+/// The length of the chunks that are equal, with what is of the first that are not.
+fn common_length<'t>(chunks: impl Iterator<Item = (&'t [u8], &'t [u8])>, part: impl Fn((&[u8], &[u8])) -> usize) -> usize {
+    let mut length = 0;
+    for (old, new) in chunks {
+        if old != new {
+            return length + part((old, new));
+        }
+        length += old.len();
+    }
+    length
+}
+
+/// What is cut anew after an edit.
+struct Window {
+    /// The blocks before it, which stay.
+    first: usize,
+    /// The blocks from here on stay too.
+    last: usize,
+    pieces: Vec<Piece>,
+    diagnostics: Vec<Diagnostic>,
+}
+
+fn span_of(pieces: &[Piece]) -> Option<Span> {
+    Some(pieces.first()?.span.to(pieces.last()?.span))
 }
 
 impl Block {

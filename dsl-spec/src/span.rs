@@ -72,7 +72,7 @@ pub struct LineIndex {
 impl LineIndex {
     /// The index of a text.
     pub fn new(source: &str) -> LineIndex {
-        let after_newlines = source.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at as u32 + 1);
+        let after_newlines = source.match_indices('\n').map(|(at, _)| at as u32 + 1);
         LineIndex { starts: std::iter::once(0).chain(after_newlines).collect() }
     }
 

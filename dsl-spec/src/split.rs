@@ -42,9 +42,15 @@ pub(crate) struct Piece {
 
 /// The items of a text, in order.
 pub(crate) fn split(source: &str) -> (Vec<Piece>, Vec<Diagnostic>) {
+    split_between(source, 0, &mut |_| false)
+}
+
+/// The items from a place where a block [may start](starts_block) up to the first such place that is the `end`, or to the text's. Whatever
+/// stands before such a place, the items after it are the same.
+pub(crate) fn split_between(source: &str, start: usize, end: &mut dyn FnMut(usize) -> bool) -> (Vec<Piece>, Vec<Diagnostic>) {
     let mut splitter = Splitter {
         source,
-        at: 0,
+        at: start,
         open: Vec::new(),
         item: None,
         last: Token::None,
@@ -56,8 +62,22 @@ pub(crate) fn split(source: &str) -> (Vec<Piece>, Vec<Diagnostic>) {
         pieces: Vec::new(),
         diagnostics: Vec::new(),
     };
-    splitter.run();
+    splitter.run(end);
     (splitter.pieces, splitter.diagnostics)
+}
+
+/// True where a line starts with a block keyword and the start of a name or string: an item ends before it, whatever is open.
+pub(crate) fn starts_block(source: &str, at: usize) -> bool {
+    let bytes = source.as_bytes();
+    if !(at == 0 || bytes.get(at - 1) == Some(&b'\n')) {
+        return false;
+    }
+    let rest = bytes.get(at..).unwrap_or(&[]);
+    let in_word = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
+    let (word, after) = rest.split_at(rest.iter().position(|byte| !in_word(byte)).unwrap_or(rest.len()));
+    let next = after.iter().find(|byte| !matches!(byte, b' ' | b'\t'));
+    let named = matches!(after.first(), Some(b' ' | b'\t')) && next.is_some_and(|byte| in_word(byte) || *byte == b'"');
+    named && KEYWORDS.iter().any(|keyword| keyword.as_bytes() == word)
 }
 
 /// The last token of the item so far, as far as it decides whether the item goes on.
@@ -97,11 +117,12 @@ struct Splitter<'a> {
 }
 
 impl Splitter<'_> {
-    fn run(&mut self) {
+    fn run(&mut self, end: &mut dyn FnMut(usize) -> bool) {
         let bytes = self.source.as_bytes();
+        let start = self.at;
         let mut newline = true;
         // Some editors begin a file with a byte order mark.
-        if self.source.starts_with('\u{feff}') {
+        if start == 0 && self.source.starts_with('\u{feff}') {
             self.at = '\u{feff}'.len_utf8();
         }
         while let Some(&byte) = bytes.get(self.at) {
@@ -113,7 +134,11 @@ impl Splitter<'_> {
                 b' ' | b'\t' | b'\r' => self.at += 1,
                 b'/' if bytes.get(self.at + 1) == Some(&b'/') => self.skip_line(),
                 _ => {
-                    self.before_token(newline);
+                    let starts_block = newline && starts_block(self.source, self.at);
+                    if starts_block && self.at > start && end(self.at) {
+                        break;
+                    }
+                    self.before_token(newline, starts_block);
                     newline = false;
                     self.token(byte);
                 }
@@ -128,13 +153,13 @@ impl Splitter<'_> {
     }
 
     /// Ends the item where the token at `self.at` belongs to the next one.
-    fn before_token(&mut self, newline: bool) {
+    fn before_token(&mut self, newline: bool, starts_block: bool) {
         if self.item.is_none() {
             return;
         }
         let byte = self.source.as_bytes()[self.at];
         let starts_word = byte.is_ascii_alphabetic() || byte == b'_';
-        let ends = if newline && self.column_zero() && self.starts_block() {
+        let ends = if starts_block {
             true
         } else if !self.open.is_empty() {
             false
@@ -152,20 +177,6 @@ impl Splitter<'_> {
     fn continues(&self, byte: u8) -> bool {
         let arrow = byte == b'-' && self.source.as_bytes().get(self.at + 1) == Some(&b'>');
         arrow || matches!(byte, b'{' | b'(' | b'[' | b'<' | b'|' | b'.' | b',' | b':' | b'=' | b'@')
-    }
-
-    fn column_zero(&self) -> bool {
-        self.at == 0 || self.source.as_bytes()[self.at - 1] == b'\n'
-    }
-
-    /// True where a block keyword and the start of a name or string stand at `self.at`.
-    fn starts_block(&self) -> bool {
-        let rest = &self.source[self.at..];
-        let word_end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(rest.len());
-        let (word, after) = rest.split_at(word_end);
-        let next = after.trim_start_matches([' ', '\t']);
-        let named = next.len() < after.len() && next.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_' || c == '"');
-        named && KEYWORDS.contains(&word)
     }
 
     fn token(&mut self, byte: u8) {

@@ -3,18 +3,16 @@
 use crate::declared::Declarations;
 use crate::kept::{Kept, KeptBody, Reuse, Successor};
 use crate::network::Layer;
-use crate::program::{Const, LabelSet, LeftOut, Model, Pipeline, Program, SourceFile, TypeAlias};
+use crate::program::{Const, LabelSet, Model, Pipeline, PipelineId, Program, SourceFile, TypeAlias};
 use crate::scope::Scope;
 use crate::types::Type;
 use crate::world::World;
-use crate::{
-    aliases, blocks, constants, cycles, expectations, hooks, labels, layers, left_out, load, models, pipelines, privacy, scope, stdlib,
-};
+use crate::{aliases, blocks, constants, cycles, expectations, hooks, labels, layers, load, models, pipelines, privacy, scope, stdlib};
 use mlp_syntax::ast::{self, DeclarationKind, File};
 use mlp_syntax::{Code, Diagnostic, FileId, Location, Parsed, Span, closest};
 use std::collections::HashMap;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// What checking gave.
 #[derive(Clone, Debug)]
@@ -100,13 +98,13 @@ fn run(world: &dyn World, root: &str, before: Option<Analysis>) -> Analysis {
     models::check_all(&mut checker);
     aliases::check_all(&mut checker);
     pipelines::declare_all(&mut checker);
-    let reuse = before.and_then(|(program, kept)| Reuse::new(&checker, program, kept));
-    pipelines::check_bodies(&mut checker, reuse);
+    let mut reuse = before.and_then(|(program, kept)| Reuse::new(&checker, program, kept));
+    pipelines::check_bodies(&mut checker, &mut reuse);
     cycles::check(&mut checker);
     layers::check_all(&mut checker);
     blocks::check_quantize(&mut checker);
     let mut declarations = blocks::check_all(&mut checker);
-    privacy::check_all(&mut checker, &mut declarations);
+    privacy::check_all(&mut checker, &mut declarations, reuse.as_ref());
     let hooks = hooks::check_all(&mut checker, &declarations);
     let tests = expectations::check_all(&mut checker);
     scope::report_unused(&mut checker);
@@ -126,6 +124,8 @@ pub(crate) struct Checker<'w> {
     pub(crate) successors: Vec<Option<Successor>>,
     /// What the body of each pipeline was made of.
     pub(crate) bodies: Vec<Option<KeptBody>>,
+    /// The pipelines that each pipeline calls, and where.
+    pub(crate) calls: Vec<Vec<(PipelineId, Location)>>,
     /// The names of each file.
     pub(crate) scopes: Vec<Scope>,
     pub(crate) models: Vec<Model>,
@@ -157,6 +157,7 @@ impl<'w> Checker<'w> {
             parsed: Vec::new(),
             successors: Vec::new(),
             bodies: Vec::new(),
+            calls: Vec::new(),
             scopes: Vec::new(),
             models: Vec::new(),
             pipelines: Vec::new(),
@@ -197,6 +198,12 @@ impl<'w> Checker<'w> {
         self.files.get(at.file.0 as usize).map_or("", |file| at.span.text(&file.text))
     }
 
+    /// True for a pipeline of the standard library.
+    pub(crate) fn is_of_library(&self, id: PipelineId) -> bool {
+        let file = self.pipelines.get(id.0 as usize).and_then(|pipeline| self.files.get(pipeline.at.file.0 as usize));
+        file.is_some_and(|file| stdlib::find(&file.path).is_some())
+    }
+
     /// Counts the names of a text that is not checked as used.
     pub(crate) fn mention(&mut self, at: Location) {
         if let Some(file) = self.files.get(at.file.0 as usize) {
@@ -219,10 +226,8 @@ impl<'w> Checker<'w> {
             declarations,
             hooks,
             tests,
-            left_out: LeftOut::default(),
+            left_out: OnceLock::new(),
         };
-        let left_out = left_out::find(&program, &self.label_names);
-        let program = Program { left_out, ..program };
         let names = self.scopes.into_iter().map(Scope::into_symbols).collect();
         let kept = Kept { parsed: self.parsed, names, bodies: self.bodies };
         Analysis { program: Checked(program), diagnostics: self.diagnostics, kept }

@@ -6,8 +6,7 @@ use mlp_syntax::{Code, Diagnostic, Location};
 
 /// Reports every circle of calls once, and takes the body from one pipeline in it, so that later phases end.
 pub(crate) fn check(checker: &mut Checker<'_>) {
-    let calls: Vec<Vec<(usize, Location)>> = checker.pipelines.iter().map(|pipeline| callees(&pipeline.body)).collect();
-    for (circle, at) in circles(&calls) {
+    for (circle, at) in circles(&checker.calls, |id| id.0 as usize) {
         let names = circle.iter().map(|index| checker.pipelines[*index].name.as_str()).collect::<Vec<_>>();
         let diagnostic = diagnostic("pipelines", &names, at, "a pipeline never runs itself; remove one of the calls");
         checker.report(diagnostic);
@@ -18,7 +17,7 @@ pub(crate) fn check(checker: &mut Checker<'_>) {
 }
 
 /// Every circle of calls once, with the call that closes it. `calls` says for each caller whom it calls, and where.
-pub(crate) fn circles(calls: &[Vec<(usize, Location)>]) -> Vec<(Vec<usize>, Location)> {
+pub(crate) fn circles<T: Copy>(calls: &[Vec<(T, Location)>], index: impl Fn(T) -> usize) -> Vec<(Vec<usize>, Location)> {
     let mut found = Vec::new();
     let mut state = vec![State::New; calls.len()];
     for start in 0..calls.len() {
@@ -35,6 +34,7 @@ pub(crate) fn circles(calls: &[Vec<(usize, Location)>]) -> Vec<(Vec<usize>, Loca
                 continue;
             };
             *followed += 1;
+            let next = index(next);
             match state.get(next) {
                 Some(State::New) => {
                     state[next] = State::Open;
@@ -66,7 +66,8 @@ pub(crate) fn diagnostic(kind: &str, names: &[&str], at: Location, help: &str) -
         .help(help)
 }
 
-fn callees(body: &Body) -> Vec<(usize, Location)> {
+/// The pipelines that a body calls, and where.
+pub(crate) fn callees(body: &Body) -> Vec<(PipelineId, Location)> {
     let mut found = Vec::new();
     if let Body::Steps { locals, result, .. } = body {
         locals.iter().for_each(|local| walk(&local.value, &mut found));
@@ -75,9 +76,9 @@ fn callees(body: &Body) -> Vec<(usize, Location)> {
     found
 }
 
-fn walk(expr: &Expr, found: &mut Vec<(usize, Location)>) {
-    if let ExprKind::Call { callee: Callee::Pipeline(PipelineId(id)), at, .. } = &expr.kind {
-        found.push((*id as usize, *at));
+fn walk(expr: &Expr, found: &mut Vec<(PipelineId, Location)>) {
+    if let ExprKind::Call { callee: Callee::Pipeline(id), at, .. } = &expr.kind {
+        found.push((*id, *at));
     }
     expr.children(&mut |child| walk(child, found));
 }

@@ -4,11 +4,14 @@
 //! pipeline is taken over where its text is the same and every name that it looked up still stands for the same thing, with the same types.
 
 use crate::checker::Checker;
+use crate::declared::Outlet;
 use crate::moved::Move;
+use crate::privacy::Released;
 use crate::program::{Body, Model, ModelId, ModelPort, Pipeline, PipelineId, Program};
 use crate::scope::Symbol;
-use mlp_syntax::{Code, Diagnostic, FileId, Parsed, Same};
-use std::collections::{BTreeMap, HashMap};
+use foldhash::fast::RandomState;
+use mlp_syntax::{Code, Diagnostic, FileId, Location, Parsed, Same};
+use std::collections::{HashMap, HashSet};
 
 /// What is kept beside the program.
 #[derive(Clone, Debug, Default)]
@@ -16,7 +19,7 @@ pub(crate) struct Kept {
     /// How each file was parsed; none for modules of the standard library.
     pub(crate) parsed: Vec<Option<Parsed>>,
     /// What the names of each file stood for.
-    pub(crate) names: Vec<BTreeMap<String, Symbol>>,
+    pub(crate) names: Vec<HashMap<String, Symbol, RandomState>>,
     /// What the body of each pipeline was made of; none where it has to be checked again.
     pub(crate) bodies: Vec<Option<KeptBody>>,
 }
@@ -30,17 +33,30 @@ pub(crate) struct KeptBody {
     start: u32,
     /// The names that were looked up in the file, and whether that made them used.
     names: Vec<(String, bool)>,
+    /// The pipelines that it calls.
+    calls: Vec<(PipelineId, Location)>,
     /// Warnings of names inside it that nothing reads; a body with other findings is not kept.
     remarks: Vec<Diagnostic>,
 }
 
 impl KeptBody {
     /// The body that was just checked, with what was found in it; none where it cannot be kept.
-    pub(crate) fn new(file: FileId, item: usize, start: u32, mut names: Vec<(String, bool)>, found: &[Diagnostic]) -> Option<KeptBody> {
+    pub(crate) fn new(
+        file: FileId,
+        (item, start): (usize, u32),
+        mut names: Vec<(String, bool)>,
+        calls: Vec<(PipelineId, Location)>,
+        found: &[Diagnostic],
+    ) -> Option<KeptBody> {
         let harmless = |one: &Diagnostic| one.code == Code::E0109 && one.labels.iter().all(|label| label.at.file == file);
         names.sort_unstable();
         names.dedup();
-        found.iter().all(harmless).then(|| KeptBody { file, item, start, names, remarks: found.to_vec() })
+        found.iter().all(harmless).then(|| KeptBody { file, item, start, names, calls, remarks: found.to_vec() })
+    }
+
+    /// The pipelines that it calls, and where.
+    pub(crate) fn calls(&self) -> &[(PipelineId, Location)] {
+        &self.calls
     }
 }
 
@@ -55,7 +71,7 @@ pub(crate) struct Successor {
 /// The program of the check before, and what of it means the same as now.
 pub(crate) struct Reuse {
     program: Program,
-    names: Vec<BTreeMap<String, Symbol>>,
+    names: Vec<HashMap<String, Symbol, RandomState>>,
     bodies: Vec<Option<KeptBody>>,
     /// The pipeline before that each item of a file was.
     by_item: HashMap<(FileId, usize), usize>,
@@ -63,6 +79,8 @@ pub(crate) struct Reuse {
     pipelines: Vec<Option<PipelineId>>,
     models: Vec<Option<ModelId>>,
     consts: Vec<Option<usize>>,
+    /// The pipelines now whose bodies were taken over.
+    taken: HashSet<PipelineId>,
 }
 
 impl Reuse {
@@ -96,6 +114,7 @@ impl Reuse {
             models: models.into_iter().map(|new| new.map(|new| ModelId(new as u32))).collect(),
             consts,
             program,
+            taken: HashSet::new(),
         })
     }
 
@@ -129,9 +148,11 @@ impl Reuse {
         let mut body = std::mem::replace(&mut self.program.pipelines.get_mut(old)?.body, Body::Broken);
         let mut kept = self.bodies.get_mut(old)?.take()?;
         let by = i64::from(start) - i64::from(kept.start);
-        if !(Move { by, pipelines: &self.pipelines, models: &self.models }.body(&mut body)) {
+        let mover = Move { by, pipelines: &self.pipelines, models: &self.models };
+        if !(mover.body(&mut body) && mover.calls(&mut kept.calls)) {
             return None;
         }
+        self.taken.insert(PipelineId(index as u32));
         (kept.item, kept.start) = (item, start);
         for (name, used) in &kept.names {
             if *used {
@@ -143,6 +164,54 @@ impl Reuse {
             checker.report(remark.clone());
         }
         Some((body, kept))
+    }
+
+    /// What outlets release, by their places among those now, where that is what finding it out again would give: nothing that the value is made of has changed.
+    pub(crate) fn released(&self, checker: &Checker<'_>, outlets: &[Outlet]) -> Vec<Option<Released>> {
+        let mut before: HashMap<(FileId, &str), Option<&Outlet>> = HashMap::new();
+        for outlet in &self.program.declarations.outlets {
+            let key = (outlet.declared.at.file, outlet.declared.name.as_str());
+            before.entry(key).and_modify(|known| *known = None).or_insert(Some(outlet));
+        }
+        let mut unchanged = HashMap::new();
+        let known = outlets.iter().map(|now| {
+            let old = before.get(&(now.declared.at.file, now.declared.name.as_str())).copied().flatten()?;
+            let pipeline = now.pipeline?;
+            let same = old.pipeline.and_then(|old| *self.pipelines.get(old.0 as usize)?) == Some(pipeline)
+                && (&old.fields, &old.ty, old.broken) == (&now.fields, &now.ty, now.broken)
+                && old.mechanism.map(|(mechanism, _)| mechanism) == now.mechanism.map(|(mechanism, _)| mechanism)
+                && (old.spend.is_some(), old.at_most.is_some()) == (now.spend.is_some(), now.at_most.is_some());
+            old.released.filter(|_| same && self.is_unchanged(checker, pipeline, &mut unchanged))
+        });
+        known.collect()
+    }
+
+    /// Whether a pipeline, and all that it calls, does what it did.
+    fn is_unchanged(&self, checker: &Checker<'_>, id: PipelineId, known: &mut HashMap<PipelineId, bool>) -> bool {
+        // Explicit, because packages may be deep; what calls itself counts as changed.
+        let mut path = vec![(id, 0)];
+        while let Some((pipeline, followed)) = path.last_mut() {
+            let (pipeline, next) = (*pipeline, *followed);
+            *followed += 1;
+            let calls = checker.calls.get(pipeline.0 as usize).map_or(&[][..], Vec::as_slice);
+            if next == 0 {
+                let own = self.taken.contains(&pipeline) || checker.is_of_library(pipeline);
+                if *known.entry(pipeline).or_insert(false) || !own {
+                    path.pop();
+                    continue;
+                }
+            }
+            match calls.get(next) {
+                Some((callee, _)) if !known.contains_key(callee) => path.push((*callee, 0)),
+                Some(_) => {}
+                None => {
+                    let all = calls.iter().all(|(callee, _)| known.get(callee) == Some(&true));
+                    known.insert(pipeline, all);
+                    path.pop();
+                }
+            }
+        }
+        known.get(&id) == Some(&true)
     }
 
     fn same_symbol(&self, old: Option<Symbol>, new: Option<Symbol>) -> bool {

@@ -26,6 +26,16 @@ impl Move<'_> {
         }
     }
 
+    /// Moves calls. False where something that is called is not what it was.
+    pub(crate) fn calls(&self, calls: &mut [(PipelineId, Location)]) -> bool {
+        calls.iter_mut().all(|(id, at)| {
+            self.place(at);
+            let now = self.pipelines.get(id.0 as usize).copied().flatten();
+            *id = now.unwrap_or(*id);
+            now.is_some()
+        })
+    }
+
     fn place(&self, at: &mut Location) {
         let moved = |place: u32| (i64::from(place) + self.by).max(0) as u32;
         (at.span.start, at.span.end) = (moved(at.span.start), moved(at.span.end));

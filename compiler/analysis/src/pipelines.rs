@@ -1,6 +1,7 @@
 //! Pipelines: signatures first, then bodies, so that order in a file does not matter.
 
 use crate::checker::{Checker, at};
+use crate::cycles;
 use crate::expressions::BodyChecker;
 use crate::intrinsic::{self, Intrinsic};
 use crate::kept::{KeptBody, Reuse};
@@ -105,12 +106,12 @@ pub(crate) fn symbols(ty: &Type, found: &mut Vec<Dim>) {
 }
 
 /// Checks what every pipeline does; what is as it was before is taken over.
-pub(crate) fn check_bodies(checker: &mut Checker<'_>, mut reuse: Option<Reuse>) {
+pub(crate) fn check_bodies(checker: &mut Checker<'_>, reuse: &mut Option<Reuse>) {
     for (index, file, tree, item) in each(checker, PipelineKind::Pipeline) {
         let Some(Item::Pipeline(node)) = tree.items.get(item) else { continue };
         let known = reuse.as_mut().and_then(|reuse| reuse.body(checker, index, file, item, node.span.start));
-        let (body, kept) = match known {
-            Some((body, kept)) => (body, Some(kept)),
+        let (body, calls, kept) = match known {
+            Some((body, kept)) => (body, kept.calls().to_vec(), Some(kept)),
             None => {
                 let found = checker.found().len();
                 checker.scopes[file.0 as usize].record();
@@ -119,10 +120,13 @@ pub(crate) fn check_bodies(checker: &mut Checker<'_>, mut reuse: Option<Reuse>) 
                     None => intrinsic::provided(checker, file, node, Intrinsic::ALL).map_or(Body::Broken, Body::Intrinsic),
                 };
                 let names = checker.scopes[file.0 as usize].recorded();
-                (body, names.and_then(|names| KeptBody::new(file, item, node.span.start, names, &checker.found()[found..])))
+                let (at, calls) = ((item, node.span.start), cycles::callees(&body));
+                let kept = names.and_then(|names| KeptBody::new(file, at, names, calls.clone(), &checker.found()[found..]));
+                (body, calls, kept)
             }
         };
         checker.pipelines[index].body = body;
+        checker.calls.push(calls);
         checker.bodies.push(kept);
     }
 }

@@ -2,11 +2,13 @@
 
 use crate::declared::{Declarations, ExplainId, MonitorId, OutletId};
 use crate::intrinsic::Intrinsic;
+use crate::left_out;
 use crate::network::{Layer, Network};
 use crate::types::{Dim, LabelsId, Type};
 use mlp_syntax::ast::Operator;
 use mlp_syntax::units::Dimension;
 use mlp_syntax::{Diagnostic, LineColumn, LineIndex, Location};
+use std::sync::OnceLock;
 
 /// A file that was read.
 #[derive(Clone, Debug)]
@@ -44,8 +46,8 @@ pub struct Program {
     pub hooks: Vec<Hook>,
     /// Tests of the root file.
     pub tests: Vec<Test>,
-    /// What a build leaves out, with the reasons.
-    pub left_out: LeftOut,
+    /// What a build leaves out, once somebody asks.
+    pub(crate) left_out: OnceLock<LeftOut>,
 }
 
 /// What is checked, but not part of a bundle yet.
@@ -77,13 +79,21 @@ impl Program {
     /// The pipelines of the root file that are compiled: all they take is photos, sounds, and tensors of known or bounded shape, and a build leaves them not out.
     pub fn entries(&self) -> impl Iterator<Item = (PipelineId, &Pipeline)> {
         let all = self.pipelines.iter().enumerate().map(|(index, pipeline)| (PipelineId(index as u32), pipeline));
-        all.filter(|(id, pipeline)| pipeline.at.file.0 == 0 && pipeline.is_entry() && !self.left_out.pipelines.contains(id))
+        all.filter(|(id, pipeline)| pipeline.at.file.0 == 0 && pipeline.is_entry() && !self.left_out().pipelines.contains(id))
+    }
+
+    /// What a build leaves out, with the reasons.
+    pub fn left_out(&self) -> &LeftOut {
+        self.left_out.get_or_init(|| left_out::find(self, &self.label_names()))
     }
 
     /// A type as messages write it.
     pub fn show(&self, ty: &Type) -> String {
-        let names: Vec<String> = self.labels.iter().map(|labels| labels.name.clone()).collect();
-        ty.quoted(&names).trim_matches('`').to_owned()
+        ty.quoted(&self.label_names()).trim_matches('`').to_owned()
+    }
+
+    fn label_names(&self) -> Vec<String> {
+        self.labels.iter().map(|labels| labels.name.clone()).collect()
     }
 
     /// A pipeline.

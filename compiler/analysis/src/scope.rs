@@ -7,10 +7,11 @@ use crate::program::{AliasId, Body, Const, ConstId, LabelSet, Model, ModelId, Pi
 use crate::signature;
 use crate::stdlib;
 use crate::types::{LabelsId, Type};
+use foldhash::fast::RandomState;
 use mlp_syntax::ast::{DeclarationKind, Header, Item, Name, PipelineKind};
 use mlp_syntax::{Code, Diagnostic, FileId, Location, Span};
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 /// The keyword of an import: what it names may be anything.
@@ -50,7 +51,7 @@ impl Symbol {
 /// The names of a file.
 #[derive(Debug, Default)]
 pub(crate) struct Scope {
-    names: BTreeMap<String, Entry>,
+    names: HashMap<String, Entry, RandomState>,
     /// What `use` asks for: the name, and the file if that could be read.
     imports: Vec<(Name, Option<FileId>)>,
     /// Words in items that are broken: what they name may be used there.
@@ -137,18 +138,23 @@ impl Scope {
     }
 
     /// What the names stand for.
-    pub(crate) fn into_symbols(self) -> BTreeMap<String, Symbol> {
+    pub(crate) fn into_symbols(self) -> HashMap<String, Symbol, RandomState> {
         self.names.into_iter().map(|(name, entry)| (name, entry.symbol)).collect()
     }
 
     /// All names that stand for something that `fits`.
     pub(crate) fn names_of(&self, fits: impl Fn(Symbol) -> bool) -> Vec<String> {
-        self.names.iter().filter(|(_, entry)| fits(entry.symbol)).map(|(name, _)| name.clone()).collect()
+        let mut names: Vec<String> = self.names.iter().filter(|(_, entry)| fits(entry.symbol)).map(|(name, _)| name.clone()).collect();
+        names.sort_unstable();
+        names
     }
 
-    /// All names that stand for something.
+    /// All names that stand for something, in order.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
-        self.names.iter().filter(|(_, entry)| entry.symbol != Symbol::Broken).map(|(name, _)| name.as_str())
+        let known = self.names.iter().filter(|(_, entry)| entry.symbol != Symbol::Broken);
+        let mut names: Vec<&str> = known.map(|(name, _)| name.as_str()).collect();
+        names.sort_unstable();
+        names.into_iter()
     }
 }
 
@@ -323,7 +329,9 @@ fn resolve_import(checker: &mut Checker<'_>, file: FileId, name: &Name, from: Op
         (Some(symbol), _) => insert(checker, file, name, symbol, true),
         (None, Some(from)) => {
             let module = checker.files[from.0 as usize].path.clone();
-            let known = checker.scopes[from.0 as usize].names.iter().filter(|(_, entry)| !entry.imported).map(|(name, _)| name.as_str());
+            let declared = checker.scopes[from.0 as usize].names.iter().filter(|(_, entry)| !entry.imported);
+            let mut known: Vec<&str> = declared.map(|(name, _)| name.as_str()).collect();
+            known.sort_unstable();
             let message = format!("`{module}` has no `{}`", name.text);
             let diagnostic = unknown_name(Code::E0104, message, &name.text, at(file, name.span), known);
             checker.report(diagnostic);

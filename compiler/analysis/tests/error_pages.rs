@@ -50,7 +50,7 @@ fn diagnostics_for(code: Code, source: &str) -> Vec<Diagnostic> {
     let mut found = diagnostics(source);
     if code == Code::E0901 {
         let world = TestWorld::new().file("main.mlp", source);
-        found.extend(check(&world, "main.mlp").program().left_out.diagnostics.iter().cloned());
+        found.extend(check(&world, "main.mlp").program().left_out().diagnostics.iter().cloned());
     }
     found
 }

@@ -78,7 +78,7 @@ fn shown(analysis: &Analysis) -> String {
         program.declarations,
         program.hooks,
         program.consts,
-        program.left_out
+        program.left_out()
     )
 }
 

@@ -252,7 +252,7 @@ impl Package {
 
     /// What a build leaves out, with the reasons.
     pub fn left_out(&self) -> &[Diagnostic] {
-        &self.program().left_out.diagnostics
+        &self.program().left_out().diagnostics
     }
 
     /// True where an error was found.
@@ -373,7 +373,7 @@ impl Package {
     ///
     /// # Panics
     /// Where the package has errors.
-    pub fn compile_model(&self, host: &dyn Host, model: ModelId) -> Result<Option<(Compiled, BTreeMap<String, u64>)>, PackageError> {
+    pub fn compile_model(&self, host: &dyn Host, model: ModelId) -> Result<Option<CompiledModel>, PackageError> {
         let checked = self.analysis.checked().expect("only a package without errors is compiled");
         let Some((source, symbols)) = checked.model(model).and_then(|model| Some((model, shown_sizes(model)?))) else { return Ok(None) };
         let size = |dim: &Dim| dim.size(&|name| symbols.get(name).copied());
@@ -381,7 +381,7 @@ impl Package {
         let request = ModelRequest { model, name: source.name.clone(), source: source.source.clone(), sizes };
         let graph = self.model_graph(host, checked, &request).map_err(|source| unprepared(&request, source))?;
         let compiled = compile::compile_for(host, graph).map_err(|source| unprepared(&request, PrepareError::Compile(source)))?;
-        Ok(Some((compiled, symbols)))
+        Ok(Some(CompiledModel { compiled, sizes: symbols }))
     }
 
     /// The digest of a dependency as it was checked.
@@ -439,7 +439,7 @@ impl Package {
             mlp_analysis::Backend::Wasm => typescript::Backend::Wasm,
         };
         let hook = |hook: &mlp_analysis::Hook| {
-            if self.program().left_out.pipelines.contains(&hook.pipeline) {
+            if self.program().left_out().pipelines.contains(&hook.pipeline) {
                 return None;
             }
             let pipeline = self.program().pipeline(hook.pipeline)?.name.clone();
@@ -461,6 +461,14 @@ fn refused(pipeline: &Pipeline, error: VaryingError<PackageError>) -> PackageErr
         VaryingError::Differs(reason) => PackageError::Varying { pipeline, reason },
         VaryingError::Compile(source) => PackageError::Compile { pipeline, source: Box::new(source) },
     }
+}
+
+/// A model that was compiled by itself.
+pub struct CompiledModel {
+    /// What it became.
+    pub compiled: Compiled,
+    /// The sizes that its symbols have.
+    pub sizes: BTreeMap<String, u64>,
 }
 
 /// The sizes at which a model's cost is shown.

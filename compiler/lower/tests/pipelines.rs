@@ -151,7 +151,7 @@ pipeline Twice(x: f32[2]) -> f32[2] { a = Scale(x, by = 3), return Scale(a, 1 / 
 fn what_cannot_be_lowered_is_said() {
     let program = checked("pipeline Keep(photo: image<rgb>) -> image<rgb> { return photo }\n");
     assert_eq!(program.entries().count(), 0, "a build leaves it out");
-    assert!(program.left_out.diagnostics[0].labels[0].text.contains("`image<rgb>`"), "{:?}", program.left_out);
+    assert!(program.left_out().diagnostics[0].labels[0].text.contains("`image<rgb>`"), "{:?}", program.left_out());
     let keep = program.pipelines.iter().position(|pipeline| pipeline.name == "Keep").unwrap();
     let error = lower(&program, mlp_analysis::PipelineId(keep as u32), &means).unwrap_err();
     assert_eq!(error.to_string(), "main.mlp:9:10: the answer's `value` is a photo; give a tensor, a label or a ranking");

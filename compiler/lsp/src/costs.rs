@@ -4,7 +4,7 @@ use mlp_bundle::contents::Bytes;
 use mlp_driver::cache::{Cache, Key, Stamp};
 use mlp_driver::compile::Compiled;
 use mlp_driver::host::{Host, normalize};
-use mlp_driver::package::Package;
+use mlp_driver::package::{CompiledModel, Package};
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -79,7 +79,7 @@ impl Costing {
             }
         }
         for (index, model) in program.models.iter().enumerate().filter(|(_, model)| model.at.file.0 == 0) {
-            if let Ok(Some((compiled, sizes))) = package.compile_model(&host, mlp_analysis::ModelId(index as u32)) {
+            if let Ok(Some(CompiledModel { compiled, sizes })) = package.compile_model(&host, mlp_analysis::ModelId(index as u32)) {
                 items.insert(model.name.clone(), Cost::new(&compiled, sizes));
             }
         }

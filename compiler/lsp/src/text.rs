@@ -13,7 +13,7 @@ pub(crate) struct Text {
 
 impl Text {
     pub(crate) fn new(text: String) -> Text {
-        let after_newlines = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at + 1);
+        let after_newlines = text.match_indices('\n').map(|(at, _)| at + 1);
         let starts = std::iter::once(0).chain(after_newlines).collect();
         Text { text, starts }
     }

@@ -54,7 +54,7 @@ pub(crate) fn bytes(ty: &Type) -> Option<u64> {
 pub(crate) fn amount(bytes: u64) -> String {
     let units = [(1u64 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
     match units.into_iter().find(|(unit, _)| bytes >= *unit) {
-        Some((unit, symbol)) if bytes % unit == 0 => format!("{} {symbol}", bytes / unit),
+        Some((unit, symbol)) if bytes.is_multiple_of(unit) => format!("{} {symbol}", bytes / unit),
         Some((unit, symbol)) => format!("{:.1} {symbol}", bytes as f64 / unit as f64),
         None => format!("{bytes} B"),
     }

@@ -40,7 +40,7 @@ pub(crate) fn check_all(checker: &mut Checker<'_>) {
         checker.layers[*index].body = body;
         calls.push(callees);
     }
-    for (circle, place) in cycles::circles(&calls) {
+    for (circle, place) in cycles::circles(&calls, |index| index) {
         let names = circle.iter().map(|index| checker.layers[*index].name.as_str()).collect::<Vec<_>>();
         let diagnostic = cycles::diagnostic("layers", &names, place, "a layer never calls itself; repeat a layer with `loop`");
         checker.report(diagnostic);

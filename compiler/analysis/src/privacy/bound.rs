@@ -41,6 +41,13 @@ impl Bound {
         Bound { private: true, low: -inf, high: inf, l1: inf, l2: inf, linf: inf, count, rows: None, cause }
     }
 
+    /// True where all is the same but what made it unbounded.
+    pub(crate) fn moves_like(&self, other: &Bound) -> bool {
+        let numbers = |bound: &Bound| [bound.low, bound.high, bound.l1, bound.l2, bound.linf, bound.count];
+        let kind = |bound: &Bound| (bound.private, bound.rows, bound.cause.is_some());
+        kind(self) == kind(other) && numbers(self) == numbers(other)
+    }
+
     /// A value of which its range alone is known.
     pub(crate) fn within(private: bool, low: f64, high: f64, count: f64) -> Bound {
         let inf = f64::INFINITY;

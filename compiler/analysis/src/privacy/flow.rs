@@ -6,6 +6,7 @@ use crate::program::{Body, Callee, Expr, ExprKind, Model, Pipeline, PipelineId, 
 use crate::types::{Dim, Type};
 use mlp_syntax::Location;
 use mlp_syntax::ast::Operator;
+use std::collections::HashMap;
 
 /// The most expressions that are followed for one outlet; what lies beyond is taken as unbounded.
 const MAX_STEPS: usize = 20_000;
@@ -38,6 +39,35 @@ impl Flow {
         }
     }
 
+    /// What made parts of it unbounded.
+    fn causes<'f>(&'f self, found: &mut Vec<&'f (Location, String)>) {
+        match self {
+            Flow::Tensor(bound) | Flow::Ranking { scores: bound, .. } => found.extend(&bound.cause),
+            Flow::Record(fields) => fields.iter().for_each(|(_, flow)| flow.causes(found)),
+            Flow::Opaque { .. } | Flow::Constant(_) => {}
+        }
+    }
+
+    /// True where nothing that made one of `args` unbounded made this so.
+    fn has_own_causes(&self, args: &[Flow]) -> bool {
+        let (mut own, mut given) = (Vec::new(), Vec::new());
+        self.causes(&mut own);
+        args.iter().for_each(|arg| arg.causes(&mut given));
+        own.iter().all(|cause| !given.contains(cause))
+    }
+
+    /// True where all is the same but what made it unbounded.
+    fn moves_like(&self, other: &Flow) -> bool {
+        match (self, other) {
+            (Flow::Tensor(a), Flow::Tensor(b)) => a.moves_like(b),
+            (Flow::Opaque { private: a }, Flow::Opaque { private: b }) => a == b,
+            (Flow::Ranking { private: x, scores: a }, Flow::Ranking { private: y, scores: b }) => x == y && a.moves_like(b),
+            (Flow::Record(a), Flow::Record(b)) => a.len() == b.len() && a.iter().zip(b).all(|((x, a), (y, b))| x == y && a.moves_like(b)),
+            (Flow::Constant(a), Flow::Constant(b)) => a == b,
+            _ => false,
+        }
+    }
+
     /// The field of that name.
     pub(crate) fn field(self, name: &str) -> Flow {
         let private = self.private();
@@ -51,9 +81,12 @@ impl Flow {
 
 /// Follows values through pipelines.
 pub(crate) struct Follower<'p> {
-    pub(crate) pipelines: &'p [Pipeline],
-    pub(crate) models: &'p [Model],
-    pub(crate) steps: usize,
+    pipelines: &'p [Pipeline],
+    models: &'p [Model],
+    /// How many expressions were followed for the answer that is asked for.
+    steps: usize,
+    /// What calls gave, where no argument's cause is in it: it is the same then wherever the arguments come from.
+    known: HashMap<PipelineId, (Vec<Flow>, Flow)>,
 }
 
 struct Frame {
@@ -64,17 +97,33 @@ struct Frame {
 
 impl<'p> Follower<'p> {
     pub(crate) fn new(pipelines: &'p [Pipeline], models: &'p [Model]) -> Follower<'p> {
-        Follower { pipelines, models, steps: 0 }
+        Follower { pipelines, models, steps: 0, known: HashMap::new() }
     }
 
     /// The answer of a pipeline to inputs that are private unless they are marked `public`.
     pub(crate) fn answer(&mut self, id: PipelineId) -> Option<Flow> {
         let pipeline = self.pipelines.get(id.0 as usize)?;
+        self.steps = 0;
         let args = pipeline.params.iter().map(|param| {
             let what = format!("the input `{}` can be any number", param.name);
             of_type(&param.ty, !param.public, pipeline.at, &what)
         });
-        Some(self.body(pipeline, args.collect(), 0))
+        Some(self.called(id, pipeline, args.collect(), 0))
+    }
+
+    /// What a pipeline makes of arguments, followed once for the same ones.
+    fn called(&mut self, id: PipelineId, pipeline: &'p Pipeline, args: Vec<Flow>, depth: usize) -> Flow {
+        if let Some((known, answer)) = self.known.get(&id)
+            && known.len() == args.len()
+            && known.iter().zip(&args).all(|(known, arg)| known.moves_like(arg))
+        {
+            return answer.clone();
+        }
+        let answer = self.body(pipeline, args.clone(), depth);
+        if self.steps <= MAX_STEPS && answer.has_own_causes(&args) {
+            self.known.insert(id, (args, answer.clone()));
+        }
+        answer
     }
 
     fn body(&mut self, pipeline: &'p Pipeline, args: Vec<Flow>, depth: usize) -> Flow {
@@ -203,7 +252,7 @@ impl<'p> Follower<'p> {
             }
             Callee::Pipeline(id) => match self.pipelines.get(id.0 as usize) {
                 Some(Pipeline { body: Body::Intrinsic(intrinsic), name, .. }) => intrinsic_flow(*intrinsic, args, expr, at, name),
-                Some(pipeline) if depth < MAX_DEPTH => self.body(pipeline, args, depth + 1),
+                Some(pipeline) if depth < MAX_DEPTH => self.called(id, pipeline, args, depth + 1),
                 _ => of_type(&expr.ty, private, at, "this is too much to follow"),
             },
         }

@@ -11,6 +11,7 @@ mod operators;
 use crate::blocks::{OUTLET_KEYS, Reader};
 use crate::checker::Checker;
 use crate::declared::{Budget, Declarations, Mechanism, Outlet};
+use crate::kept::Reuse;
 use crate::program::{Body, Expr, ExprKind, PipelineId};
 use crate::types::{Labels, TensorType, Type};
 use accounting::{Release, largest_count, total};
@@ -30,10 +31,17 @@ pub struct Released {
 }
 
 /// Fills in what outlets release and what budgets spend, and reports what must not leave.
-pub(crate) fn check_all(checker: &mut Checker<'_>, declarations: &mut Declarations) {
-    for index in 0..declarations.outlets.len() {
-        let released = outlet(checker, &declarations.outlets[index], &declarations.budgets);
-        declarations.outlets[index].released = released;
+pub(crate) fn check_all(checker: &mut Checker<'_>, declarations: &mut Declarations, reuse: Option<&Reuse>) {
+    let Declarations { outlets, budgets, .. } = declarations;
+    let known = reuse.map_or_else(Vec::new, |reuse| reuse.released(checker, outlets));
+    for (outlet, known) in outlets.iter_mut().zip(known) {
+        outlet.released = known;
+    }
+    let mut follower = Follower::new(&checker.pipelines, &checker.models);
+    let open = outlets.iter_mut().filter(|outlet| outlet.released.is_none());
+    let values: Vec<(&mut Outlet, Flow)> = open.filter_map(|outlet| value(&mut follower, outlet).map(|value| (outlet, value))).collect();
+    for (outlet, value) in values {
+        outlet.released = released(checker, outlet, budgets, &value);
     }
     for index in 0..declarations.budgets.len() {
         let spent = budget(checker, &declarations.budgets[index], index as u32, &declarations.outlets);
@@ -41,13 +49,13 @@ pub(crate) fn check_all(checker: &mut Checker<'_>, declarations: &mut Declaratio
     }
 }
 
-fn outlet(checker: &mut Checker<'_>, outlet: &Outlet, budgets: &[Budget]) -> Option<Released> {
-    let pipeline = outlet.pipeline?;
-    let mut follower = Follower::new(&checker.pipelines, &checker.models);
-    let mut value = follower.answer(pipeline)?;
-    for field in &outlet.fields {
-        value = value.field(field);
-    }
+/// The value that an outlet names.
+fn value(follower: &mut Follower<'_>, outlet: &Outlet) -> Option<Flow> {
+    let answer = follower.answer(outlet.pipeline?)?;
+    Some(outlet.fields.iter().fold(answer, |value, field| value.field(field)))
+}
+
+fn released(checker: &mut Checker<'_>, outlet: &Outlet, budgets: &[Budget], value: &Flow) -> Option<Released> {
     if !value.private() {
         return Some(Released { private: false, sensitivity: 0.0, release: None });
     }
@@ -59,7 +67,7 @@ fn outlet(checker: &mut Checker<'_>, outlet: &Outlet, budgets: &[Budget]) -> Opt
         return None;
     }
     let labels = labels_of(checker, &outlet.ty);
-    let sensitivity = sensitivity(checker, outlet, mechanism, &value)?;
+    let sensitivity = sensitivity(checker, outlet, mechanism, value)?;
     Some(Released { private: true, sensitivity, release: Some(release(mechanism, labels)) })
 }
 
