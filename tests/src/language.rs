@@ -96,7 +96,7 @@ fn edit(text: &str, round: u64) -> String {
 fn shown(analysis: &Analysis) -> String {
     let program = analysis.program();
     let own: Vec<_> = program.pipelines.iter().filter(|pipeline| pipeline.at.file.0 == 0).collect();
-    format!("{:?}\n{own:?}\n{:?}\n{:?}", analysis.diagnostics(), program.declarations, program.left_out)
+    format!("{:?}\n{own:?}\n{:?}\n{:?}", analysis.diagnostics(), program.declarations, program.left_out())
 }
 
 /// The text that is checked.

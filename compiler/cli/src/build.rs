@@ -123,7 +123,7 @@ fn build_model(arguments: &Build) -> Outcome {
     let sources::Model { sha256, signature, .. } = sources::model(&disk, &arguments.file).map_err(named)?;
     disk.took("check", reading.elapsed());
     let sizes = subject::model_sizes(&signature, &arguments.dims, arguments.data.as_deref())?;
-    let mut member = |point: &[u64]| onnx::prepared(&disk, &arguments.file, &sha256, &subject::at(&sizes, point));
+    let mut member = |host: &dyn Host, point: &[u64]| onnx::prepared(host, &arguments.file, &sha256, &subject::at(&sizes, point));
     let compiled = varying::compile(&disk, &sizes.varying, &mut member)?;
     progress.next("emitting");
     let (code, entry) = compile::emit_for(&disk, &compiled)?;

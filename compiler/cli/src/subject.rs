@@ -8,7 +8,7 @@ use mlp_bundle::manifest::{Pipeline, WasmModules};
 use mlp_bundle::plan::{Plan, Port};
 use mlp_bundle::{Bundle, DType, Scalar};
 use mlp_driver::compile::{self, Compiled, Sharing};
-use mlp_driver::host::Disk;
+use mlp_driver::host::{Disk, Host};
 use mlp_driver::onnx;
 use mlp_driver::sources::{self, ModelError};
 use mlp_driver::varying;
@@ -87,7 +87,7 @@ pub(crate) fn open(choice: &Choice) -> Result<Subject, Failure> {
             let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
             let model = read_model(path)?;
             let sizes = model_sizes(&model.signature()?, &choice.dims, choice.data.as_deref())?;
-            let mut member = |point: &[u64]| model.import(&ImportOptions { dims: at(&sizes, point) }, &BTreeMap::new());
+            let mut member = |_: &dyn Host, point: &[u64]| model.import(&ImportOptions { dims: at(&sizes, point) }, &BTreeMap::new());
             let compiled = varying::compile(&Disk::default(), &sizes.varying, &mut member)?;
             Ok(Subject::Compiled { name, compiled: Box::new(compiled) })
         }

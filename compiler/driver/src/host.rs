@@ -15,6 +15,14 @@ pub trait Host {
     /// The contents of a file.
     fn read(&self, path: &Path) -> io::Result<Bytes>;
 
+    /// The SHA-256 of a file's contents, where the host gives the same contents as it did when that was found.
+    fn digest(&self, _path: &Path) -> Option<String> {
+        None
+    }
+
+    /// Hears the SHA-256 of what a file contains.
+    fn has_digest(&self, _path: &Path, _digest: &str) {}
+
     /// Whether there is such a file.
     fn exists(&self, path: &Path) -> bool {
         self.read(path).is_ok()

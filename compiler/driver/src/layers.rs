@@ -31,7 +31,9 @@ pub(crate) fn prepared(
         return Ok(graph);
     }
     let bytes = host.read(path)?;
-    if digest(&bytes) != sha256 {
+    let found = host.digest(path).unwrap_or_else(|| digest(&bytes));
+    host.has_digest(path, &found);
+    if found != sha256 {
         return Err(PrepareError::Changed);
     }
     let weights = Safetensors::read(bytes).map_err(|error| PrepareError::Layers(error.to_string()))?;

@@ -9,6 +9,7 @@ pub mod compile;
 mod external;
 pub mod host;
 mod layers;
+mod once;
 pub mod onnx;
 pub mod package;
 pub mod sources;

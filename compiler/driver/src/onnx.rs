@@ -55,15 +55,19 @@ pub fn prepared(host: &dyn Host, path: &Path, sha256: &str, dims: &Dims) -> Resu
     }
     let bytes = host.read(path)?;
     let mut files = Vec::new();
-    let import = || {
+    let mut import = || {
         Model::read(bytes.clone()).and_then(|mut model| {
             files = model.files();
             external::attach(host, path, &mut model)?;
             model.import(&ImportOptions { dims: dims.clone() }, &BTreeMap::new())
         })
     };
-    let (same, graph) = beside(|| digest(&bytes) == sha256, import);
-    if !same {
+    let (found, graph) = match host.digest(path) {
+        Some(known) => (known, import()),
+        None => beside(|| digest(&bytes), import),
+    };
+    host.has_digest(path, &found);
+    if found != sha256 {
         return Err(PrepareError::Changed);
     }
     // The graph shares what it wants of them.

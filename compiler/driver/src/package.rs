@@ -274,7 +274,7 @@ impl Package {
         let source = &checked.pipelines[pipeline.0 as usize];
         let mut signature = None;
         // The greatest sizes come first, and what is taken and given is the same at all.
-        let mut member = |sizes: &[u64]| {
+        let mut member = |host: &dyn Host, sizes: &[u64]| {
             let lowered = self.lower(host, checked, pipeline, sizes)?;
             signature.get_or_insert(lowered.signature);
             Ok(lowered.graph)
@@ -308,7 +308,7 @@ impl Package {
     pub fn graph(&self, host: &dyn Host, pipeline: PipelineId) -> Result<Graph, PackageError> {
         let checked = self.analysis.checked().expect("only a package without errors is compiled");
         let source = &checked.pipelines[pipeline.0 as usize];
-        let mut member = |sizes: &[u64]| Ok(self.lower(host, checked, pipeline, sizes)?.graph);
+        let mut member = |host: &dyn Host, sizes: &[u64]| Ok(self.lower(host, checked, pipeline, sizes)?.graph);
         varying::optimized(host, &varying_of(source), &mut member).map_err(|error| refused(source, error))
     }
 

@@ -1,7 +1,7 @@
 //! Elementwise operations as scalar expressions.
 
 use crate::planner::Planner;
-use crate::scope::{Scope, highest, lowest};
+use crate::scope::Scope;
 use mlp_bundle::loops::{Affine, BinaryOp, Expr, ExprId, UnaryOp};
 use mlp_bundle::{DType, Scalar};
 use mlp_graph::{Op, OpId, ValueId};
@@ -90,7 +90,7 @@ impl Planner<'_> {
         let product = scope.mul(element, factor);
         let rounded = scope.unary(UnaryOp::RoundEven, product);
         let zero = self.read_parameter(scope, x, zero, axis, coords);
-        let (Scalar::I32(low), Scalar::I32(high)) = (lowest(dtype), highest(dtype)) else {
+        let (Scalar::I32(low), Scalar::I32(high)) = (Scalar::lowest(dtype), Scalar::highest(dtype)) else {
             unreachable!("inference allows 8 and 16 bits only");
         };
         // Saturated as a float first: there the bounds are exact, and no sum can overflow.
@@ -172,7 +172,7 @@ pub(crate) fn requantized(scope: &mut Scope, sum: ExprId, multiplier: ExprId, sh
 
 /// The clamp of a quantized result, within its element type.
 pub(crate) fn result_range(dtype: DType, lo: i32, hi: i32) -> (i32, i32) {
-    match (lowest(dtype), highest(dtype)) {
+    match (Scalar::lowest(dtype), Scalar::highest(dtype)) {
         (Scalar::I32(least), Scalar::I32(greatest)) => (lo.clamp(least, greatest), hi.clamp(least, greatest)),
         _ => (lo, hi),
     }

@@ -3,7 +3,7 @@
 use crate::draft::Draft;
 use crate::group::Group;
 use crate::planner::Planner;
-use crate::scope::zero;
+use mlp_bundle::Scalar;
 use mlp_bundle::loops::Affine;
 
 /// Coordinates of an operand's batch axes: aligned at the last one, sizes 1 stretched.
@@ -40,7 +40,7 @@ impl Planner<'_> {
         let product = scope.mul(a, b);
         let acc = scope.acc(0, dtype.compute());
         let next = scope.add(acc, product);
-        let sum = draft.accumulate(zero(dtype), next);
+        let sum = draft.accumulate(Scalar::of(dtype, 0), next);
         let value = self.wrapped(&mut draft.scope, dtype, sum);
         self.finish_tail(&mut draft, group, value, to);
         self.push_nest("matmul", draft);
@@ -62,7 +62,7 @@ impl Planner<'_> {
         let acc = scope.acc(0, scope.ty(product));
         let next = scope.add(acc, product);
         let ty = draft.scope.ty(next);
-        let sum = draft.accumulate(zero(ty), next);
+        let sum = draft.accumulate(Scalar::of(ty, 0), next);
         let value = self.after_sum(&mut draft.scope, group, sum, &to[1]);
         self.finish_tail(&mut draft, group, value, to);
         self.push_nest("matmul", draft);

@@ -4,7 +4,7 @@ use crate::draft::Draft;
 use crate::group::Group;
 use crate::map::{requantized, result_range};
 use crate::planner::Planner;
-use crate::scope::{Scope, highest, lowest, one, zero};
+use crate::scope::Scope;
 use mlp_bundle::loops::{Affine, BinaryOp, CompareOp, ExprId};
 use mlp_bundle::{DType, Scalar};
 use mlp_graph::Op;
@@ -52,10 +52,10 @@ impl Planner<'_> {
         let Rows { mut draft, from, to } = self.rows(x, axes, self.dims(result).len());
         let element = self.read(&mut draft.scope, x, &from);
         let init = match kind {
-            ReduceKind::Sum | ReduceKind::Mean => zero(dtype),
-            ReduceKind::Prod => one(dtype),
-            ReduceKind::Max => lowest(dtype),
-            ReduceKind::Min => highest(dtype),
+            ReduceKind::Sum | ReduceKind::Mean => Scalar::of(dtype, 0),
+            ReduceKind::Prod => Scalar::of(dtype, 1),
+            ReduceKind::Max => Scalar::lowest(dtype),
+            ReduceKind::Min => Scalar::highest(dtype),
         };
         let scope = &mut draft.scope;
         let acc = scope.acc(0, dtype.compute());
@@ -96,7 +96,7 @@ impl Planner<'_> {
         let here = scope.index(&from[axis]);
         let next_best = scope.select(take, element, best);
         let next_place = scope.select(take, here, place);
-        draft.accumulate(zero(ty), next_best);
+        draft.accumulate(Scalar::of(ty, 0), next_best);
         let place = draft.accumulate(Scalar::I32(-1), next_place);
         let value = draft.scope.cast(DType::I64, place);
         self.finish_tail(&mut draft, group, value, to);

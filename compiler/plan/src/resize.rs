@@ -17,8 +17,8 @@ use crate::planner::Planner;
 use crate::scope::{Guard, Scope};
 use mlp_bundle::loops::{Access, AccessDim, Affine, Bounds, CompareOp, Expr, ExprId, UnaryOp};
 use mlp_bundle::{DType, Scalar};
+use mlp_graph::ValueId;
 use mlp_graph::op::{Filter, Fit};
-use mlp_graph::{Dim, ValueId};
 
 /// Products of sizes stay below this, so that positions fit in 32 bits.
 const MAX_PRODUCT: u64 = 1 << 28;
@@ -98,7 +98,7 @@ impl Planner<'_> {
         let x = self.graph.ops[group.frame].operands[0];
         let mut draft = Draft::new(&[2]);
         let coords = draft.coords();
-        let (height, width) = (self.photo_size(&mut draft.scope, x, 0), self.photo_size(&mut draft.scope, x, 1));
+        let (height, width) = (self.size_in_run(&mut draft.scope, x, 0), self.size_in_run(&mut draft.scope, x, 1));
         let scope = &mut draft.scope;
         let (at, nil) = (scope.index(&coords[0]), scope.i32(0));
         let is_height = scope.compare(CompareOp::Eq, at, nil);
@@ -107,22 +107,14 @@ impl Planner<'_> {
         self.push_nest("image_size", draft);
     }
 
-    /// A size of the photo in this run.
-    fn photo_size(&mut self, scope: &mut Scope, x: ValueId, axis: usize) -> ExprId {
-        match self.graph.ty(x).shape.0[axis] {
-            Dim::Const(size) => scope.i32(size as i32),
-            Dim::Symbol(symbol) => scope.symbol(self.symbol(symbol)),
-        }
-    }
-
     fn part(&mut self, scope: &mut Scope, x: ValueId, axis: usize, request: Request) -> Part {
-        let size = self.photo_size(scope, x, axis);
+        let size = self.size_in_run(scope, x, axis);
         let nil = scope.i32(0);
         if request.fit == Fit::Stretch {
             return Part { size, start: nil, count: size };
         }
         // As long as the other axis asks for at the target's aspect ratio.
-        let other = self.photo_size(scope, x, 1 - axis);
+        let other = self.size_in_run(scope, x, 1 - axis);
         let (mine, others) = (scope.i32(request.target[axis] as i32), scope.i32(request.target[1 - axis] as i32));
         let scaled = scope.mul(other, mine);
         let scaled = scope.div(scaled, others);
@@ -277,7 +269,7 @@ impl Planner<'_> {
             counts.push(count);
             draft.dynamic.push((2 + axis, count));
         }
-        let columns = self.photo_size(&mut draft.scope, x, 1);
+        let columns = self.size_in_run(&mut draft.scope, x, 1);
         let scope = &mut draft.scope;
         let weight = scope.mul(weights[0], weights[1]);
         let row = scope.index(&taps[0]);

@@ -291,7 +291,7 @@ impl Scope {
     pub(crate) fn load(&mut self, location: &Location, coords: &[Affine], guard: Guard) -> ExprId {
         let ty = location.dtype.compute();
         if location.dims.iter().any(|dim| dim.extent == 0) {
-            return self.constant(zero(ty));
+            return self.constant(Scalar::of(ty, 0));
         }
         let access = self.access(location, coords, guard);
         self.push(Expr::Load(access), ty)
@@ -387,64 +387,5 @@ impl Scope {
             }
         }
         result
-    }
-}
-
-/// Zero of a compute type.
-pub(crate) fn zero(dtype: DType) -> Scalar {
-    match dtype.compute() {
-        DType::Bool => Scalar::Bool(false),
-        DType::U32 => Scalar::U32(0),
-        DType::I64 => Scalar::I64(0),
-        DType::U64 => Scalar::U64(0),
-        DType::F32 => Scalar::f32(0.0),
-        DType::F64 => Scalar::f64(0.0),
-        _ => Scalar::I32(0),
-    }
-}
-
-/// One of a compute type.
-pub(crate) fn one(dtype: DType) -> Scalar {
-    match dtype.compute() {
-        DType::Bool => Scalar::Bool(true),
-        DType::U32 => Scalar::U32(1),
-        DType::I64 => Scalar::I64(1),
-        DType::U64 => Scalar::U64(1),
-        DType::F32 => Scalar::f32(1.0),
-        DType::F64 => Scalar::f64(1.0),
-        _ => Scalar::I32(1),
-    }
-}
-
-/// The least value of an element type, as a compute scalar.
-pub(crate) fn lowest(dtype: DType) -> Scalar {
-    match dtype {
-        DType::Bool => Scalar::Bool(false),
-        DType::U8 | DType::U16 => Scalar::I32(0),
-        DType::I8 => Scalar::I32(i8::MIN.into()),
-        DType::I16 => Scalar::I32(i16::MIN.into()),
-        DType::I32 => Scalar::I32(i32::MIN),
-        DType::U32 => Scalar::U32(0),
-        DType::U64 => Scalar::U64(0),
-        DType::I64 => Scalar::I64(i64::MIN),
-        DType::F16 | DType::BF16 | DType::F32 => Scalar::f32(f32::NEG_INFINITY),
-        DType::F64 => Scalar::f64(f64::NEG_INFINITY),
-    }
-}
-
-/// The greatest value of an element type, as a compute scalar.
-pub(crate) fn highest(dtype: DType) -> Scalar {
-    match dtype {
-        DType::Bool => Scalar::Bool(true),
-        DType::U8 => Scalar::I32(u8::MAX.into()),
-        DType::U16 => Scalar::I32(u16::MAX.into()),
-        DType::I8 => Scalar::I32(i8::MAX.into()),
-        DType::I16 => Scalar::I32(i16::MAX.into()),
-        DType::I32 => Scalar::I32(i32::MAX),
-        DType::U32 => Scalar::U32(u32::MAX),
-        DType::U64 => Scalar::U64(u64::MAX),
-        DType::I64 => Scalar::I64(i64::MAX),
-        DType::F16 | DType::BF16 | DType::F32 => Scalar::f32(f32::INFINITY),
-        DType::F64 => Scalar::f64(f64::INFINITY),
     }
 }

@@ -5,7 +5,8 @@ use crate::group::Group;
 use crate::location::Location;
 use crate::planner::Planner;
 use crate::reduce::Rows;
-use crate::scope::{Guard, Scope, lowest, zero};
+use crate::scope::{Guard, Scope};
+use mlp_bundle::Scalar;
 use mlp_bundle::loops::{Affine, ExprId, UnaryOp};
 use mlp_graph::ValueId;
 
@@ -27,7 +28,7 @@ impl Planner<'_> {
         let acc = draft.scope.acc(0, dtype);
         // A NaN need not win here: it makes the sum NaN, and with it the whole row.
         let next = draft.scope.max(acc, element);
-        let total = draft.accumulate(lowest(dtype), next);
+        let total = draft.accumulate(Scalar::lowest(dtype), next);
         self.store(&mut draft, &greatest, &to, total);
         self.push_nest("softmax_max", draft);
 
@@ -37,7 +38,7 @@ impl Planner<'_> {
         let power = self.power(&mut draft.scope, x, &from, &greatest, &to);
         let acc = draft.scope.acc(0, dtype);
         let next = draft.scope.add(acc, power);
-        let total = draft.accumulate(zero(dtype), next);
+        let total = draft.accumulate(Scalar::of(dtype, 0), next);
         self.store(&mut draft, &sums, &to, total);
         self.push_nest("softmax_sum", draft);
 

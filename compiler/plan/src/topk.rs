@@ -5,7 +5,7 @@ use crate::group::Group;
 use crate::location::Location;
 use crate::planner::Planner;
 use crate::reduce::{Rows, ordered};
-use crate::scope::{Guard, Scope, zero};
+use crate::scope::{Guard, Scope};
 use mlp_bundle::loops::{Affine, CompareOp, ExprId};
 use mlp_bundle::{DType, Scalar};
 use mlp_graph::ValueId;
@@ -61,7 +61,7 @@ impl Planner<'_> {
             above = Some((beats, value, place));
         }
         for (index, (value, place)) in next.into_iter().enumerate() {
-            let value = draft.accumulate(zero(ty), value);
+            let value = draft.accumulate(Scalar::of(ty, 0), value);
             let place = draft.accumulate(Scalar::I32(-1), place);
             let value = if dtype == DType::Bool { draft.scope.cast(DType::Bool, value) } else { value };
             let place = draft.scope.cast(DType::I64, place);
@@ -119,7 +119,7 @@ impl Planner<'_> {
         let (value, place) = (scope.acc(0, self.dtype(selection.x).compute()), scope.acc(1, DType::I32));
         let next_value = scope.select(found, element, value);
         let next_place = scope.select(found, here, place);
-        let value = draft.accumulate(zero(self.dtype(selection.x)), next_value);
+        let value = draft.accumulate(Scalar::of(self.dtype(selection.x), 0), next_value);
         let place = draft.accumulate(Scalar::I32(0), next_place);
         let place = draft.scope.cast(DType::I64, place);
         self.store(&mut draft, &places[0], &coords, value);

@@ -2,7 +2,7 @@
 
 use crate::group::Role;
 use crate::planner::Planner;
-use crate::scope::{Guard, Scope, zero};
+use crate::scope::{Guard, Scope};
 use mlp_bundle::loops::{Affine, BinaryOp, CompareOp, ExprId};
 use mlp_bundle::{DType, Scalar};
 use mlp_graph::{Op, OpId, ValueId};
@@ -23,7 +23,7 @@ impl Planner<'_> {
             return scope.constant(scalar);
         }
         if self.shapes.elements(value) == 0 {
-            return scope.constant(zero(self.dtype(value)));
+            return scope.constant(Scalar::of(self.dtype(value), 0));
         }
         if let Some(location) = self.view(value) {
             return scope.load(&location, coords, Guard::Clamp);

@@ -4,13 +4,14 @@ use crate::draft::Draft;
 use crate::group::Group;
 use crate::location::Location;
 use crate::planner::Planner;
-use crate::scope::{Guard, Scope, zero};
+use crate::scope::{Guard, Scope};
+use mlp_bundle::Scalar;
 use mlp_bundle::loops::{Affine, BinaryOp, CompareOp, ExprId};
 use mlp_graph::{Dim, ValueId};
 
 impl Planner<'_> {
     /// The size of an axis in this run.
-    fn size_in_run(&mut self, scope: &mut Scope, value: ValueId, axis: usize) -> ExprId {
+    pub(crate) fn size_in_run(&mut self, scope: &mut Scope, value: ValueId, axis: usize) -> ExprId {
         match self.graph.ty(value).shape.0[axis] {
             Dim::Const(size) => scope.i32(size as i32),
             Dim::Symbol(symbol) => scope.symbol(self.symbol(symbol)),
@@ -49,7 +50,7 @@ impl Planner<'_> {
             None => scope.load(&home, coords, Guard::Clamp),
             Some(place) => scope.load(&self.flat(&home), &[Scope::dynamic(place)], Guard::Clamp),
         };
-        let nothing = scope.constant(zero(home.dtype));
+        let nothing = scope.constant(Scalar::of(home.dtype, 0));
         inside.map_or(element, |inside| scope.select(inside, element, nothing))
     }
 

@@ -4,7 +4,7 @@ use crate::draft::Draft;
 use crate::group::Group;
 use crate::planner::Planner;
 use crate::reduce::float;
-use crate::scope::{Guard, lowest, zero};
+use crate::scope::Guard;
 use mlp_bundle::loops::{Affine, BinaryOp, CompareOp, ExprId};
 use mlp_bundle::{DType, Scalar};
 use mlp_graph::Op;
@@ -37,7 +37,7 @@ impl Planner<'_> {
         let mut draft = Draft::reducing(&dims, &spatial.kernel);
         let to = draft.coords();
         let from = self.window_coords(&mut draft, spatial, layout, &to);
-        let init = if kind == PoolKind::Max { lowest(dtype) } else { zero(dtype) };
+        let init = if kind == PoolKind::Max { Scalar::lowest(dtype) } else { Scalar::of(dtype, 0) };
         let padding = draft.scope.constant(init);
         let element = self.read_guarded(&mut draft.scope, x, &from, padding);
         let acc = draft.scope.acc(0, dtype.compute());
@@ -110,7 +110,7 @@ impl Planner<'_> {
         }
         let next_best = scope.select(take, element, best);
         let next_place = scope.select(take, here, place);
-        draft.accumulate(zero(ty), next_best);
+        draft.accumulate(Scalar::of(ty, 0), next_best);
         let place = draft.accumulate(Scalar::I32(-1), next_place);
         let value = draft.scope.cast(DType::I64, place);
         self.finish_tail(&mut draft, group, value, to);
@@ -144,7 +144,7 @@ impl Planner<'_> {
         weight_at.extend((0..spatial.kernel.len()).map(|axis| draft.reduction(axis)));
         let padding = match node.op {
             Op::QuantizedConv { in_zero, .. } => Scalar::I32(in_zero),
-            _ => zero(self.dtype(x)),
+            _ => Scalar::of(self.dtype(x), 0),
         };
         let ty = padding.dtype();
         let padding = draft.scope.constant(padding);
@@ -153,7 +153,7 @@ impl Planner<'_> {
         let acc = draft.scope.acc(0, ty);
         let product = draft.scope.mul(element, weight);
         let next = draft.scope.add(acc, product);
-        let sum = draft.accumulate(zero(ty), next);
+        let sum = draft.accumulate(Scalar::of(ty, 0), next);
         let channel = to[channel_axis].clone();
         let value = self.after_sum(&mut draft.scope, group, sum, &channel);
         self.finish_tail(&mut draft, group, value, to);

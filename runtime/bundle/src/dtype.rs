@@ -150,6 +150,49 @@ impl Scalar {
         Scalar::F64(value.to_bits())
     }
 
+    /// A number in the compute type of an element type; any but 0 is true.
+    pub const fn of(dtype: DType, value: i32) -> Scalar {
+        match dtype.compute() {
+            DType::Bool => Scalar::Bool(value != 0),
+            DType::U32 => Scalar::U32(value as u32),
+            DType::I64 => Scalar::I64(value as i64),
+            DType::U64 => Scalar::U64(value as u64),
+            DType::F32 => Scalar::f32(value as f32),
+            DType::F64 => Scalar::f64(value as f64),
+            _ => Scalar::I32(value),
+        }
+    }
+
+    /// The least value of an element type, in its compute type.
+    pub const fn lowest(dtype: DType) -> Scalar {
+        match dtype {
+            DType::Bool | DType::U8 | DType::U16 | DType::U32 | DType::U64 => Scalar::of(dtype, 0),
+            DType::I8 => Scalar::I32(i8::MIN as i32),
+            DType::I16 => Scalar::I32(i16::MIN as i32),
+            DType::I32 => Scalar::I32(i32::MIN),
+            DType::I64 => Scalar::I64(i64::MIN),
+            DType::F16 | DType::BF16 | DType::F32 => Scalar::f32(f32::NEG_INFINITY),
+            DType::F64 => Scalar::f64(f64::NEG_INFINITY),
+        }
+    }
+
+    /// The greatest value of an element type, in its compute type.
+    pub const fn highest(dtype: DType) -> Scalar {
+        match dtype {
+            DType::Bool => Scalar::Bool(true),
+            DType::U8 => Scalar::I32(u8::MAX as i32),
+            DType::U16 => Scalar::I32(u16::MAX as i32),
+            DType::I8 => Scalar::I32(i8::MAX as i32),
+            DType::I16 => Scalar::I32(i16::MAX as i32),
+            DType::I32 => Scalar::I32(i32::MAX),
+            DType::U32 => Scalar::U32(u32::MAX),
+            DType::I64 => Scalar::I64(i64::MAX),
+            DType::U64 => Scalar::U64(u64::MAX),
+            DType::F16 | DType::BF16 | DType::F32 => Scalar::f32(f32::INFINITY),
+            DType::F64 => Scalar::f64(f64::INFINITY),
+        }
+    }
+
     /// The compute type of the value.
     pub const fn dtype(self) -> DType {
         match self {

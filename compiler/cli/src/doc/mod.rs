@@ -74,6 +74,12 @@ mod tests {
     use super::*;
     use mlp_syntax::LineIndex;
 
+    fn program<const N: usize>(files: [SourceFile; N]) -> Program {
+        let mut program = Program::default();
+        program.files.extend(files);
+        program
+    }
+
     fn file(path: &str, text: &str) -> SourceFile {
         SourceFile { path: path.to_owned(), text: text.to_owned(), lines: LineIndex::new(text) }
     }
@@ -88,7 +94,7 @@ mod tests {
     #[test]
     fn what_sources_say_is_text() {
         let source = "edition 2026\n\n/// Say <script>alert(1)</script> & `a<b` [x](javascript:alert(1)) [y](https://example.org)\ntype T = { a: f32[1] }\n\nconst evil = \"</code><img src=x onerror=y>\"\n";
-        let program = Program { files: vec![file("a/<b>.mlp", source)], ..Program::default() };
+        let program = program([file("a/<b>.mlp", source)]);
         let pages = pages(&program);
         let html = &pages["index.html"];
         assert!(!html.contains("<script") && !html.contains("<img") && !html.contains("javascript:") && !html.contains("<b>"), "{html}");
@@ -99,7 +105,7 @@ mod tests {
     fn names_lead_to_where_they_are_declared() {
         let root = file("m.mlp", "edition 2026\nuse \"./t.mlp\".{ T }\npipeline P(x: T) -> T {\n  return x\n}\n");
         let types = file("t.mlp", "edition 2026\n/// A thing.\ntype T = f32[1]\n");
-        let pages = pages(&Program { files: vec![root, types], ..Program::default() });
+        let pages = pages(&program([root, types]));
         assert!(pages["index.html"].contains("<a href=\"t.html#T\">T</a>"), "{}", pages["index.html"]);
         assert!(pages["t.html"].contains("id=\"T\"") && pages["t.html"].contains("A thing."));
     }

@@ -6,7 +6,7 @@ use crate::{Failure, subject};
 use mlp_bundle::DType;
 use mlp_bundle::manifest::WasmModules;
 use mlp_driver::compile::{self, Code, Compiled, Sharing};
-use mlp_driver::host::Disk;
+use mlp_driver::host::{Disk, Host};
 use mlp_driver::onnx;
 use mlp_driver::sources::{self, ModelError};
 use mlp_driver::varying;
@@ -88,7 +88,7 @@ impl Model {
         if !sizes.varying.is_empty() {
             let fixed = recorded_values(&signature, &recorded, &compiled_in);
             sizes.fixed = dims;
-            let mut member = |point: &[u64]| model.import(&ImportOptions { dims: subject::at(&sizes, point) }, &fixed);
+            let mut member = |_: &dyn Host, point: &[u64]| model.import(&ImportOptions { dims: subject::at(&sizes, point) }, &fixed);
             graph = varying::graph(&Disk::default(), &sizes.varying, &mut member).map_err(unsupported)?;
         }
         mlp_graph::passes::optimize(&mut graph).map_err(|error| Failure(format!("the optimizer failed; please report this: {error}")))?;

@@ -1,7 +1,7 @@
 //! Operations that mix the elements of an axis: reductions, softmax, products, attention.
 
 use super::rules::Call;
-use super::writer::{Axis, RuleError, Ruled, Writer, extreme, lowest, number, refuse};
+use super::writer::{Axis, RuleError, Ruled, Writer, refuse};
 use crate::ir::{OpId, ValueId};
 use crate::op::{BinaryOp, Op, ReduceKind};
 use mlp_bundle::{DType, Scalar};
@@ -15,10 +15,10 @@ pub(super) fn reduce(writer: &mut Writer<'_>, call: &Call, kind: ReduceKind, axe
         return writer.append(op(kind), &call.operands);
     }
     let fill = match kind {
-        ReduceKind::Sum | ReduceKind::Mean => number(dtype, 0),
-        ReduceKind::Prod => number(dtype, 1),
-        ReduceKind::Max => lowest(dtype),
-        ReduceKind::Min => extreme(dtype, true),
+        ReduceKind::Sum | ReduceKind::Mean => Scalar::of(dtype, 0),
+        ReduceKind::Prod => Scalar::of(dtype, 1),
+        ReduceKind::Max => Scalar::lowest(dtype),
+        ReduceKind::Min => Scalar::highest(dtype),
     };
     let x = writer.filled(call.operands[0], &call.axes[0], &along, fill)?;
     if kind != ReduceKind::Mean {
@@ -52,7 +52,7 @@ pub(super) fn reduce(writer: &mut Writer<'_>, call: &Call, kind: ReduceKind, axe
 pub(super) fn arg_reduce(writer: &mut Writer<'_>, call: &Call, op: &Op, max: bool, axis: usize) -> Ruled {
     let Some(symbol) = call.axes[0][axis].size else { return writer.append(op.clone(), &call.operands) };
     let dtype = writer.graph.ty(call.operands[0]).dtype;
-    let x = writer.filled(call.operands[0], &call.axes[0], &[axis], extreme(dtype, !max))?;
+    let x = writer.filled(call.operands[0], &call.axes[0], &[axis], if max { Scalar::lowest(dtype) } else { Scalar::highest(dtype) })?;
     let found = writer.append(op.clone(), &[x])?;
     let (size, one) = (writer.scalar(symbol), writer.number(DType::I64, 1.0));
     let size = writer.cast(DType::I64, size)?;
@@ -65,7 +65,7 @@ pub(super) fn top_k(writer: &mut Writer<'_>, id: OpId, x: ValueId, axes: &[Axis]
     let op = writer.node(id).op.clone();
     let Op::TopK { axis, largest, .. } = op else { return refuse("it is no selection of the best") };
     let dtype = writer.graph.ty(x).dtype;
-    let x = writer.filled(x, axes, &[axis as usize], extreme(dtype, !largest))?;
+    let x = writer.filled(x, axes, &[axis as usize], if largest { Scalar::lowest(dtype) } else { Scalar::highest(dtype) })?;
     let types = writer.result_types(id);
     Ok(writer.push_all(op, &[x], types))
 }
@@ -73,7 +73,7 @@ pub(super) fn top_k(writer: &mut Writer<'_>, id: OpId, x: ValueId, axes: &[Axis]
 /// Softmax: the rest weighs nothing.
 pub(super) fn softmax(writer: &mut Writer<'_>, call: &Call, op: &Op, axis: usize) -> Ruled {
     let dtype = writer.graph.ty(call.operands[0]).dtype;
-    let x = writer.filled(call.operands[0], &call.axes[0], &call.varying(0, [axis]), lowest(dtype))?;
+    let x = writer.filled(call.operands[0], &call.axes[0], &call.varying(0, [axis]), Scalar::lowest(dtype))?;
     writer.append(op.clone(), &[x])
 }
 
@@ -83,7 +83,7 @@ pub(super) fn matmul(writer: &mut Writer<'_>, call: &Call) -> Ruled {
     for (index, operand) in operands.iter_mut().enumerate() {
         let axes = &call.axes[index];
         let summed = if index == 0 || axes.len() == 1 { axes.len() - 1 } else { axes.len() - 2 };
-        let zero = number(writer.graph.ty(*operand).dtype, 0);
+        let zero = Scalar::of(writer.graph.ty(*operand).dtype, 0);
         *operand = writer.filled(*operand, axes, &call.varying(index, [summed]), zero)?;
     }
     writer.append(Op::MatMul, &operands)

@@ -1,7 +1,7 @@
 //! Windows over axes that vary: convolutions and pools.
 
 use super::rules::Call;
-use super::writer::{Ruled, Writer, lowest, number, refuse};
+use super::writer::{Ruled, Writer, refuse};
 use crate::ir::ValueId;
 use crate::op::{BinaryOp, Layout, Op, PoolKind, Spatial};
 use crate::tensor::Tensor;
@@ -31,10 +31,10 @@ pub(super) fn window(writer: &mut Writer<'_>, call: &Call, op: &Op) -> Ruled {
     let reaching: Vec<usize> = moving.into_iter().filter(|axis| spatial.pads_end[axis - first] > 0).collect();
     let x = call.operands[0];
     let dtype = writer.graph.ty(x).dtype;
-    let zero = number(dtype, 0);
+    let zero = Scalar::of(dtype, 0);
     let fill = match op {
         Op::QuantizedConv { in_zero, .. } => Scalar::I32(*in_zero),
-        Op::Pool { kind: PoolKind::Max, .. } => lowest(dtype),
+        Op::Pool { kind: PoolKind::Max, .. } => Scalar::lowest(dtype),
         _ => zero,
     };
     let filled = writer.filled(x, &call.axes[0], &reaching, fill)?;
@@ -56,7 +56,7 @@ fn mean(writer: &mut Writer<'_>, call: &Call, x: ValueId, spatial: &Spatial, lay
         axes.iter().enumerate().map(|(axis, of)| if axis == 0 || axis == layout.channel_axis(axes.len()) { 1 } else { of.max }).collect();
     let ones = Tensor::splat(dtype, &dims, 1.0).map_err(|error| super::writer::RuleError::Refused(error.to_string()))?;
     let ones = writer.constant(ones);
-    let ones = writer.filled(ones, axes, reaching, number(dtype, 0))?;
+    let ones = writer.filled(ones, axes, reaching, Scalar::of(dtype, 0))?;
     let share = writer.append(op, &[ones])?;
     writer.binary(BinaryOp::Div, sum, share)
 }

@@ -342,39 +342,3 @@ pub(super) type Ruled = Result<ValueId, RuleError>;
 pub(super) fn refuse<T>(reason: impl Into<String>) -> Result<T, RuleError> {
     Err(RuleError::Refused(reason.into()))
 }
-
-/// The least value of an element type, as a compute scalar.
-pub(super) fn lowest(dtype: DType) -> Scalar {
-    extreme(dtype, false)
-}
-
-/// The least value of an element type, or the greatest.
-pub(super) fn extreme(dtype: DType, greatest: bool) -> Scalar {
-    let pick = |low: i64, high: i64| if greatest { high } else { low };
-    match dtype {
-        DType::Bool => Scalar::Bool(greatest),
-        DType::U8 => Scalar::I32(pick(0, u8::MAX.into()) as i32),
-        DType::I8 => Scalar::I32(pick(i8::MIN.into(), i8::MAX.into()) as i32),
-        DType::U16 => Scalar::I32(pick(0, u16::MAX.into()) as i32),
-        DType::I16 => Scalar::I32(pick(i16::MIN.into(), i16::MAX.into()) as i32),
-        DType::I32 => Scalar::I32(pick(i32::MIN.into(), i32::MAX.into()) as i32),
-        DType::U32 => Scalar::U32(pick(0, u32::MAX.into()) as u32),
-        DType::I64 => Scalar::I64(if greatest { i64::MAX } else { i64::MIN }),
-        DType::U64 => Scalar::U64(if greatest { u64::MAX } else { 0 }),
-        DType::F64 => Scalar::f64(if greatest { f64::INFINITY } else { f64::NEG_INFINITY }),
-        DType::F16 | DType::BF16 | DType::F32 => Scalar::f32(if greatest { f32::INFINITY } else { f32::NEG_INFINITY }),
-    }
-}
-
-/// A number of the compute type of an element type.
-pub(super) fn number(dtype: DType, value: i32) -> Scalar {
-    match dtype.compute() {
-        DType::Bool => Scalar::Bool(value != 0),
-        DType::U32 => Scalar::U32(value as u32),
-        DType::I64 => Scalar::I64(value.into()),
-        DType::U64 => Scalar::U64(value as u64),
-        DType::F32 => Scalar::f32(value as f32),
-        DType::F64 => Scalar::f64(value.into()),
-        _ => Scalar::I32(value),
-    }
-}
