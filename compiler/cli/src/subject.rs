@@ -87,7 +87,9 @@ pub(crate) fn open(choice: &Choice) -> Result<Subject, Failure> {
             let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
             let model = read_model(path)?;
             let sizes = model_sizes(&model.signature()?, &choice.dims, choice.data.as_deref())?;
-            let mut member = |_: &dyn Host, point: &[u64]| model.import(&ImportOptions { dims: at(&sizes, point) }, &BTreeMap::new());
+            let mut member = |host: &dyn Host, point: &[u64]| {
+                model.import(&ImportOptions { dims: at(&sizes, point), family: host.family(path) }, &BTreeMap::new())
+            };
             let compiled = varying::compile(&Disk::default(), &sizes.varying, &mut member)?;
             Ok(Subject::Compiled { name, compiled: Box::new(compiled) })
         }

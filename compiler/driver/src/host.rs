@@ -2,6 +2,7 @@
 
 use crate::cache::{Cache, DiskCache, Stamp};
 use mlp_bundle::contents::{Bytes, copied};
+use mlp_import::onnx::FamilySizes;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -43,6 +44,11 @@ pub trait Host {
     /// A path that leads to the same through no link.
     fn resolve(&self, path: &Path) -> io::Result<PathBuf> {
         Ok(normalize(path))
+    }
+
+    /// What the graphs of a model have in common, where they are made at several sizes to be joined.
+    fn family(&self, _path: &Path) -> Option<FamilySizes> {
+        None
     }
 
     /// What tells this version of a file from its others, where the host knows without reading it.

@@ -3,6 +3,7 @@
 use crate::cache::{Cache, Stamp};
 use crate::host::Host;
 use mlp_bundle::contents::Bytes;
+use mlp_import::onnx::FamilySizes;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io;
@@ -15,12 +16,13 @@ pub(crate) struct Once<'h> {
     host: &'h dyn Host,
     files: RefCell<BTreeMap<PathBuf, Bytes>>,
     digests: RefCell<BTreeMap<PathBuf, String>>,
+    families: RefCell<BTreeMap<PathBuf, FamilySizes>>,
 }
 
 impl<'h> Once<'h> {
     /// Nothing is read yet.
     pub(crate) fn new(host: &'h dyn Host) -> Once<'h> {
-        Once { host, files: RefCell::default(), digests: RefCell::default() }
+        Once { host, files: RefCell::default(), digests: RefCell::default(), families: RefCell::default() }
     }
 }
 
@@ -40,6 +42,10 @@ impl Host for Once<'_> {
 
     fn has_digest(&self, path: &Path, digest: &str) {
         self.digests.borrow_mut().insert(path.to_owned(), digest.to_owned());
+    }
+
+    fn family(&self, path: &Path) -> Option<FamilySizes> {
+        Some(self.families.borrow_mut().entry(path.to_owned()).or_default().clone())
     }
 
     fn exists(&self, path: &Path) -> bool {

@@ -18,7 +18,7 @@ pub type Dims = BTreeMap<String, u64>;
 
 /// Reads a model with its dims bound.
 pub fn import(bytes: &[u8], dims: &Dims) -> Result<Graph, ImportError> {
-    mlp_import::onnx::import(bytes, &ImportOptions { dims: dims.clone() })
+    mlp_import::onnx::import(bytes, &ImportOptions { dims: dims.clone(), family: None })
 }
 
 /// Why a model could not be prepared.
@@ -59,7 +59,7 @@ pub fn prepared(host: &dyn Host, path: &Path, sha256: &str, dims: &Dims) -> Resu
         Model::read(bytes.clone()).and_then(|mut model| {
             files = model.files();
             external::attach(host, path, &mut model)?;
-            model.import(&ImportOptions { dims: dims.clone() }, &BTreeMap::new())
+            model.import(&ImportOptions { dims: dims.clone(), family: host.family(path) }, &BTreeMap::new())
         })
     };
     let (found, graph) = match host.digest(path) {
@@ -102,7 +102,7 @@ pub(crate) fn keep(cache: &dyn Cache, key: &Key, graph: &Graph) {
 /// Reads a model for given inputs. An input whose value an operator wants to know while compiling (a shape, axes, padding) is compiled in; gives the graph and
 /// the positions of the inputs that it does not take any more.
 pub fn import_for(model: &Model, dims: &Dims, signature: &ModelSignature, given: &[Tensor]) -> Result<(Graph, Vec<usize>), ImportError> {
-    let options = ImportOptions { dims: dims.clone() };
+    let options = ImportOptions { dims: dims.clone(), family: None };
     let mut positions = Vec::new();
     let mut fixed = BTreeMap::new();
     loop {

@@ -95,6 +95,14 @@ pub enum Op {
     Constant(TensorId),
     /// The value of a symbol in this run, an `I32` scalar. No operands.
     Symbol(SymId),
+    /// A size of a graph that is made at several sizes to be [joined](crate::dynamic), an `I32` scalar: what a constant would be, but that no pass computes with it, so
+    /// that the graphs stay alike where it differs. No operands.
+    Size {
+        /// Which of the graph's sizes it is.
+        id: u32,
+        /// What it is here.
+        value: u32,
+    },
 
     // Maps.
     /// `f(x)`, elementwise.

@@ -22,7 +22,7 @@ fn convolution() -> ModelProto {
 }
 
 fn options() -> ImportOptions {
-    ImportOptions { dims: [("d0".to_owned(), 2)].into() }
+    ImportOptions { dims: [("d0".to_owned(), 2)].into(), family: None }
 }
 
 fn refused(model: &ModelProto) -> ImportError {

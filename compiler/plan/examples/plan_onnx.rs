@@ -13,7 +13,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let (name, size) = arg.split_once('=').ok_or("sizes are written SYMBOL=SIZE")?;
         dims.insert(name.to_owned(), size.parse()?);
     }
-    let mut graph = import(&std::fs::read(path)?, &ImportOptions { dims })?;
+    let mut graph = import(&std::fs::read(path)?, &ImportOptions { dims, family: None })?;
     mlp_graph::passes::optimize(&mut graph)?;
     let planned = plan(&graph, &PlanOptions::default())?;
     mlp_bundle::plan::verify::verify(&planned.plan)?;

@@ -90,7 +90,7 @@ fn kind(op: &Op, options: &PlanOptions) -> Kind {
         Op::Quantize { .. } | Op::Dequantize { .. } | Op::QuantizedAdd { .. } | Op::BatchNorm { .. } => Kind::Map,
         Op::Reshape | Op::Transpose { .. } | Op::Broadcast | Op::Slice { .. } | Op::Pad { .. } => Kind::Movement,
         Op::Gather { .. } => Kind::Gather,
-        Op::Symbol(_) | Op::Extend => Kind::Map,
+        Op::Symbol(_) | Op::Size { .. } | Op::Extend => Kind::Map,
         Op::Concat { .. } => Kind::Concat,
         Op::Reduce { .. } | Op::ArgReduce { .. } | Op::QuantizedMean { .. } | Op::TopK { .. } => Kind::Reduction,
         _ => Kind::Anchor,

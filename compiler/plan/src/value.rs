@@ -42,6 +42,9 @@ impl Planner<'_> {
             let symbol = self.symbol(symbol);
             return scope.symbol(symbol);
         }
+        if let Op::Size { value, .. } = node.op {
+            return scope.i32(value as i32);
+        }
         let x = node.operands[0];
         match &node.op {
             Op::Extend => self.extended(scope, x, coords),

@@ -16,6 +16,7 @@ use mlp_graph::ir::Definition;
 use mlp_graph::{Graph, Op, Tensor, ValueId};
 use mlp_import::onnx::{ImportOptions, ModelSignature};
 use std::collections::BTreeMap;
+use std::path::Path;
 
 /// Why a model cannot be judged.
 pub(super) struct Refused {
@@ -88,7 +89,10 @@ impl Model {
         if !sizes.varying.is_empty() {
             let fixed = recorded_values(&signature, &recorded, &compiled_in);
             sizes.fixed = dims;
-            let mut member = |_: &dyn Host, point: &[u64]| model.import(&ImportOptions { dims: subject::at(&sizes, point) }, &fixed);
+            let mut member = |host: &dyn Host, point: &[u64]| {
+                let dims = subject::at(&sizes, point);
+                model.import(&ImportOptions { dims, family: host.family(Path::new("")) }, &fixed)
+            };
             graph = varying::graph(&Disk::default(), &sizes.varying, &mut member).map_err(unsupported)?;
         }
         mlp_graph::passes::optimize(&mut graph).map_err(|error| Failure(format!("the optimizer failed; please report this: {error}")))?;

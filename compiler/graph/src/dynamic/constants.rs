@@ -26,6 +26,16 @@ pub(super) fn constant(writer: &mut Writer<'_>, id: OpId) -> Ruled {
     if starts { Ok(writer.constant(first.clone())) } else { refuse("its numbers are others at other sizes; give it a constant size") }
 }
 
+/// What stands for a size of every member.
+pub(super) fn size(writer: &mut Writer<'_>, id: OpId) -> Ruled {
+    let of = |op: &Op| match op {
+        Op::Size { value, .. } => i64::from(*value),
+        _ => unreachable!("members have the same operations"),
+    };
+    let values = writer.family.members.iter().map(|graph| of(&graph.ops[id].op)).collect();
+    writer.counted(values)
+}
+
 fn data(graph: &crate::ir::Graph, id: OpId) -> &Tensor {
     match graph.ops[id].op {
         Op::Constant(tensor) => &graph.tensors[tensor],

@@ -191,6 +191,7 @@ fn alike(a: &Graph, b: &Graph) -> Result<(), (String, String)> {
 fn same_operation(a: &Node, b: &Node) -> bool {
     let same = match (&a.op, &b.op) {
         (Op::Constant(_), Op::Constant(_)) => true,
+        (Op::Size { id: a, .. }, Op::Size { id: b, .. }) => a == b,
         (Op::Slice { steps: a, .. }, Op::Slice { steps: b, .. }) => a == b,
         (Op::Pad { before: a, .. }, Op::Pad { before: b, .. }) => a == b,
         (Op::TopK { axis: a, largest: x, .. }, Op::TopK { axis: b, largest: y, .. }) => (a, x) == (b, y),

@@ -45,6 +45,7 @@ impl Call {
 fn one(writer: &mut Writer<'_>, op: &Op, call: &Call, ty: Type) -> Ruled {
     match op {
         Op::Constant(_) => constants::constant(writer, call.id),
+        Op::Size { .. } => constants::size(writer, call.id),
         Op::Reshape => reshape::reshape(writer, call),
         Op::Slice { steps, .. } => movement::slice(writer, call, steps, ty),
         Op::Pad { before, after } => movement::pad(writer, call, before, after),

@@ -29,6 +29,7 @@ impl Op {
         match self {
             Op::Constant(_) => "constant",
             Op::Symbol(_) => "symbol",
+            Op::Size { .. } => "size",
             Op::Unary(op) => map::unary_name(*op),
             Op::Binary(op) => map::binary_name(*op),
             Op::Compare(op) => map::compare_name(*op),
@@ -69,7 +70,7 @@ impl Op {
     /// The least and the greatest number of operands.
     pub fn arity(&self) -> (usize, usize) {
         match self {
-            Op::Constant(_) | Op::Symbol(_) => (0, 0),
+            Op::Constant(_) | Op::Symbol(_) | Op::Size { .. } => (0, 0),
             Op::Unary(_) | Op::Cast(_) | Op::Bitcast(_) | Op::Reshape | Op::Transpose { .. } | Op::Broadcast | Op::Slice { .. } => (1, 1),
             Op::Reduce { .. } | Op::ArgReduce { .. } | Op::TopK { .. } | Op::Pool { .. } | Op::MaxPoolIndices { .. } => (1, 1),
             Op::QuantizedMean { .. } | Op::Softmax { .. } | Op::Normalize { .. } => (1, 1),
@@ -100,7 +101,7 @@ pub(crate) fn infer(op: &Op, x: &[Type], declared: Option<&Type>) -> Result<Vec<
         Op::Cast(dtype) => Ok(Type::new(*dtype, x[0].shape.clone())),
         Op::Bitcast(dtype) => map::infer_bitcast(*dtype, &x[0]),
         Op::Constant(_) => movement::infer_constant(declared.expect("result_types asks for it")),
-        Op::Symbol(_) => Ok(Type::fixed(DType::I32, &[])),
+        Op::Symbol(_) | Op::Size { .. } => Ok(Type::fixed(DType::I32, &[])),
         Op::Extend => movement::infer_extend(&x[0], declared.expect("result_types asks for it")),
         Op::Trim => movement::infer_trim(&x[0], declared.expect("result_types asks for it")),
         Op::Reshape => movement::infer_reshape(&x[0], declared.expect("result_types asks for it")),
@@ -138,6 +139,7 @@ pub(crate) fn eval(op: &Op, x: &[&Tensor], results: &[Type], shapes: &[Vec<u64>]
     let (dtype, shape) = (results[0].dtype, &shapes[0]);
     let one = match op {
         Op::Constant(_) | Op::Symbol(_) => unreachable!("constants and symbols are read, not evaluated"),
+        Op::Size { value, .. } => Tensor::scalar(*value as i32),
         Op::Unary(op) => Elements::load(x[0]).unary(*op).store(dtype, shape),
         Op::Binary(op) => map::eval_binary(*op, x[0], x[1], shape),
         Op::Compare(op) => map::eval_compare(*op, x[0], x[1], shape),

@@ -18,12 +18,12 @@ const SMALL: u64 = 64 << 10;
 const GROWTH: u64 = 4;
 
 pub(super) fn run(graph: &mut Graph) -> Result<(), InferError> {
-    fold(graph, |op| !matches!(op, Op::Constant(_) | Op::Symbol(_) | Op::Quantize { .. } | Op::Dequantize { .. }))
+    fold(graph, |op| !matches!(op, Op::Constant(_) | Op::Symbol(_) | Op::Size { .. } | Op::Quantize { .. } | Op::Dequantize { .. }))
 }
 
 /// Folds quantization as well.
 pub(super) fn run_all(graph: &mut Graph) -> Result<(), InferError> {
-    fold(graph, |op| !matches!(op, Op::Constant(_) | Op::Symbol(_)))
+    fold(graph, |op| !matches!(op, Op::Constant(_) | Op::Symbol(_) | Op::Size { .. }))
 }
 
 fn fold(graph: &mut Graph, folds: impl Fn(&Op) -> bool) -> Result<(), InferError> {

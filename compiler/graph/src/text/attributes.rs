@@ -79,6 +79,7 @@ pub(super) fn attributes(op: &Op) -> Attributes {
     match op {
         Op::Constant(_) | Op::Unary(_) | Op::Binary(_) | Op::Compare(_) | Op::Select | Op::Reshape | Op::Broadcast | Op::MatMul => vec![],
         Op::Symbol(symbol) => vec![("of", int(symbol.as_u32()))],
+        Op::Size { id, value } => vec![("id", int(*id)), ("value", int(*value))],
         Op::Extend | Op::Trim | Op::ImageSize => vec![],
         Op::Cast(dtype) | Op::Bitcast(dtype) => vec![("to", word(dtype))],
         Op::Transpose { perm } => vec![("perm", ints(perm))],
@@ -252,6 +253,7 @@ pub(super) fn operation(name: &str, given: &mut Given) -> Result<Op, String> {
         "extend" => Op::Extend,
         "trim" => Op::Trim,
         "symbol" => Op::Symbol(SymId::from_u32(given.int("of")?)),
+        "size" => Op::Size { id: given.int("id")?, value: given.int("value")? },
         name => match map_operation(name) {
             Some(op) => op,
             None => quantized_operation(name, given)?,

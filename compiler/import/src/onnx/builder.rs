@@ -1,7 +1,8 @@
 //! The graph under construction: every operation is typed, bounded in size, and folded where it is small and constant.
 
+use super::graph::FamilySizes;
 use super::narrow::Narrow;
-use super::node::Problem;
+use super::node::{Problem, unsupported};
 use super::padded::Padded;
 use mlp_graph::infer::result_types;
 use mlp_graph::ir::{Definition, Type};
@@ -34,6 +35,10 @@ pub(crate) struct Builder {
     /// Values whose element type in the model is one of few bits.
     narrow: BTreeMap<ValueId, Narrow>,
     unrolled: u64,
+    /// The greatest sizes, where the graph is one of several.
+    pub(crate) family: Option<FamilySizes>,
+    /// How many of them were asked for.
+    family_sizes: u32,
     prepared: u64,
     /// Sequences, which exist while importing alone: the elements of each, by the value that stands for it.
     sequences: HashMap<ValueId, Vec<ValueId>>,
@@ -50,6 +55,8 @@ impl Builder {
             folded: 0,
             narrow: BTreeMap::new(),
             unrolled: 0,
+            family: None,
+            family_sizes: 0,
             prepared: 0,
             sequences: HashMap::new(),
             padded: HashMap::new(),
@@ -135,6 +142,19 @@ impl Builder {
             self.created = created;
         }
         fits
+    }
+
+    /// A size of a graph that is one of several: the greatest that it has in them, and a scalar of what it is here. None where the graph is made for itself.
+    pub(crate) fn family_size(&mut self, value: u64) -> Result<Option<(u64, ValueId)>, Problem> {
+        let Some(family) = &self.family else { return Ok(None) };
+        let id = self.family_sizes;
+        self.family_sizes += 1;
+        let greatest = family.greatest(id, value);
+        let here = u32::try_from(value).ok().filter(|_| value <= greatest);
+        let Some(here) = here else {
+            return unsupported(format!("{value} steps are more than at the greatest sizes; give it a constant size"));
+        };
+        Ok(Some((greatest, self.emit(Op::Size { id, value: here }, &[], None)?[0])))
     }
 
     /// Takes room for what steps of a loop make; false where there is none left.

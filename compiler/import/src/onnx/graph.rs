@@ -16,12 +16,27 @@ use mlp_bundle::contents::Bytes;
 use mlp_graph::ir::Type;
 use mlp_graph::{Graph, Origin, Shape, Tensor, ValueId};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// How a model is imported.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct ImportOptions {
     /// Sizes of the symbolic dimensions of inputs, by name.
     pub dims: BTreeMap<String, u64>,
+    /// What the graphs at several sizes have in common, where this is to be one of them.
+    pub family: Option<FamilySizes>,
+}
+
+/// The greatest sizes of what is unrolled, for graphs of one model at several sizes that are to be joined: with this, recurrent layers are unrolled for as many steps in all
+/// of them as in the first, which is the one at the greatest sizes.
+#[derive(Clone, Debug, Default)]
+pub struct FamilySizes(Arc<Mutex<BTreeMap<u32, u64>>>);
+
+impl FamilySizes {
+    /// The greatest value of a size, which has this one here.
+    pub(crate) fn greatest(&self, id: u32, value: u64) -> u64 {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(id).or_insert(value)
+    }
 }
 
 /// The first and last version of ONNX's own operators that importers know.
@@ -52,6 +67,7 @@ pub(crate) fn import_message(model: &ModelProto, options: &ImportOptions, fixed:
     let graph = model.graph.as_ref().ok_or_else(|| ImportError::Malformed { detail: "it holds no graph".into() })?;
     let order = execution_order(graph, &|_| false)?;
     let mut builder = Builder::new(&graph.name);
+    builder.family = options.family.clone();
     let mut scope = Scope::of_model(&opsets, bind_inputs(graph, options, fixed, &mut builder)?);
     read_stored(graph, &order, &mut builder, &mut scope)?;
     for index in order {

@@ -26,7 +26,7 @@ mod window;
 
 pub use external::{Part, ReadPart};
 pub(crate) use graph::import_message;
-pub use graph::{ImportOptions, import, import_shared, import_with_values};
+pub use graph::{FamilySizes, ImportOptions, import, import_shared, import_with_values};
 pub use message::Model;
 pub use ops::supported_operators;
 pub use signature::{DimSignature, ModelSignature, PortSignature, signature, signature_shared};

@@ -23,7 +23,10 @@ pub(super) struct Kind<'a> {
 
 /// A recurrent node: sizes, and what all its steps share.
 pub(super) struct Layer {
+    /// How many steps are unrolled.
     steps: u64,
+    /// How many of them there are in this graph, and that as a scalar, where graphs of other sizes have as many unrolled.
+    live: Option<(u64, ValueId)>,
     batch: u64,
     pub(super) hidden: u64,
     gates: u64,
@@ -81,10 +84,19 @@ impl Layer {
         let &[steps, batch, width] = dims.as_slice() else {
             return invalid(format!("the input has shape {dims:?}, but must have steps, a batch and a width"));
         };
+        let given = steps;
+        let (steps, live) = match node.builder.family_size(given)? {
+            Some((greatest, size)) => (greatest, Some((given, size))),
+            None => (given, None),
+        };
+        if let Some((_, size)) = live {
+            x = up_to(node, x, 0, (steps, 0), size)?;
+        }
         let (directions, gates) = (backwards.len() as u64, kind.gates);
         let hidden = node.dims(state_weights).last().copied().unwrap_or(0);
         let mut layer = Layer {
             steps,
+            live,
             batch,
             hidden,
             gates,
@@ -177,20 +189,31 @@ impl Layer {
 
     /// Input `sequence_lens`, as a mask a step.
     fn read_lengths(&self, node: &mut NodeImport<'_>) -> Result<Option<Vec<ValueId>>, Problem> {
-        let Some(lengths) = node.optional(4) else { return Ok(None) };
+        let Some(lengths) = node.optional(4) else { return self.live_steps(node) };
         expect(node, lengths, "sequence_lens", &[self.batch])?;
+        let steps = self.live.map_or(self.steps, |(given, _)| given);
         if let Some(known) = node.builder.known(lengths).and_then(Tensor::to_i64) {
-            if let Some(wrong) = known.iter().find(|&&length| length < 0 || length as u64 > self.steps) {
-                return invalid(format!("a sequence has {wrong} steps, but there are {}", self.steps));
+            if let Some(wrong) = known.iter().find(|&&length| length < 0 || length as u64 > steps) {
+                return invalid(format!("a sequence has {wrong} steps, but there are {steps}"));
             }
-            if known.iter().all(|&length| length as u64 == self.steps) {
-                return Ok(None);
+            if known.iter().all(|&length| length as u64 == steps) {
+                return self.live_steps(node);
             }
         }
         let lengths = node.reshape(lengths, &[self.batch, 1])?;
         let mask = |step: u64| {
             let step = node.scalar(node.dtype(lengths), step as f64);
             node.compare(CompareOp::Lt, step, lengths)
+        };
+        (0..self.steps).map(mask).collect::<Result<_, _>>().map(Some)
+    }
+
+    /// Which of the steps that are unrolled there are; none where all are.
+    fn live_steps(&self, node: &mut NodeImport<'_>) -> Result<Option<Vec<ValueId>>, Problem> {
+        let Some((_, size)) = self.live else { return Ok(None) };
+        let mask = |step: u64| {
+            let step = node.scalar(DType::I32, step as f64);
+            node.compare(CompareOp::Lt, step, size)
         };
         (0..self.steps).map(mask).collect::<Result<_, _>>().map(Some)
     }
@@ -274,7 +297,14 @@ impl Layer {
             return Ok(node.constant(tensor));
         }
         let rows = results.iter().map(|&result| node.reshape(result, &dims)).collect::<Result<Vec<_>, _>>()?;
-        self.side_by_side(node, &rows, axis)
+        let all = self.side_by_side(node, &rows, axis)?;
+        match self.live {
+            Some((given, size)) => {
+                // Counted from 1: at the greatest size alone the places would be one constant with those of the input.
+                up_to(node, all, axis, (given, 1), size)
+            }
+            None => Ok(all),
+        }
     }
 
     fn side_by_side(&self, node: &mut NodeImport<'_>, values: &[ValueId], axis: usize) -> One {
@@ -344,6 +374,18 @@ fn expect(node: &NodeImport<'_>, value: ValueId, what: &str, dims: &[u64]) -> Re
 pub(super) fn columns(node: &mut NodeImport<'_>, matrix: ValueId, start: u64, count: u64) -> One {
     let rows = node.dims(matrix)[0];
     node.slice(matrix, vec![0, start as i64], vec![1, 1], &[rows, count])
+}
+
+/// The first `count` of an axis of which there are `size`, an `I32` scalar; the last one again where there are less. They are counted from `from`.
+fn up_to(node: &mut NodeImport<'_>, x: ValueId, axis: usize, (count, from): (u64, i32), size: ValueId) -> One {
+    let places: Vec<i32> = (0..count as i32).map(|place| place + from).collect();
+    let places = node.constant(Tensor::from_i32(&[count], &places).map_err(|error| error.to_string())?);
+    let beyond = node.scalar(DType::I32, f64::from(1 - from));
+    let last = node.binary(BinaryOp::Sub, size, beyond)?;
+    let places = node.binary(BinaryOp::Min, places, last)?;
+    let from = node.scalar(DType::I32, f64::from(from));
+    let places = node.binary(BinaryOp::Sub, places, from)?;
+    node.emit(Op::Gather { axis: axis as u32 }, &[x, places])
 }
 
 /// What lies at an index of axis 0.
