@@ -268,12 +268,16 @@ fn explained(source: &str, item: Span, span: Span, error: &Error<Rule>) -> Diagn
         ErrorVariant::ParsingError { positives, .. } => expected::list(positives),
         ErrorVariant::CustomError { message } => message.clone(),
     };
-    let diagnostic = Diagnostic::new(Code::E0006, format!("expected {expected}, found {found}")).mark(span, format!("expected {expected}"));
     let before = source.get(item.start as usize..span.start as usize).unwrap_or("");
+    let expected = if before.trim_end().ends_with("|>") { "a pipeline or model after `|>`".to_owned() } else { expected };
+    let diagnostic = Diagnostic::new(Code::E0006, format!("expected {expected}, found {found}")).mark(span, format!("expected {expected}"));
     if before.starts_with("test") && span.text(source) == "=" {
         return diagnostic.help("a comparison is written `==`").fix(at, "==");
     }
     match span.text(source) {
+        ":" if expected.contains("`)`") && before.ends_with(|c: char| c.is_ascii_alphanumeric() || c == '_') => {
+            return diagnostic.help("an argument is written `name = value`").fix(at, " =");
+        }
         ":" if expected.contains("`=`") => {
             return diagnostic.help("an entry is written `key = value`");
         }

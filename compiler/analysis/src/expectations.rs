@@ -258,6 +258,9 @@ impl Observer<'_, '_> {
         let part = match ty {
             Type::Ranking { .. } => "write `.first` for the best label, `[1]` for the one after it, `.scores[0]` for a score",
             Type::Record(_) => "name one of its fields",
+            Type::Tensor(tensor) if tensor.dims.len() > 1 => {
+                "return a number of it as a field of the pipeline's answer, such as `most = scores.max()`, and compare that"
+            }
             _ => "name one of its elements: `[0]`",
         };
         let place = at(ROOT, node.span);
@@ -327,6 +330,13 @@ impl Observer<'_, '_> {
                 (tensor.dims[0].clone(), Place::Part(Part::Element(index), Kind::Number))
             }
             Place::Value(Type::Unknown) => return None,
+            Place::Value(ty @ Type::Tensor(_)) if !matches!(&ty, Type::Tensor(tensor) if tensor.dims.is_empty()) => {
+                let diagnostic = Diagnostic::new(Code::E0401, "a test chooses an element of a tensor of one dimension alone")
+                    .label(at(ROOT, span), format!("this chooses from {}", self.checker.show(&ty)));
+                let help = "return a number of it as a field of the pipeline's answer, such as `most = scores.max()`, and compare that";
+                self.checker.report(diagnostic.help(help));
+                return None;
+            }
             _ => {
                 let diagnostic = Diagnostic::new(Code::E0401, "this has no elements to choose from")
                     .label(at(ROOT, span), "expected a ranking or a tensor of one dimension");

@@ -405,7 +405,9 @@ impl<'c, 'w> BodyChecker<'c, 'w> {
             let diagnostic = self.misfit(&misfit, wanted, value).label(remark, format!("{} is asked for here", self.checker.show(wanted)));
             // Where nothing brings the value to that type, the type was probably written before the value was known.
             let found = self.checker.show(&value.ty).trim_matches('`').to_owned();
-            let can_be_written = !value.ty.is_constant() && !found.contains("unknown") && !found.contains('@');
+            // A field that was left out is rather added than taken out of the type.
+            let left_out = missing_fields(wanted, &value.ty).is_some();
+            let can_be_written = !value.ty.is_constant() && !found.contains("unknown") && !found.contains('@') && !left_out;
             self.checker.report(if diagnostic.fix.is_none() && can_be_written { diagnostic.fix(remark, found) } else { diagnostic });
         }
     }
@@ -474,6 +476,9 @@ impl<'c, 'w> BodyChecker<'c, 'w> {
             _ => {
                 let diagnostic = Diagnostic::new(Code::E0201, format!("expected {wanted_text}, found {found}"))
                     .label(value.at, format!("this is {found}"));
+                if let Some(missing) = missing_fields(wanted, &value.ty) {
+                    return diagnostic.help(format!("add {missing}, or take it out of the type"));
+                }
                 match self.respelt(wanted, value) {
                     Some(text) => diagnostic.help(format!("write `{text}`")).fix(value.at, text),
                     None => diagnostic.help(format!("give it {wanted_text}; nothing is converted by itself")),
@@ -566,4 +571,13 @@ pub(crate) fn fields_of(ty: &Type) -> Vec<(String, Type)> {
         _ => Vec::new(),
     };
     fields.into_iter().map(|(name, ty)| (name.to_owned(), ty)).collect()
+}
+
+/// The fields of a record that a value lacks which has all others, in the words of a message.
+fn missing_fields(wanted: &Type, found: &Type) -> Option<String> {
+    let (Type::Record(wanted), Type::Record(found)) = (wanted, found) else { return None };
+    let is_in = |name: &str, fields: &[(String, Type)]| fields.iter().any(|(other, _)| other == name);
+    let missing: Vec<String> = wanted.iter().filter(|(name, _)| !is_in(name, found)).map(|(name, _)| format!("`{name}`")).collect();
+    let known = found.iter().all(|(name, _)| is_in(name, wanted));
+    (known && !missing.is_empty()).then(|| missing.join(" and "))
 }

@@ -22,7 +22,7 @@ pub(crate) fn load(checker: &mut Checker<'_>, root: &str, before: Option<&mut (P
             loader.add(root.to_owned(), text);
         }
         Err(reason) => {
-            loader.add(root.to_owned(), String::new());
+            loader.put(root.to_owned(), String::new());
             let diagnostic = Diagnostic::new(Code::E0103, format!("`{root}` cannot be read: {reason}")).help("check the path");
             loader.checker.report(diagnostic);
             return;
@@ -49,6 +49,14 @@ struct Loader<'c, 'w> {
 
 impl Loader<'_, '_> {
     fn add(&mut self, path: String, text: String) -> FileId {
+        let file = self.put(path, text);
+        let tree = Arc::clone(&self.checker.trees[file.0 as usize]);
+        self.edition(file, &tree);
+        file
+    }
+
+    /// Takes a file in without asking for its edition.
+    fn put(&mut self, path: String, text: String) -> FileId {
         let file = FileId(self.checker.files.len() as u32);
         let tree = if path.starts_with("std.") {
             let (tree, diagnostics) = stdlib::parsed(&path, &text);
@@ -67,7 +75,6 @@ impl Loader<'_, '_> {
         self.by_path.insert(path.clone(), file);
         let lines = LineIndex::new(&text);
         self.checker.files.push(SourceFile { path, text, lines });
-        self.edition(file, &tree);
         self.checker.trees.push(tree);
         self.checker.scopes.push(Scope::default());
         file

@@ -268,7 +268,11 @@ fn attach_file(checker: &mut Checker<'_>, file: FileId, attribute: &ast::Attribu
     let (path, lines, known) = match argument {
         ExprKind::Text(reference) => {
             let path = world::join(&checker.files[file.0 as usize].path, reference);
-            let Some(lines) = labels::read(checker, &path, place) else { return };
+            let Some(lines) = labels::read(checker, &path, place) else {
+                // The labels were meant; what needs them should not be an error again.
+                *ty = Type::Unknown;
+                return;
+            };
             (path, lines, None)
         }
         ExprKind::Name(item) => match labels::item(checker, file, item) {

@@ -204,6 +204,13 @@ pub(crate) fn choose(package: &Package, name: Option<&str>, inputs: &[(&str, &st
         |pipeline: &mlp_analysis::Pipeline| inputs.iter().all(|(input, _)| pipeline.params.iter().any(|param| param.name == *input));
     let entries: Vec<_> = package.program().entries().filter(|(_, pipeline)| takes(pipeline)).collect();
     let names: Vec<&str> = entries.iter().map(|(_, pipeline)| pipeline.name.as_str()).collect();
+    if name.is_none() && names.is_empty() {
+        let taken = package
+            .program()
+            .entries()
+            .map(|(_, pipeline)| (pipeline.name.as_str(), pipeline.params.iter().map(|param| param.name.as_str()).collect()));
+        return Err(no_pipeline(taken));
+    }
     let name = the_one(name, &names)?;
     entries.iter().find(|(_, pipeline)| pipeline.name == name).map(|(id, _)| *id).ok_or_else(|| {
         let all: Vec<&str> = package.program().entries().map(|(_, pipeline)| pipeline.name.as_str()).collect();
@@ -211,12 +218,23 @@ pub(crate) fn choose(package: &Package, name: Option<&str>, inputs: &[(&str, &st
     })
 }
 
+/// That no pipeline takes inputs of the names that are given; `taken` says what each takes.
+pub(crate) fn no_pipeline<'p>(taken: impl Iterator<Item = (&'p str, Vec<&'p str>)>) -> Failure {
+    let takes = |(name, inputs): (&str, Vec<&str>)| match inputs.as_slice() {
+        [] => format!("`{name}` takes nothing"),
+        inputs => format!("`{name}` takes `{}`", inputs.join("`, `")),
+    };
+    let taken: Vec<String> = taken.map(takes).collect();
+    let known = if taken.is_empty() { "there is none that is built".to_owned() } else { taken.join("; ") };
+    Failure(format!("no pipeline takes inputs of these names: {known}"))
+}
+
 /// The name asked for, or the only one there is.
 pub(crate) fn the_one<'n>(name: Option<&'n str>, names: &[&'n str]) -> Result<&'n str, Failure> {
     match (name, names) {
         (Some(name), _) => Ok(name),
         (None, [only]) => Ok(only),
-        (None, []) => Err(Failure("no pipeline takes inputs of these names; see what there is with mlpc check or mlpc inspect".into())),
+        (None, []) => Err(Failure("there is no pipeline; see what there is with mlpc inspect".into())),
         (None, several) => Err(Failure(format!("say which with --pipeline: {}", several.join(", ")))),
     }
 }

@@ -236,9 +236,16 @@ impl Completer<'_> {
             self.item(&member.name, CompletionItemKind::FIELD, &member.detail, &member.doc, "");
         }
         let is_target = ["outlet", "monitor", "explain", "experiment"].iter().any(|keyword| self.line().starts_with(keyword));
-        if !is_target {
+        if !is_target && !self.is_model() {
             self.methods();
         }
+    }
+
+    /// Whether what stands before the dot is a model, which has ports alone.
+    fn is_model(&self) -> bool {
+        let before = self.line().trim_end_matches('.');
+        let name = before.rsplit(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or("");
+        self.snapshot.package.program().models.iter().any(|model| model.name == name)
     }
 
     /// The line that is being written, up to the place.
