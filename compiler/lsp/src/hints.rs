@@ -14,7 +14,7 @@ impl Session {
     /// The types of bindings, and of the steps of pipelines that take several lines, with the bytes that they take; what models and pipelines cost, where that is
     /// known; what outlets release at what cost, and what that leaves of budgets.
     pub fn hints(&self, uri: &Uri, range: Range) -> Option<Vec<InlayHint>> {
-        let snapshot = self.snapshot(uri)?;
+        let snapshot = self.readable(uri)?;
         let program = snapshot.package.program();
         let text = snapshot.text(0)?;
         let bytes = text.bytes(range);

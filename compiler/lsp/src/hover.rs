@@ -15,7 +15,7 @@ const MAX_LINES: usize = 24;
 impl Session {
     /// What is known of what stands at a position.
     pub fn hover(&self, uri: &Uri, position: Position) -> Option<Hover> {
-        let snapshot = self.snapshot(uri)?;
+        let snapshot = self.readable(uri)?;
         let text = snapshot.text(0)?;
         let (value, span) = match named(&snapshot, position) {
             Some((occurrence, definition)) => (describe(&snapshot, definition, occurrence.span), occurrence.span),

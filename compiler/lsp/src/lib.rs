@@ -10,6 +10,7 @@ mod costs;
 mod diagnostics;
 mod hints;
 mod hover;
+mod mended;
 mod names;
 mod navigation;
 mod rename;

@@ -30,7 +30,7 @@ pub(crate) fn location(snapshot: &Snapshot, file: usize, span: Span) -> Option<l
 impl Session {
     /// Where what is named at a position is defined; at the string of a `use`, the file it names.
     pub fn definition(&self, uri: &Uri, position: Position) -> Option<lsp::Location> {
-        let snapshot = self.snapshot(uri)?;
+        let snapshot = self.readable(uri)?;
         if let Some((_, definition)) = named(&snapshot, position) {
             return location(&snapshot, definition.file, definition.span);
         }
@@ -82,7 +82,7 @@ impl Session {
 
     /// What names the same in this document.
     pub fn highlights(&self, uri: &Uri, position: Position) -> Option<Vec<DocumentHighlight>> {
-        let snapshot = self.snapshot(uri)?;
+        let snapshot = self.readable(uri)?;
         let (occurrence, _) = named(&snapshot, position)?;
         let here = snapshot.index().of(occurrence.definition).filter(|(file, _)| *file == 0);
         let text = snapshot.text(0)?;

@@ -1,6 +1,7 @@
 //! The open documents and what is known of them.
 
 use crate::costs::{Costing, Costs, Fingerprint};
+use crate::mended::mended;
 use crate::names::Index;
 use crate::text::Text;
 use ls_types::{self as lsp, Diagnostic, TextDocumentContentChangeEvent, TextEdit, Uri};
@@ -41,6 +42,8 @@ struct Document {
     version: i32,
     text: Text,
     snapshot: Option<Arc<Snapshot>>,
+    /// The same of the text as far as it can be read, where a part cannot, once somebody asks.
+    mended: OnceLock<Option<Arc<Snapshot>>>,
     colours: Mutex<Colours>,
     /// What was found out of its package last, which may be another by now.
     costs: Option<Costs>,
@@ -92,8 +95,18 @@ impl Session {
     /// A document is open from now on.
     pub fn open(&mut self, uri: Uri, version: i32, text: String) -> Vec<Published> {
         let path = path_of(&uri);
-        self.documents
-            .insert(path.clone(), Document { uri, version, text: Text::new(text), snapshot: None, colours: Mutex::default(), costs: None });
+        self.documents.insert(
+            path.clone(),
+            Document {
+                uri,
+                version,
+                text: Text::new(text),
+                snapshot: None,
+                mended: OnceLock::new(),
+                colours: Mutex::default(),
+                costs: None,
+            },
+        );
         self.changed(&path)
     }
 
@@ -152,21 +165,27 @@ impl Session {
     fn check(&mut self, root: &Path) -> Vec<Published> {
         // A snapshot that a question still holds stays as it is, and nothing of it is taken over.
         let before = self.documents.get_mut(root).and_then(|document| Arc::try_unwrap(document.snapshot.take()?).ok());
-        let overlay = Overlay { documents: &self.documents, disk: &*self.disk, kept: &self.kept };
+        let overlay = Overlay { documents: &self.documents, disk: &*self.disk, kept: &self.kept, instead: None };
         let package = match before {
             Some(before) => Package::recheck(&overlay, root, before.package),
             None => Package::check(&overlay, root),
         };
-        let files = &package.program().files;
-        let texts = files.iter().map(|file| Text::new(file.text.clone())).collect();
-        let uris = files.iter().enumerate().map(|(file, source)| self.uri(file, root, &source.path)).collect();
-        let snapshot = Arc::new(Snapshot { package, texts, uris, index: OnceLock::new(), fingerprint: OnceLock::new() });
+        let snapshot = self.seen(root, package);
         let mut published = self.publish(root, &snapshot);
         if let Some(document) = self.documents.get_mut(root) {
             document.snapshot = Some(snapshot);
+            document.mended = OnceLock::new();
         }
         published.sort_by(|a, b| a.uri.cmp(&b.uri));
         published
+    }
+
+    /// A package as the document at its root sees it.
+    fn seen(&self, root: &Path, package: Package) -> Arc<Snapshot> {
+        let files = &package.program().files;
+        let texts = files.iter().map(|file| Text::new(file.text.clone())).collect();
+        let uris = files.iter().enumerate().map(|(file, source)| self.uri(file, root, &source.path)).collect();
+        Arc::new(Snapshot { package, texts, uris, index: OnceLock::new(), fingerprint: OnceLock::new() })
     }
 
     fn uri(&self, file: usize, root: &Path, path: &str) -> Option<Uri> {
@@ -207,6 +226,19 @@ impl Session {
     /// The package whose root a document is; none where it is not open.
     pub(crate) fn snapshot(&self, uri: &Uri) -> Option<Arc<Snapshot>> {
         self.documents.get(&path_of(uri))?.snapshot.clone()
+    }
+
+    /// The same as far as it can be read: where a statement is not finished, without it. Positions are those of the document.
+    pub(crate) fn readable(&self, uri: &Uri) -> Option<Arc<Snapshot>> {
+        let path = path_of(uri);
+        let document = self.documents.get(&path)?;
+        let snapshot = document.snapshot.as_ref()?;
+        let mended = document.mended.get_or_init(|| {
+            let text = mended(&*snapshot.package.analysis().tree(0)?, document.text.as_str())?;
+            let overlay = Overlay { documents: &self.documents, disk: &*self.disk, kept: &self.kept, instead: Some((&path, &text)) };
+            Some(self.seen(&path, Package::check(&overlay, &path)))
+        });
+        Some(Arc::clone(mended.as_ref().unwrap_or(snapshot)))
     }
 
     /// The packages of all open documents.
@@ -278,11 +310,17 @@ struct Overlay<'a> {
     documents: &'a BTreeMap<PathBuf, Document>,
     disk: &'a dyn Host,
     kept: &'a Kept,
+    /// The text that a document has here in place of its own.
+    instead: Option<(&'a Path, &'a str)>,
 }
 
 impl Host for Overlay<'_> {
     fn read(&self, path: &Path) -> io::Result<Bytes> {
-        match self.documents.get(&normalize(path)) {
+        let name = normalize(path);
+        if let Some((_, text)) = self.instead.filter(|(instead, _)| *instead == name) {
+            return Ok(Bytes::copy_from_slice(text.as_bytes()));
+        }
+        match self.documents.get(&name) {
             Some(document) => Ok(Bytes::copy_from_slice(document.text.as_str().as_bytes())),
             None => self.disk.read(path),
         }
@@ -352,6 +390,21 @@ mod tests {
             answers += ask(&session, &uri, end);
         }
         assert!(answers > sources.len() * 20, "only {answers} answers");
+    }
+
+    /// While a step is not written yet, the error is on show, and the other statements keep their types.
+    #[test]
+    fn a_statement_that_is_being_written_takes_nothing_from_the_others() {
+        let source = "edition 2026\n\nuse std.tensor.{ relu, softmax }\n\npipeline P(x: f32[3]) -> f32[3] {\n  a = x |> relu\n  b = a |>\n  return a |> softmax\n}\n";
+        let uri = Uri::from_str("file:///writing/main.mlp").unwrap();
+        let mut session = Session::new(Box::new(Memory::default()));
+        let published = session.open(uri.clone(), 1, source.to_owned());
+        assert!(!published[0].diagnostics.is_empty());
+        let hints = session.hints(&uri, Range::new(Position::new(0, 0), Position::new(9, 0))).unwrap();
+        assert_eq!(hints.iter().map(|hint| hint.position).collect::<Vec<_>>(), [Position::new(5, 3)]);
+        assert!(session.hover(&uri, Position::new(5, 12)).is_some() && session.hover(&uri, Position::new(7, 16)).is_some());
+        assert_eq!(session.definition(&uri, Position::new(7, 9)).unwrap().range.start, Position::new(5, 2));
+        assert_eq!(session.symbols(&uri).unwrap()[0].name, "P");
     }
 
     /// How many questions have an answer.

@@ -9,7 +9,7 @@ use mlp_syntax::ast::DeclarationKind;
 impl Session {
     /// The items of a document, with what is declared inside them.
     pub fn symbols(&self, uri: &Uri) -> Option<Vec<DocumentSymbol>> {
-        let snapshot = self.snapshot(uri)?;
+        let snapshot = self.readable(uri)?;
         let text = snapshot.text(0)?;
         let mut found: Vec<DocumentSymbol> = Vec::new();
         let definitions: Vec<&Definition> = snapshot.index().in_file(0).map(|(_, definition)| definition).collect();
