@@ -225,6 +225,9 @@ struct Observer<'c, 'w> {
     fields: Vec<String>,
 }
 
+/// How a test asks for a number of a tensor of several dimensions.
+const NUMBER_OF_TENSOR: &str = "return a number of it as a field of the pipeline's answer, such as `most = scores.max()`, and compare that";
+
 /// Where a walk stands.
 enum Place {
     Value(Type),
@@ -258,9 +261,7 @@ impl Observer<'_, '_> {
         let part = match ty {
             Type::Ranking { .. } => "write `.first` for the best label, `[1]` for the one after it, `.scores[0]` for a score",
             Type::Record(_) => "name one of its fields",
-            Type::Tensor(tensor) if tensor.dims.len() > 1 => {
-                "return a number of it as a field of the pipeline's answer, such as `most = scores.max()`, and compare that"
-            }
+            Type::Tensor(tensor) if tensor.dims.len() > 1 => NUMBER_OF_TENSOR,
             _ => "name one of its elements: `[0]`",
         };
         let place = at(ROOT, node.span);
@@ -330,11 +331,11 @@ impl Observer<'_, '_> {
                 (tensor.dims[0].clone(), Place::Part(Part::Element(index), Kind::Number))
             }
             Place::Value(Type::Unknown) => return None,
-            Place::Value(ty @ Type::Tensor(_)) if !matches!(&ty, Type::Tensor(tensor) if tensor.dims.is_empty()) => {
+            Place::Value(Type::Tensor(tensor)) if !tensor.dims.is_empty() => {
+                let shown = self.checker.show(&Type::Tensor(tensor));
                 let diagnostic = Diagnostic::new(Code::E0401, "a test chooses an element of a tensor of one dimension alone")
-                    .label(at(ROOT, span), format!("this chooses from {}", self.checker.show(&ty)));
-                let help = "return a number of it as a field of the pipeline's answer, such as `most = scores.max()`, and compare that";
-                self.checker.report(diagnostic.help(help));
+                    .label(at(ROOT, span), format!("this chooses from {shown}"));
+                self.checker.report(diagnostic.help(NUMBER_OF_TENSOR));
                 return None;
             }
             _ => {

@@ -204,14 +204,9 @@ pub(crate) fn choose(package: &Package, name: Option<&str>, inputs: &[(&str, &st
         |pipeline: &mlp_analysis::Pipeline| inputs.iter().all(|(input, _)| pipeline.params.iter().any(|param| param.name == *input));
     let entries: Vec<_> = package.program().entries().filter(|(_, pipeline)| takes(pipeline)).collect();
     let names: Vec<&str> = entries.iter().map(|(_, pipeline)| pipeline.name.as_str()).collect();
-    if name.is_none() && names.is_empty() {
-        let taken = package
-            .program()
-            .entries()
-            .map(|(_, pipeline)| (pipeline.name.as_str(), pipeline.params.iter().map(|param| param.name.as_str()).collect()));
-        return Err(no_pipeline(taken));
-    }
-    let name = the_one(name, &names)?;
+    let all = package.program().entries();
+    let taken = all.map(|(_, pipeline)| (pipeline.name.as_str(), pipeline.params.iter().map(|param| param.name.as_str()).collect()));
+    let name = the_one(name, &names, || no_pipeline(taken))?;
     entries.iter().find(|(_, pipeline)| pipeline.name == name).map(|(id, _)| *id).ok_or_else(|| {
         let all: Vec<&str> = package.program().entries().map(|(_, pipeline)| pipeline.name.as_str()).collect();
         Failure(format!("there is no pipeline `{name}` that takes such inputs; the file has {}", all.join(", ")))
@@ -229,12 +224,12 @@ pub(crate) fn no_pipeline<'p>(taken: impl Iterator<Item = (&'p str, Vec<&'p str>
     Failure(format!("no pipeline takes inputs of these names: {known}"))
 }
 
-/// The name asked for, or the only one there is.
-pub(crate) fn the_one<'n>(name: Option<&'n str>, names: &[&'n str]) -> Result<&'n str, Failure> {
+/// The name asked for, or the only one there is; `none` says what is wrong where there is none.
+pub(crate) fn the_one<'n>(name: Option<&'n str>, names: &[&'n str], none: impl FnOnce() -> Failure) -> Result<&'n str, Failure> {
     match (name, names) {
         (Some(name), _) => Ok(name),
         (None, [only]) => Ok(only),
-        (None, []) => Err(Failure("there is no pipeline; see what there is with mlpc inspect".into())),
+        (None, []) => Err(none()),
         (None, several) => Err(Failure(format!("say which with --pipeline: {}", several.join(", ")))),
     }
 }

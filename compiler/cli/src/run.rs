@@ -70,15 +70,9 @@ fn open(arguments: &Run, inputs: &[(&str, &str)]) -> Result<Option<Session>, Fai
     let fits =
         |pipeline: &&mlp_bundle::manifest::Pipeline| inputs.iter().all(|(name, _)| pipeline.inputs.iter().any(|field| field.name == *name));
     let names: Vec<&str> = bundle.manifest.pipelines.iter().filter(fits).map(|pipeline| pipeline.name.as_str()).collect();
-    if arguments.pipeline.is_none() && names.is_empty() {
-        let taken = bundle
-            .manifest
-            .pipelines
-            .iter()
-            .map(|pipeline| (pipeline.name.as_str(), pipeline.inputs.iter().map(|field| field.name.as_str()).collect()));
-        return Err(build::no_pipeline(taken));
-    }
-    let name = build::the_one(arguments.pipeline.as_deref(), &names)?;
+    let all = bundle.manifest.pipelines.iter();
+    let taken = all.map(|pipeline| (pipeline.name.as_str(), pipeline.inputs.iter().map(|field| field.name.as_str()).collect()));
+    let name = build::the_one(arguments.pipeline.as_deref(), &names, || build::no_pipeline(taken))?;
     Ok(Some(Session::open(&bundle, name, kind, threads)?))
 }
 

@@ -153,7 +153,7 @@ fn open_bundle(path: &Path, name: Option<&str>) -> Result<(Bundle, Pipeline), Fa
     let refused = |error| Failure(format!("{}: {error}; give an .onnx model, a .mlp file or a bundle", path.display()));
     let bundle = mlp_engine::bundle::open(path, Storage::Mapped).map_err(refused)?;
     let names: Vec<&str> = bundle.manifest.pipelines.iter().map(|pipeline| pipeline.name.as_str()).collect();
-    let name = build::the_one(name, &names)?;
+    let name = build::the_one(name, &names, || Failure("there is no pipeline; see what there is with mlpc inspect".into()))?;
     let found = bundle.pipeline(name).cloned();
     let pipeline = found.ok_or_else(|| Failure(format!("there is no pipeline `{name}`; the bundle has {}", names.join(", "))))?;
     Ok((bundle, pipeline))
