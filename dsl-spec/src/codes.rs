@@ -78,6 +78,7 @@ codes! {
     E0214 Error "The arms of a choice have different types"
     E0215 Error "A size is over its bound"
     E0216 Error "A size cannot be computed"
+    E0217 Warning "Pixels are normalized with numbers of another range"
     E0301 Error "A model cannot be read"
     E0302 Error "A model's file declares another input or output"
     E0303 Error "Labels cannot be read or do not fit"

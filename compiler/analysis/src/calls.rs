@@ -41,6 +41,11 @@ impl BodyChecker<'_, '_> {
             return (ExprKind::Broken, Type::Unknown);
         };
         let callee = method.map_or(call.callee.span, |(_, name)| name.span);
+        if let Some(size) = self.two_numbers(piped.is_some(), &call.arguments, &target) {
+            piped.into_iter().for_each(|value| _ = self.expr(value, None));
+            self.checker.report(size);
+            return (ExprKind::Broken, Type::Unknown);
+        }
         let places = self.places(piped, &call.arguments, &target);
         let mut args: Vec<Option<Expr>> = target.params.iter().map(|_| None).collect();
         for (index, value) in places {
@@ -52,6 +57,7 @@ impl BodyChecker<'_, '_> {
         self.fill_defaults(&target, &mut args, span, callee, !misnamed);
         let Some(mut args) = args.into_iter().collect::<Option<Vec<Expr>>>() else { return (ExprKind::Broken, Type::Unknown) };
         let ty = self.call_type(&target, &args, self.place(span));
+        self.check_range(target.callee, &args);
         if !self.text_call(target.callee, &mut args, self.place(callee)) {
             return (ExprKind::Broken, Type::Unknown);
         }
@@ -192,6 +198,25 @@ impl BodyChecker<'_, '_> {
         edits::listed(self.checker, self.place(span))
     }
 
+    /// What is said of `224, 224` where `224x224` is meant: two numbers, of which one is too many, begin where a size stands.
+    fn two_numbers(&self, piped: bool, arguments: &[Argument], target: &Target) -> Option<Diagnostic> {
+        let is_number = |argument: &Argument| argument.name.is_none() && matches!(argument.value.kind, ast::ExprKind::Number(_));
+        let before = usize::from(piped);
+        let size = target.params.iter().skip(before).position(|param| param.ty == Type::Size)?;
+        let [width, height] = arguments.get(size..size + 2)? else { return None };
+        let goes_on = target.params.get(before + size + 1).is_some_and(|param| matches!(param.ty, Type::Number));
+        if goes_on || arguments[..size].iter().any(|argument| argument.name.is_some()) || ![width, height].into_iter().all(is_number) {
+            return None;
+        }
+        let place = self.place(width.value.span.to(height.value.span));
+        let sides = [width, height].map(|side| self.checker.text(self.place(side.value.span)));
+        let text = sides.join("x");
+        let name = &target.params[before + size].name;
+        let message = format!("`{name}` of `{}`: expected a size, found two numbers", target.name);
+        let diagnostic = Diagnostic::new(Code::E0201, message).label(place, "a size is written with `x` between its width and its height");
+        Some(diagnostic.help(format!("write `{text}`")).fix(place, text))
+    }
+
     fn too_many(&mut self, target: &Target, place: Location, removed: Option<Location>) {
         let known: Vec<&str> = target.params.iter().map(|param| param.name.as_str()).collect();
         let diagnostic = Diagnostic::new(
@@ -257,7 +282,11 @@ impl BodyChecker<'_, '_> {
                 let wanted = bindings.substitute(&param.ty).unwrap_or_else(|_| param.ty.clone());
                 let diagnostic = self.misfit(&misfit, &wanted, arg);
                 let message = format!("`{}` of `{}`: {}", param.name, target.name, diagnostic.message);
-                self.checker.report(Diagnostic { message, ..diagnostic });
+                let diagnostic = Diagnostic { message, ..diagnostic };
+                self.checker.report(match self.sibling(target, &param.name, arg) {
+                    Some(help) if diagnostic.fix.is_none() => diagnostic.help(help),
+                    _ => diagnostic,
+                });
             }
             fits &= arg.ty != Type::Unknown || !param.ty.is_constant();
             bindings.constant(&param.name, &arg.kind, &caller);
@@ -293,6 +322,17 @@ impl BodyChecker<'_, '_> {
                 Type::Unknown
             }
         }
+    }
+
+    /// The pipeline beside the one that is called, of a longer name, that takes such a value for the parameter: `normalize_channels` for `normalize`.
+    fn sibling(&self, target: &Target, param: &str, arg: &Expr) -> Option<String> {
+        let Callee::Pipeline(id) = target.callee else { return None };
+        let called = self.checker.pipelines.get(id.0 as usize)?;
+        let others = self.checker.pipelines.iter().filter(|other| other.at.file == called.at.file);
+        let mut longer = others.filter(|other| other.name.strip_prefix(&called.name).is_some_and(|rest| rest.starts_with('_')));
+        let takes = |ty: &Type| Bindings::default().unify(ty, &arg.ty).is_ok();
+        let found = longer.find(|other| other.params.iter().any(|other| other.name == param && takes(&other.ty)))?;
+        Some(format!("`{}` takes {} for `{param}`: call it instead", found.name, self.checker.show(&arg.ty)))
     }
 
     /// True where every bounded size is within its bound; what is not is reported.

@@ -4,10 +4,21 @@ use crate::checker::{Checker, at};
 use crate::types::Type;
 use mlp_syntax::ast::{Item, UseSource};
 use mlp_syntax::units::Dimension;
-use mlp_syntax::{FileId, Location, Span};
+use mlp_syntax::{Diagnostic, FileId, Location, Span};
+
+/// The diagnostic with what imports `name` of a module of the standard library into a file.
+pub(crate) fn with_import(checker: &Checker<'_>, file: FileId, diagnostic: Diagnostic, module: &str, name: &str) -> Diagnostic {
+    match import(checker, file, module, name) {
+        Some((at, text)) if text.starts_with(',') => diagnostic.help(format!("add it to the names of `use {module}` above")).fix(at, text),
+        found => {
+            let diagnostic = diagnostic.help(format!("write `use {module}.{{ {name} }}` below the edition"));
+            found.into_iter().fold(diagnostic, |diagnostic, (at, text)| diagnostic.fix(at, text))
+        }
+    }
+}
 
 /// Where and how `name` of a module of the standard library is imported into a file.
-pub(crate) fn import(checker: &Checker<'_>, file: FileId, module: &str, name: &str) -> Option<(Location, String)> {
+fn import(checker: &Checker<'_>, file: FileId, module: &str, name: &str) -> Option<(Location, String)> {
     let tree = checker.trees.get(file.0 as usize)?;
     let mut after = None;
     for item in &tree.items {

@@ -176,7 +176,7 @@ fn argument(checker: &mut Checker<'_>, value: &Expr, ty: &Type) -> Option<TestAr
             if let ExprKind::Text(text) = &value.kind {
                 return Some(TestArgument::Text { text: text.clone() });
             }
-            let diagnostic = Diagnostic::new(Code::E0201, "expected a text").label(place, "this is none");
+            let diagnostic = Diagnostic::new(Code::E0201, "expected a text").label(place, "this is not one");
             checker.report(diagnostic.help("write it between quotes: `\"a sentence\"`"));
             None
         }
@@ -194,7 +194,7 @@ fn argument(checker: &mut Checker<'_>, value: &Expr, ty: &Type) -> Option<TestAr
         (None, Type::Image | Type::Audio { .. }) => {
             let is_photo = *ty == Type::Image;
             let noun = if is_photo { "photo" } else { "sound" };
-            let diagnostic = Diagnostic::new(Code::E0201, format!("expected a {noun}")).label(place, "this is none");
+            let diagnostic = Diagnostic::new(Code::E0201, format!("expected a {noun}")).label(place, "this is not one");
             checker.report(diagnostic.help(if is_photo { "write `image(\"./photo.png\")`" } else { "write `audio(\"./sound.wav\")`" }));
             None
         }

@@ -2,6 +2,7 @@
 
 use crate::aliases::MAX_WEIGHT;
 use crate::checker::{Checker, at, unknown_name};
+use crate::pixels::PixelRange;
 use crate::program::{Bound, Callee, Expr, ExprKind, Param, Value};
 use crate::scope::Symbol;
 use crate::types::{Dim, Labels, TensorType, Type};
@@ -32,6 +33,8 @@ struct Binding {
     used: bool,
     /// The operation that made it, and where that stands.
     maker: Option<(String, Location)>,
+    /// The range of its numbers, where it is known to be pixels.
+    range: Option<PixelRange>,
 }
 
 impl<'c, 'w> BodyChecker<'c, 'w> {
@@ -63,10 +66,10 @@ impl<'c, 'w> BodyChecker<'c, 'w> {
 
     /// Adds a binding of a value; its name must be new.
     pub(crate) fn bind(&mut self, name: &Name, value: &Expr) {
-        let maker = self.maker(value);
+        let (maker, range) = (self.maker(value), self.pixel_range(value));
         self.bind_type(name, value.ty.clone());
         if let Some(binding) = self.locals.last_mut() {
-            binding.maker = maker;
+            (binding.maker, binding.range) = (maker, range);
         }
     }
 
@@ -83,7 +86,7 @@ impl<'c, 'w> BodyChecker<'c, 'w> {
             }
             self.checker.report(diagnostic.help("a name keeps its value; give this one another name"));
         }
-        self.locals.push(Binding { name: name.text.clone(), ty, at: place, used: false, maker: None });
+        self.locals.push(Binding { name: name.text.clone(), ty, at: place, used: false, maker: None, range: None });
     }
 
     /// Counts the bindings from `base` on as used.
@@ -124,6 +127,12 @@ impl<'c, 'w> BodyChecker<'c, 'w> {
             ExprKind::Local(index) => self.locals.get(*index)?.maker.clone(),
             _ => None,
         }
+    }
+
+    /// The range of the pixels that a binding is, where it is known.
+    pub(crate) fn range_of_local(&self, index: usize) -> Option<PixelRange> {
+        // Parameters of a pipeline are not among them: nothing says what they hold.
+        self.locals.get(index)?.range
     }
 
     /// A typed expression of a type that is not too large to go on with.
@@ -256,11 +265,7 @@ impl<'c, 'w> BodyChecker<'c, 'w> {
         if let Some(module) = stdlib::module_of(name) {
             let diagnostic = Diagnostic::new(Code::E0101, format!("there is no `{name}` in this file"));
             let diagnostic = diagnostic.label(place, format!("`{module}` has one"));
-            let diagnostic = diagnostic.help(format!("write `use {module}.{{ {name} }}` below the edition"));
-            return self.checker.report(match edits::import(self.checker, self.file, module, name) {
-                Some((at, text)) => diagnostic.fix(at, text),
-                None => diagnostic,
-            });
+            return self.checker.report(edits::with_import(self.checker, self.file, diagnostic, module, name));
         }
         let locals = self.locals.iter().map(|local| local.name.clone());
         let params = self.params.iter().map(|param| param.name.clone());
@@ -353,7 +358,7 @@ impl<'c, 'w> BodyChecker<'c, 'w> {
         }
         if let (false, Some(at)) = (dtype.is_float(), elements.iter().position(|number| number.fract() != 0.0)) {
             let at = values.get(at).map_or(place, |value| value.at);
-            let diagnostic = Diagnostic::new(Code::E0201, format!("`{dtype}` holds whole numbers")).label(at, "this is none");
+            let diagnostic = Diagnostic::new(Code::E0201, format!("`{dtype}` holds whole numbers")).label(at, "this is no whole number");
             self.checker.report(diagnostic.help("write whole numbers, or give the tensor elements of type `f32`"));
             return (ExprKind::Broken, Type::Unknown);
         }

@@ -160,11 +160,17 @@ pub(crate) fn backends(checker: &mut Checker<'_>, file: FileId, key: &str, value
     let mut backends = Vec::new();
     for item in items {
         let found = match &item.kind {
-            ExprKind::Name(name) => name.as_str(),
+            ExprKind::Name(name) | ExprKind::Text(name) => name.as_str(),
             _ => "",
         };
+        let is_quoted = matches!(item.kind, ExprKind::Text(_));
         let known = Backend::ALL.iter().find(|(name, _)| *name == found);
         match known {
+            Some((name, _)) if is_quoted => {
+                let diagnostic = Diagnostic::new(Code::E0201, "a backend is written without quotes");
+                let place = at(file, item.span);
+                checker.report(diagnostic.label(place, "this is a text").help(format!("write `{name}`")).fix(place, *name));
+            }
             Some((_, backend)) if !backends.contains(backend) => backends.push(*backend),
             Some(_) => {
                 let place = at(file, item.span);

@@ -29,6 +29,7 @@ mod moved;
 mod network;
 mod operators;
 mod pipelines;
+mod pixels;
 pub mod privacy;
 mod program;
 mod scope;

@@ -199,7 +199,7 @@ impl Elaborator<'_, '_> {
                 });
                 let (whose, place) = at_fault.map_or((dim.clone(), given.at), |((param, _), place)| (param.name.clone(), *place));
                 Diagnostic::new(Code::E0211, format!("`{name}` needs a whole number for `{whose}`"))
-                    .label(place, "this is none")
+                    .label(place, "this is not one")
                     .help("write a whole number, or the name of one")
             }
         };

@@ -4,8 +4,8 @@ use super::arguments::{Callee, NoTarget, arguments, callee_name, target};
 use super::keys::{Part, parts};
 use crate::checker::{Checker, at, unknown_name};
 use crate::scope::Symbol;
-use crate::stdlib;
 use crate::types::Type;
+use crate::{edits, stdlib};
 use mlp_syntax::ast::{self, Arm, Expr, ExprKind, Name, Operator, Statement};
 use mlp_syntax::{Code, Diagnostic, FileId, Location, Span};
 
@@ -213,7 +213,7 @@ impl Names<'_, '_> {
         if let Some(module) = stdlib::module_of_layer(name).or_else(|| stdlib::module_of(name)).filter(|_| called) {
             let diagnostic = Diagnostic::new(Code::E0101, format!("there is no `{name}` in this file"));
             let diagnostic = diagnostic.label(place, format!("`{module}` has one"));
-            return self.checker.report(diagnostic.help(format!("write `use {module}.{{ {name} }}` below the edition")));
+            return self.checker.report(edits::with_import(self.checker, self.file, diagnostic, module, name));
         }
         let mut known: Vec<String> = self.known.iter().map(|known| known.name.clone()).chain(self.sizes.iter().cloned()).collect();
         known.extend(self.checker.scopes[self.file.0 as usize].names().map(str::to_owned));
