@@ -289,7 +289,9 @@ fn any_case() -> impl Strategy<Value = Case> {
     let pair = |least: u32, most: u32| [least..=most, least..=most];
     let flags = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>(), prop::bool::weighted(0.2));
     let sizes = (1..=2u32, pair(1, 13), 1..=21u32, pair(0, 3), 1..=35u32);
-    let window = (pair(1, 4), pair(1, 3), pair(1, 2), pair(0, 3), pair(0, 3));
+    // Windows of one pixel have code of their own.
+    let point = ([1..=1u32, 1..=1], [1..=1u32, 1..=1], [1..=1u32, 1..=1], [0..=0u32, 0..=0], [0..=0u32, 0..=0]);
+    let window = prop_oneof![3 => (pair(1, 4), pair(1, 3), pair(1, 2), pair(0, 3), pair(0, 3)), 1 => point];
     (flags, sizes, window, 28..=42u8).prop_map(
         |(flags, (batch, size, in_c, spare, out_c), (kernel, stride, dilation, pad, beyond), shift)| Case {
             depthwise: flags.0,
@@ -333,6 +335,11 @@ fn depthwise_convolutions() {
         check_all(Case { kernel: [2, 4], dilation: [2, 3], ..plain.clone() });
         check_all(Case { size: [3, 2], ..plain.clone() });
         check_all(Case { residual: true, in_place: true, spare: [1, 2], ..plain.clone() });
+        // A factor for each channel.
+        let scale = Case { kernel: [1, 1], pad: [0, 0], beyond: [0, 0], batch: 2, ..plain.clone() };
+        check_all(Case { residual: true, in_place: true, ..scale.clone() });
+        check_all(Case { size: [3, 1], ..scale.clone() });
+        check_all(scale);
         check_all(Case { by_columns: true, pad: [0, 0], beyond: [0, 0], ..plain });
     }
 }

@@ -141,8 +141,8 @@ pub(crate) fn emit_depthwise(
     let loops::Depthwise { window, arithmetic, input, weights, epilogue } = depthwise;
     let kind = kind(plan, library, *arithmetic, *input);
     let job = Job { window: *window, arithmetic: *arithmetic, kind, depthwise: true, input: *input, weights: *weights, epilogue };
-    let line = window.out_w;
-    // The tile that covers a row with the fewest outputs computed twice, the longer the better.
+    let line = line(window);
+    // The tile that covers a line with the fewest outputs computed twice, the longer the better.
     let most = 12u32.saturating_sub(window.kernel[1]).clamp(4, 8);
     let rows = (4..=most).rev().min_by_key(|rows| line.div_ceil(*rows) * rows).unwrap_or(4);
     emit(plan, layout, library, &job, line, rows, 4)
