@@ -113,6 +113,14 @@ impl ImportError {
         }
     }
 
+    /// True where a node, in a body or not, breaks its operator's rules.
+    pub(crate) fn is_invalid_node(&self) -> bool {
+        match self {
+            ImportError::Inside { error, .. } => error.is_invalid_node(),
+            _ => matches!(self, ImportError::Node { .. }),
+        }
+    }
+
     /// The input whose value is wanted while compiling, where that is what is wrong.
     pub fn wanted_input(&self) -> Option<&str> {
         match self {

@@ -77,6 +77,34 @@ fn arms_of_different_shapes_need_a_constant_condition() {
     assert_eq!(graph.dims(graph.outputs[0].value), Some(vec![4]));
 }
 
+#[test]
+fn an_arm_that_breaks_a_rule_at_these_sizes_gives_no_number() {
+    for (arm, condition) in [(0, false), (1, true)] {
+        let mut choice = branches();
+        // Five elements are no two rows.
+        let rows = vec![node("Reshape", &["x", "rows"], &["square"], vec![]), node("Add", &["square", "k"], &["sum"], vec![])];
+        let graph = choice.attribute[arm].g.as_mut().unwrap();
+        graph.output[0].name = "sum".into();
+        graph.node = rows;
+        let inputs = vec![port("x", FLOAT, &[5]), port("c", BOOL, &[])];
+        let stored = vec![floats_tensor("k", &[], &[10.0]), longs_tensor("rows", &[2, 2])];
+        let model = model(13, inputs, stored, vec![choice], &["y"]);
+        let x = floats_of(&[1.0, 2.0, 3.0, 4.0, 5.0]);
+        let given = |condition: bool| Tensor::scalar_of(DType::Bool, f64::from(u8::from(condition)));
+        let right: Vec<f64> = (1..6).map(|x| if condition { f64::from(x) * 2.0 } else { f64::from(x) * 10.0 }).collect();
+        assert_eq!(run(&model, &[x.clone(), given(condition)])[0].to_f64(), right, "arm {arm}");
+        assert!(run(&model, &[x, given(!condition)])[0].to_f64().iter().all(|y| y.is_nan()), "arm {arm}");
+    }
+}
+
+#[test]
+fn an_arm_that_cannot_be_compiled_is_an_error() {
+    let mut choice = branches();
+    choice.attribute[1].g.as_mut().unwrap().node[0].op_type = "Frobnicate".into();
+    let inputs = vec![port("x", FLOAT, &[2]), port("c", BOOL, &[])];
+    assert!(refused(&model(13, inputs, vec![floats_tensor("k", &[], &[10.0])], vec![choice], &["y"])).is_unsupported());
+}
+
 /// A loop whose state is `s`, and whose step adds what `nodes` call `t` and says in `more` whether to go on.
 fn looping(count: &str, condition: &str, nodes: Vec<NodeProto>, scans: &[&str]) -> NodeProto {
     let outputs = [&["more", "t"], scans].concat();

@@ -32,6 +32,13 @@ pub(crate) enum Problem {
     },
 }
 
+impl Problem {
+    /// True where a node of a body breaks its operator's rules.
+    pub(crate) fn is_invalid_inside(&self) -> bool {
+        matches!(self, Problem::Inside { error, .. } if error.is_invalid_node())
+    }
+}
+
 impl From<String> for Problem {
     fn from(detail: String) -> Problem {
         Problem::Invalid(detail)

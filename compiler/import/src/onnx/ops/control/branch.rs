@@ -1,8 +1,10 @@
-//! `If`: one arm where the condition is a constant, else both with a choice between their results.
+//! `If`: one arm where the condition is a constant, else both with a choice between their results. An arm that breaks the rules of its operators at the sizes of the inputs
+//! can never run to its end, and is left out.
 
 use super::choose;
 use crate::onnx::body::Body;
-use crate::onnx::node::{Imported, NodeImport, invalid};
+use crate::onnx::node::{Imported, NodeImport, Problem, invalid};
+use mlp_graph::ValueId;
 use mlp_graph::ir::Type;
 
 const ARMS: [&str; 2] = ["then_branch", "else_branch"];
@@ -17,8 +19,15 @@ pub(super) fn branch(node: &mut NodeImport<'_>) -> Imported {
         let arm = Body::ready(node, if known { ARMS[0] } else { ARMS[1] }, 0)?;
         return arm.run(node, &[]);
     }
-    let yes = Body::ready(node, ARMS[0], 0)?.run(node, &[])?;
-    let no = Body::ready(node, ARMS[1], 0)?.run(node, &[])?;
+    let mut arm = |name| Body::ready(node, name, 0).and_then(|body| body.run(node, &[]));
+    let (yes, no) = match (arm(ARMS[0]), arm(ARMS[1])) {
+        (Err(error), Ok(other)) if error.is_invalid_inside() => (never(node, condition, &other)?, other),
+        (Ok(other), Err(error)) if error.is_invalid_inside() => {
+            let never = never(node, condition, &other)?;
+            (other, never)
+        }
+        (yes, no) => (yes?, no?),
+    };
     if yes.len() != no.len() {
         return invalid(format!("`{}` gives {} results, and `{}` {}", ARMS[0], yes.len(), ARMS[1], no.len()));
     }
@@ -29,4 +38,19 @@ pub(super) fn branch(node: &mut NodeImport<'_>) -> Imported {
         results.push(choose(node, condition, yes, no, problem)?);
     }
     Ok(results)
+}
+
+/// What an arm gives that cannot be computed at these sizes, beside the results of the other: not a number. Models for several rates of a sound are exported so, and a
+/// run with the wrong rate would be an error where one arm alone is computed.
+fn never(node: &mut NodeImport<'_>, condition: ValueId, other: &[ValueId]) -> Result<Vec<ValueId>, Problem> {
+    let of = |&value: &ValueId| {
+        let Type { dtype, shape } = node.builder.graph.ty(value).clone();
+        let dims = shape.constants().filter(|_| dtype.is_float());
+        let Some(dims) = dims else {
+            return Err(node.unknown(condition, "a condition of which one arm breaks its operators' rules at these sizes".into(), "make it a constant"));
+        };
+        let nothing = node.scalar(dtype, f64::NAN);
+        node.broadcast(nothing, &dims)
+    };
+    other.iter().map(of).collect()
 }
