@@ -199,7 +199,7 @@ pub(crate) struct Build {
     /// The bundle to write: a folder, or an archive where the name ends in .mlpb
     #[arg(short, long)]
     pub(crate) output: PathBuf,
-    /// The size of a symbolic dim of an .onnx model, or STEP..MOST where it varies from run to run, in multiples of a step; one that leads a shape is 1 unless said here
+    /// The size of a symbolic dim of an .onnx model, or STEP..MOST where it varies from run to run, in multiples of a step, or OTHER+OTHER where it follows from others; one that leads a shape is 1 unless said here
     #[arg(long = "dim", value_name = "NAME=SIZE")]
     pub(crate) dims: Vec<String>,
     /// Take those sizes from recorded inputs, arrays named in:INPUT
@@ -311,7 +311,7 @@ pub(crate) struct Choice {
     /// The pipeline, where there are several
     #[arg(short, long)]
     pub(crate) pipeline: Option<String>,
-    /// The size of a symbolic dim of an .onnx model, or STEP..MOST where it varies from run to run, in multiples of a step; one that leads a shape is 1 unless said here
+    /// The size of a symbolic dim of an .onnx model, or STEP..MOST where it varies from run to run, in multiples of a step, or OTHER+OTHER where it follows from others; one that leads a shape is 1 unless said here
     #[arg(long = "dim", value_name = "NAME=SIZE")]
     pub(crate) dims: Vec<String>,
     /// Inputs, arrays named in:INPUT; random ones where it is not given
@@ -370,38 +370,4 @@ pub(crate) fn assignment(text: &str) -> Result<(&str, &str), crate::Failure> {
         Some((name, value)) if !name.is_empty() => Ok((name, value)),
         _ => Err(crate::Failure(format!("`{text}` is not NAME=VALUE"))),
     }
-}
-
-/// The sizes of a model's symbolic dims.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Sizes {
-    /// Those that are one number.
-    pub(crate) fixed: mlp_driver::onnx::Dims,
-    /// Those that vary from run to run.
-    pub(crate) varying: Vec<mlp_driver::varying::Varying>,
-}
-
-/// Reads `NAME=SIZE`, `NAME=1..MOST` and `NAME=STEP..MOST` options.
-pub(crate) fn sizes(texts: &[String]) -> Result<Sizes, crate::Failure> {
-    let mut sizes = Sizes::default();
-    for text in texts {
-        let (name, size) = assignment(text)?;
-        let number = |digits: &str| {
-            let number = digits.parse().ok().filter(|&number: &u64| number > 0);
-            number.ok_or_else(|| crate::Failure(format!("`{text}` is neither NAME=SIZE nor NAME=STEP..MOST, with whole numbers from 1")))
-        };
-        match size.split_once("..") {
-            None => drop(sizes.fixed.insert(name.to_string(), number(size)?)),
-            Some((least, most)) => {
-                let (step, max) = (number(least)?, number(most)?);
-                if max % step != 0 {
-                    return Err(crate::Failure(format!("`{text}`: sizes go from {step} in steps of {step}, and {max} is not one of them")));
-                }
-                let varying = mlp_driver::varying::Varying { name: name.to_string(), max, step };
-                sizes.varying.retain(|known| known.name != varying.name);
-                sizes.varying.push(varying);
-            }
-        }
-    }
-    Ok(sizes)
 }

@@ -3,7 +3,8 @@
 use crate::args::Build;
 use crate::progress::Progress;
 use crate::render::{self, BOLD, DIM, PLAIN};
-use crate::subject::{self, Code, Options};
+use crate::sizes::Sizes;
+use crate::subject::{Code, Options};
 use crate::{Failure, Outcome, check, report};
 use etcetera::BaseStrategy;
 use mlp_analysis::PipelineId;
@@ -122,8 +123,8 @@ fn build_model(arguments: &Build) -> Outcome {
     let reading = Instant::now();
     let sources::Model { sha256, signature, .. } = sources::model(&disk, &arguments.file).map_err(named)?;
     disk.took("check", reading.elapsed());
-    let sizes = subject::model_sizes(&signature, &arguments.dims, arguments.data.as_deref())?;
-    let mut member = |host: &dyn Host, point: &[u64]| onnx::prepared(host, &arguments.file, &sha256, &subject::at(&sizes, point));
+    let sizes = Sizes::of_model(&signature, &arguments.dims, arguments.data.as_deref())?;
+    let mut member = |host: &dyn Host, point: &[u64]| onnx::prepared(host, &arguments.file, &sha256, &sizes.at(point));
     let compiled = varying::compile(&disk, &sizes.varying, &mut member)?;
     progress.next("emitting");
     let (code, entry) = compile::emit_for(&disk, &compiled)?;

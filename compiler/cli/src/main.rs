@@ -17,6 +17,7 @@ mod progress;
 mod render;
 mod report;
 mod run;
+mod sizes;
 mod subject;
 mod test;
 mod verify;

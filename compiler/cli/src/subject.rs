@@ -1,6 +1,7 @@
 //! What `mlpc bench` and `mlpc profile` measure: a model, a source file or a bundle, with inputs.
 
-use crate::args::{self, Choice, Sizes};
+use crate::args::Choice;
+use crate::sizes::Sizes;
 use crate::{Failure, build};
 use mlp_bundle::contents::Bytes;
 use mlp_bundle::gpu::GpuProgram;
@@ -9,15 +10,14 @@ use mlp_bundle::plan::{Plan, Port};
 use mlp_bundle::{Bundle, DType, Scalar};
 use mlp_driver::compile::{self, Compiled, Sharing};
 use mlp_driver::host::{Disk, Host};
-use mlp_driver::onnx;
 use mlp_driver::sources::{self, ModelError};
 use mlp_driver::varying;
 use mlp_engine::backend::{self, Artifacts};
 use mlp_engine::{Backend, BackendKind, Storage};
 use mlp_graph::Tensor;
-use mlp_import::onnx::{DimSignature, ImportOptions, Model, ModelSignature};
+use mlp_import::onnx::{ImportOptions, Model};
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// What is measured: compiled already where it was a model or a source, once for all backends, and not yet opened where it is a bundle.
@@ -86,9 +86,9 @@ pub(crate) fn open(choice: &Choice) -> Result<Subject, Failure> {
         Some("onnx") => {
             let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
             let model = read_model(path)?;
-            let sizes = model_sizes(&model.signature()?, &choice.dims, choice.data.as_deref())?;
+            let sizes = Sizes::of_model(&model.signature()?, &choice.dims, choice.data.as_deref())?;
             let mut member = |host: &dyn Host, point: &[u64]| {
-                model.import(&ImportOptions { dims: at(&sizes, point), family: host.family(path) }, &BTreeMap::new())
+                model.import(&ImportOptions { dims: sizes.at(point), family: host.family(path) }, &BTreeMap::new())
             };
             let compiled = varying::compile(&Disk::default(), &sizes.varying, &mut member)?;
             Ok(Subject::Compiled { name, compiled: Box::new(compiled) })
@@ -107,45 +107,6 @@ pub(crate) fn read_model(path: &Path) -> Result<Model, Failure> {
         ModelError::Read(error) => Failure(format!("{}: {error}", path.display())),
         ModelError::Import(error) => Failure::from(error),
     })
-}
-
-/// The sizes of a model's symbolic dims: those of recorded inputs, or those that are given. What varies is not among the fixed ones.
-pub(crate) fn model_sizes(signature: &ModelSignature, given: &[String], data: Option<&Path>) -> Result<Sizes, Failure> {
-    let mut sizes = args::sizes(given)?;
-    let Some(file) = data else {
-        open_sizes(signature, &sizes)?;
-        let most = sizes.varying.iter().map(|varying| (varying.name.clone(), varying.max));
-        let mut dims: onnx::Dims = sizes.fixed.into_iter().chain(most).collect();
-        dims = onnx::default_dims(signature, &dims).map_err(Failure)?;
-        sizes.varying.iter().for_each(|varying| {
-            dims.remove(&varying.name);
-        });
-        return Ok(Sizes { fixed: dims, varying: sizes.varying });
-    };
-    let names: Vec<&str> = signature.inputs.iter().map(|input| input.name.as_str()).collect();
-    let inputs = recorded(file, &names)?;
-    sizes.fixed = onnx::dims_of(signature, &inputs.iter().map(Tensor::shape).collect::<Vec<_>>()).map_err(Failure)?;
-    Ok(sizes)
-}
-
-/// Refuses names of sizes that vary which no input of the model has.
-pub(crate) fn open_sizes(signature: &ModelSignature, sizes: &Sizes) -> Result<(), Failure> {
-    let dims = signature.inputs.iter().flat_map(|input| input.dims.iter().flatten());
-    let known: BTreeSet<&str> =
-        dims.filter_map(|dim| if let DimSignature::Symbol(name) = dim { Some(name.as_str()) } else { None }).collect();
-    match sizes.varying.iter().find(|varying| !known.contains(varying.name.as_str())) {
-        None => Ok(()),
-        Some(varying) => {
-            let known = if known.is_empty() { "none".to_string() } else { known.into_iter().collect::<Vec<_>>().join(", ") };
-            Err(Failure(format!("there is no open size named `{}`; the model has {known}", varying.name)))
-        }
-    }
-}
-
-/// A model's graph at these sizes: those that vary, in their order, and those that do not.
-pub(crate) fn at(sizes: &Sizes, point: &[u64]) -> onnx::Dims {
-    let varying = sizes.varying.iter().zip(point).map(|(varying, &size)| (varying.name.clone(), size));
-    sizes.fixed.clone().into_iter().chain(varying).collect()
 }
 
 /// Opens a bundle, and finds the pipeline asked for or the only one.
@@ -297,7 +258,7 @@ fn symbols_of(plan: &Plan, shapes: &[Vec<u64>]) -> Result<Vec<u32>, Failure> {
 }
 
 /// The arrays `in:NAME` of a file, in the order of the names.
-fn recorded(file: &Path, names: &[&str]) -> Result<Vec<Tensor>, Failure> {
+pub(crate) fn recorded(file: &Path, names: &[&str]) -> Result<Vec<Tensor>, Failure> {
     let bytes = std::fs::read(file).map_err(|error| Failure(format!("{}: {error}", file.display())))?;
     let arrays = mlp_import::testdata::read_npz(&bytes).map_err(|error| Failure(format!("{}: {error}", file.display())))?;
     let find = |name: &&str| {

@@ -17,12 +17,24 @@ pub(crate) struct Once<'h> {
     files: RefCell<BTreeMap<PathBuf, Bytes>>,
     digests: RefCell<BTreeMap<PathBuf, String>>,
     families: RefCell<BTreeMap<PathBuf, FamilySizes>>,
+    /// What a family starts as.
+    family: FamilySizes,
 }
 
 impl<'h> Once<'h> {
     /// Nothing is read yet.
     pub(crate) fn new(host: &'h dyn Host) -> Once<'h> {
-        Once { host, files: RefCell::default(), digests: RefCell::default(), families: RefCell::default() }
+        Once { host, files: RefCell::default(), digests: RefCell::default(), families: RefCell::default(), family: FamilySizes::default() }
+    }
+
+    /// Starts anew with what graphs of one model at several sizes have in common.
+    pub(crate) fn forget_families(&self) {
+        self.families.borrow_mut().clear();
+    }
+
+    /// The same files, for families whose graphs compute what follows from sizes.
+    pub(crate) fn computed(self) -> Once<'h> {
+        Once { families: RefCell::default(), family: FamilySizes::computed(), ..self }
     }
 }
 
@@ -45,7 +57,9 @@ impl Host for Once<'_> {
     }
 
     fn family(&self, path: &Path) -> Option<FamilySizes> {
-        Some(self.families.borrow_mut().entry(path.to_owned()).or_default().clone())
+        // Models of one family count their sizes by themselves.
+        let start = || self.family.fresh();
+        Some(self.families.borrow_mut().entry(path.to_owned()).or_insert_with(start).clone())
     }
 
     fn exists(&self, path: &Path) -> bool {

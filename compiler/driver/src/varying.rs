@@ -41,14 +41,47 @@ pub fn optimized<E>(host: &dyn Host, varying: &[Varying], member: &mut Member<'_
 /// The graph for all sizes; it is worth optimizing once more.
 pub fn graph<E>(host: &dyn Host, varying: &[Varying], member: &mut Member<'_, E>) -> Result<Graph, VaryingError<E>> {
     let once = Once::new(host);
+    let joined = timed(host, "join sizes", || widened(&once, varying, member));
+    if !matches!(joined, Err(DynamicError::Differs { .. } | DynamicError::Alone { .. })) {
+        return joined.map_err(refusal);
+    }
+    // Constants hide how they go by the sizes; where they are computed, the optimizer sees less, so that is the second choice.
+    let once = once.computed();
+    timed(host, "join sizes", || widened(&once, varying, member)).map_err(refusal)
+}
+
+/// [`join`], with a greater bound than asked for where a size of 1 or 2 tells too little: what runs up to 3 runs up to 2.
+fn widened<E>(host: &Once<'_>, varying: &[Varying], member: &mut Member<'_, E>) -> Joined<E> {
+    let mut varying = varying.to_vec();
+    loop {
+        let joined = join(host, &varying, member);
+        match joined {
+            Err(DynamicError::Alone { symbol, .. }) if varying[symbol].max == 2 * varying[symbol].step => {
+                varying[symbol].max += varying[symbol].step;
+                host.forget_families();
+            }
+            joined => return joined,
+        }
+    }
+}
+
+type Joined<E> = Result<Graph, DynamicError<VaryingError<E>>>;
+
+fn join<E>(host: &dyn Host, varying: &[Varying], member: &mut Member<'_, E>) -> Joined<E> {
     let mut optimized = |sizes: &[u64]| -> Result<Graph, VaryingError<E>> {
-        let mut graph = member(&once, sizes).map_err(VaryingError::Member)?;
+        let mut graph = member(host, sizes).map_err(VaryingError::Member)?;
         compile::optimize(&mut graph)?;
         Ok(graph)
     };
-    timed(host, "join sizes", || dynamic::join(varying, &mut optimized)).map_err(|error| match error {
+    dynamic::join(varying, &mut optimized)
+}
+
+fn refusal<E>(error: DynamicError<VaryingError<E>>) -> VaryingError<E> {
+    match error {
         DynamicError::Member(error) => error,
-        DynamicError::Differs { place, reason } => VaryingError::Differs(format!("{place}: {reason}")),
+        DynamicError::Differs { place, reason } | DynamicError::Alone { place, reason, .. } => {
+            VaryingError::Differs(format!("{place}: {reason}"))
+        }
         DynamicError::Verify(error) => VaryingError::Compile(CompileError::Optimize(error.to_string())),
-    })
+    }
 }

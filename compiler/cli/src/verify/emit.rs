@@ -2,7 +2,7 @@
 
 use super::case::Case;
 use super::model::{Model, Refused};
-use crate::args::Sizes;
+use crate::sizes::Sizes;
 use crate::{Failure, Outcome};
 use mlp_graph::Tensor;
 use serde::Serialize;

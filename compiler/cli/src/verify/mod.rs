@@ -6,7 +6,8 @@ mod emit;
 mod known;
 mod model;
 
-use crate::args::{self, Sizes, Verify, VerifyBackend};
+use crate::args::{Verify, VerifyBackend};
+use crate::sizes::Sizes;
 use crate::{Failure, Outcome, render};
 use case::Case;
 use compare::{Tolerance, bit_difference, compare};
@@ -55,7 +56,7 @@ fn backends(asked: &[VerifyBackend]) -> Vec<Option<BackendKind>> {
 /// Runs the command.
 pub(crate) fn verify(arguments: &Verify) -> Outcome {
     let cases = case::find(&arguments.path, arguments.data.as_deref())?;
-    let sizes = args::sizes(&arguments.dims)?;
+    let sizes = Sizes::read(&arguments.dims)?;
     if let Some(folder) = &arguments.emit {
         return emit::emit(&cases, folder, &sizes, arguments.gpu_variant.as_deref());
     }

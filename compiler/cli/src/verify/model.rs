@@ -1,8 +1,8 @@
 //! A case's model, compiled on first need and run on a backend.
 
 use super::case::{Case, Data, Recorded};
-use crate::args::Sizes;
-use crate::{Failure, subject};
+use crate::Failure;
+use crate::sizes::Sizes;
 use mlp_bundle::DType;
 use mlp_bundle::manifest::WasmModules;
 use mlp_driver::compile::{self, Code, Compiled, Sharing};
@@ -83,14 +83,14 @@ impl Model {
         }
         let mut sizes = sizes.clone();
         if matches!(case.data, Data::Npz(_)) {
-            subject::open_sizes(&signature, &sizes)?;
+            sizes.complete(&signature, &dims)?;
         }
         sizes.varying.retain(|varying| dims.contains_key(&varying.name));
         if !sizes.varying.is_empty() {
             let fixed = recorded_values(&signature, &recorded, &compiled_in);
             sizes.fixed = dims;
             let mut member = |host: &dyn Host, point: &[u64]| {
-                let dims = subject::at(&sizes, point);
+                let dims = sizes.at(point);
                 model.import(&ImportOptions { dims, family: host.family(Path::new("")) }, &fixed)
             };
             graph = varying::graph(&Disk::default(), &sizes.varying, &mut member).map_err(unsupported)?;

@@ -3,7 +3,7 @@
 use super::rules::Call;
 use super::writer::{Axis, RuleError, Ruled, Writer, refuse};
 use crate::ir::{OpId, ValueId};
-use crate::op::{BinaryOp, Op, ReduceKind};
+use crate::op::{BinaryOp, Op, ReduceKind, UnaryOp};
 use mlp_bundle::{DType, Scalar};
 
 /// A reduction over axes whose rest is filled with what changes nothing. A mean is a sum over how many elements there are.
@@ -30,14 +30,7 @@ pub(super) fn reduce(writer: &mut Writer<'_>, call: &Call, kind: ReduceKind, axe
     let sum = writer.append(op(ReduceKind::Sum), &[x])?;
     let mut count = None;
     for &axis in axes {
-        let Axis { max, size } = call.axes[0][axis as usize];
-        let size = match size {
-            Some(symbol) => {
-                let size = writer.scalar(symbol);
-                writer.cast(wide, size)?
-            }
-            None => writer.number(wide, max as f64),
-        };
+        let size = writer.length(call.axes[0][axis as usize], wide)?;
         count = Some(match count {
             None => size,
             Some(count) => writer.binary(BinaryOp::Mul, count, size)?,
@@ -46,6 +39,33 @@ pub(super) fn reduce(writer: &mut Writer<'_>, call: &Call, kind: ReduceKind, axe
     let count = count.ok_or_else(|| RuleError::Refused("it reduces no axis".into()))?;
     let mean = writer.binary(BinaryOp::Div, sum, count)?;
     writer.cast(dtype, mean)
+}
+
+/// `d / sqrt(mean(d * d) + epsilon)` over an axis: both means are over what there is.
+pub(super) fn normalize(writer: &mut Writer<'_>, call: &Call, op: &Op) -> Ruled {
+    let &Op::Normalize { axis, epsilon, centred } = op else { return refuse("it is no normalization") };
+    let along = call.varying(0, [axis as usize]);
+    if along.is_empty() {
+        return writer.append(op.clone(), &call.operands);
+    }
+    let axes = &call.axes[0];
+    let count = writer.length(axes[axis as usize], DType::F32)?;
+    let mean = |writer: &mut Writer<'_>, x: ValueId| {
+        let x = writer.filled(x, axes, &along, Scalar::f32(0.0))?;
+        let sum = writer.append(Op::Reduce { kind: ReduceKind::Sum, axes: vec![axis], keep: true }, &[x])?;
+        writer.binary(BinaryOp::Div, sum, count)
+    };
+    let mut distance = call.operands[0];
+    if centred {
+        let mean = mean(writer, distance)?;
+        distance = writer.binary(BinaryOp::Sub, distance, mean)?;
+    }
+    let square = writer.binary(BinaryOp::Mul, distance, distance)?;
+    let variance = mean(writer, square)?;
+    let epsilon = writer.number(DType::F32, f64::from(f32::from_bits(epsilon)));
+    let sum = writer.binary(BinaryOp::Add, variance, epsilon)?;
+    let deviation = writer.append(Op::Unary(UnaryOp::Sqrt), &[sum])?;
+    writer.binary(BinaryOp::Div, distance, deviation)
 }
 
 /// The position of an extreme: the rest is least, and where all is least the last position is that of this run.

@@ -9,6 +9,7 @@
 //! an axis that varies is given the rest of its operand as something that changes nothing ([`writer`]): zeros to a sum, the least number to a maximum. So every backend runs
 //! it as any other graph, and none needs to know of sizes that vary but for the few operations that say so.
 
+mod alike;
 mod combining;
 mod constants;
 mod fit;
@@ -20,9 +21,9 @@ mod tests;
 mod windows;
 mod writer;
 
-use crate::ir::{Graph, Node, Type, ValueId};
-use crate::op::Op;
+use crate::ir::{Graph, ValueId};
 use crate::verify::{VerifyError, verify};
+use alike::{alike, unshare};
 use fit::{Fit, Points};
 use writer::Writer;
 
@@ -59,6 +60,16 @@ pub enum DynamicError<E> {
     #[error("{place}: {reason}")]
     Differs {
         /// Which operation or port.
+        place: String,
+        /// What differs, and what helps.
+        reason: String,
+    },
+    /// A size is 1 in all members but those at its greatest value, and where it is 1 they are other programs: nothing tells how they go by it.
+    #[error("{place}: {reason}")]
+    Alone {
+        /// Its position among those that vary.
+        symbol: usize,
+        /// Which size.
         place: String,
         /// What differs, and what helps.
         reason: String,
@@ -127,6 +138,7 @@ impl Family {
             }
             let sizes: Vec<u64> = point.iter().zip(varying).map(|(steps, varying)| steps * varying.step.max(1)).collect();
             let mut graph = member(&sizes).map_err(DynamicError::Member)?;
+            unshare(&mut graph);
             graph.compact();
             if let Some(first) = self.members.first()
                 && let Err((place, reason)) = alike(first, &graph)
@@ -150,7 +162,7 @@ impl Family {
             Some(symbol) => {
                 let Varying { name, step, .. } = &varying[symbol];
                 let reason = format!("all is computed otherwise where it is {step}; give it a constant size, or a greater bound");
-                Err(DynamicError::Differs { place: format!("the size `{name}`"), reason })
+                Err(DynamicError::Alone { symbol, place: format!("the size `{name}`"), reason })
             }
         }
     }
@@ -163,46 +175,6 @@ impl Family {
     /// The sizes of an axis of a value, a member each.
     pub(crate) fn sizes(&self, value: ValueId, axis: usize) -> Option<Vec<i64>> {
         self.members.iter().map(|graph| i64::try_from(graph.ty(value).shape.0[axis].constant()?).ok()).collect()
-    }
-}
-
-/// Whether two graphs are the same but for numbers; the error says where not, and what is otherwise.
-fn alike(a: &Graph, b: &Graph) -> Result<(), (String, String)> {
-    let other = |what: &str, place: String| Err((place, format!("{what} another than at the greatest")));
-    let same_type = |a: &Type, b: &Type| a.dtype == b.dtype && a.shape.rank() == b.shape.rank();
-    let ports = |graph: &Graph| graph.inputs.iter().chain(&graph.outputs).map(|port| (port.name.clone(), port.value)).collect::<Vec<_>>();
-    for (&left, &right) in a.order.iter().zip(&b.order) {
-        let (x, y) = (&a.ops[left], &b.ops[right]);
-        if !same_operation(x, y) || x.results.iter().zip(&y.results).any(|(&x, &y)| !same_type(a.ty(x), b.ty(y))) {
-            return other("the operation is", a.origin_name(left));
-        }
-    }
-    if a.order.len() != b.order.len() {
-        let (longer, at) = if a.order.len() > b.order.len() { (a, b.order.len()) } else { (b, a.order.len()) };
-        return other("the operation is", longer.origin_name(longer.order[at]));
-    }
-    if ports(a) != ports(b) || a.inputs.iter().any(|port| !same_type(a.ty(port.value), b.ty(port.value))) {
-        return other("the signature is", "the graph".into());
-    }
-    Ok(())
-}
-
-/// Whether two operations are the same on the same operands, but for numbers that rules look at.
-fn same_operation(a: &Node, b: &Node) -> bool {
-    let same = match (&a.op, &b.op) {
-        (Op::Constant(_), Op::Constant(_)) => true,
-        (Op::Size { id: a, .. }, Op::Size { id: b, .. }) => a == b,
-        (Op::Slice { steps: a, .. }, Op::Slice { steps: b, .. }) => a == b,
-        (Op::Pad { before: a, .. }, Op::Pad { before: b, .. }) => a == b,
-        (Op::TopK { axis: a, largest: x, .. }, Op::TopK { axis: b, largest: y, .. }) => (a, x) == (b, y),
-        (a, b) => a == b,
-    };
-    same && a.operands == b.operands && a.results.len() == b.results.len()
-}
-
-impl From<(String, Refusal)> for Failure {
-    fn from((place, reason): (String, Refusal)) -> Failure {
-        Failure::Refused { place, reason }
     }
 }
 

@@ -57,7 +57,7 @@ fn one(writer: &mut Writer<'_>, op: &Op, call: &Call, ty: Type) -> Ruled {
         Op::MatMul => combining::matmul(writer, call),
         Op::Attention { .. } => combining::attention(writer, call, op),
         Op::Conv { .. } | Op::QuantizedConv { .. } | Op::Pool { .. } | Op::MaxPoolIndices { .. } => windows::window(writer, call, op),
-        Op::Normalize { axis, .. } => whole(writer, call, op, &[(0, *axis as usize)], ty),
+        Op::Normalize { .. } => combining::normalize(writer, call, op),
         Op::QuantizedMean { axes, .. } => {
             let axes: Vec<(usize, usize)> = axes.iter().map(|&axis| (0, axis as usize)).collect();
             whole(writer, call, op, &axes, ty)

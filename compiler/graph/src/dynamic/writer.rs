@@ -272,6 +272,17 @@ impl<'f> Writer<'f> {
         })
     }
 
+    /// How many elements an axis has in this run, as a scalar.
+    pub(super) fn length(&mut self, axis: Axis, dtype: DType) -> Result<ValueId, RuleError> {
+        match axis.size {
+            Some(symbol) => {
+                let size = self.scalar(symbol);
+                self.cast(dtype, size)
+            }
+            None => Ok(self.number(dtype, axis.max as f64)),
+        }
+    }
+
     /// `0, 1, 2, ...` along the axis of a tensor of that rank whose other axes are 1: `I32`.
     pub(super) fn positions(&mut self, rank: usize, axis: usize, count: u64) -> Result<ValueId, RuleError> {
         let count = i32::try_from(count).map_err(|_| RuleError::Refused(format!("an axis of {count} elements is too long")))?;

@@ -4,6 +4,7 @@ use super::graph::FamilySizes;
 use super::narrow::Narrow;
 use super::node::{Problem, unsupported};
 use super::padded::Padded;
+use super::sized::Sized;
 use mlp_graph::infer::result_types;
 use mlp_graph::ir::{Definition, Type};
 use mlp_graph::{DType, Graph, Op, Origin, Tensor, ValueId};
@@ -44,6 +45,8 @@ pub(crate) struct Builder {
     sequences: HashMap<ValueId, Vec<ValueId>>,
     /// Values with rows that mean nothing.
     padded: HashMap<ValueId, Padded>,
+    /// Values that follow from sizes and are computed when the model runs.
+    pub(super) sized: Sized,
 }
 
 impl Builder {
@@ -60,6 +63,7 @@ impl Builder {
             prepared: 0,
             sequences: HashMap::new(),
             padded: HashMap::new(),
+            sized: Sized::default(),
         }
     }
 
@@ -91,9 +95,9 @@ impl Builder {
         self.narrow.get(&value).copied()
     }
 
-    /// The data of a value, where it is a constant.
+    /// The data of a value, where it is a constant, or follows from sizes that are known here.
     pub(crate) fn known(&self, value: ValueId) -> Option<&Tensor> {
-        self.graph.constant_of(value)
+        self.graph.constant_of(value).or_else(|| self.sized.known(value))
     }
 
     /// A value that stands for a sequence of these elements; nothing reads its own data.
@@ -182,7 +186,13 @@ impl Builder {
         let types = result_types(&op, &self.graph.operand_types(operands), declared.as_ref().map(std::slice::from_ref))?;
         types.iter().try_for_each(|ty| bounded(ty).map(|_| ()))?;
         let narrow = operands.first().and_then(|&first| self.narrow(first)).filter(|_| is_movement(&op));
+        let follows = operands.iter().any(|&operand| self.sized.has(operand));
         let results = match self.fold(&op, operands, &types)? {
+            Some(tensors) if follows => {
+                let results = self.graph.push(op, operands.to_vec(), types, self.origin.clone());
+                results.iter().zip(tensors).for_each(|(&result, tensor)| self.sized.note(result, Some(tensor)));
+                results
+            }
             Some(tensors) => tensors.into_iter().map(|tensor| self.constant(tensor)).collect(),
             None => self.graph.push(op, operands.to_vec(), types, self.origin.clone()),
         };

@@ -30,12 +30,30 @@ pub struct ImportOptions {
 /// The greatest sizes of what is unrolled, for graphs of one model at several sizes that are to be joined: with this, recurrent layers are unrolled for as many steps in all
 /// of them as in the first, which is the one at the greatest sizes.
 #[derive(Clone, Debug, Default)]
-pub struct FamilySizes(Arc<Mutex<BTreeMap<u32, u64>>>);
+pub struct FamilySizes {
+    greatest: Arc<Mutex<BTreeMap<u32, u64>>>,
+    computes: bool,
+}
 
 impl FamilySizes {
+    /// Those of graphs in which what follows from sizes is computed when the model runs: for families whose constants do not tell how they go by the sizes.
+    pub fn computed() -> FamilySizes {
+        FamilySizes { computes: true, ..FamilySizes::default() }
+    }
+
+    /// The same kind for another model.
+    pub fn fresh(&self) -> FamilySizes {
+        FamilySizes { computes: self.computes, ..FamilySizes::default() }
+    }
+
+    /// Whether what follows from sizes is computed when the model runs.
+    pub(crate) fn computes(&self) -> bool {
+        self.computes
+    }
+
     /// The greatest value of a size, which has this one here.
     pub(crate) fn greatest(&self, id: u32, value: u64) -> u64 {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(id).or_insert(value)
+        *self.greatest.lock().unwrap_or_else(PoisonError::into_inner).entry(id).or_insert(value)
     }
 }
 
@@ -268,7 +286,12 @@ pub(super) fn import_node(node: &NodeProto, index: usize, builder: &mut Builder,
     {
         return Err(refuse(Problem::Unsupported("an input is a sequence; join its elements with ConcatFromSequence first".into())));
     }
-    let results = importer(&mut import).map_err(refuse)?;
+    let mut results = importer(&mut import).map_err(refuse)?;
+    if import.inputs.iter().flatten().any(|&input| import.builder.sized.has(input)) {
+        for result in &mut results {
+            *result = import.builder.following(*result).map_err(refuse)?;
+        }
+    }
     let rows_of = if domain.is_empty() { node.op_type.as_str() } else { "" };
     if let Some(padded) = follow(&import, rows_of, &results).map_err(refuse)? {
         results.iter().for_each(|&result| import.builder.set_padded(result, padded));

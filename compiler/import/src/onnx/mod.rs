@@ -20,6 +20,7 @@ mod padded;
 pub mod proto;
 mod scope;
 mod signature;
+mod sized;
 mod sparse;
 pub(crate) mod tensor;
 mod window;

@@ -3,6 +3,7 @@
 use super::Row;
 use crate::onnx::builder::addressable;
 use crate::onnx::node::{Imported, NodeImport, invalid, unsupported};
+use mlp_graph::op::BinaryOp;
 use mlp_graph::{DType, Tensor};
 
 pub(super) const TABLE: &[Row] = &[
@@ -79,18 +80,19 @@ fn shape(node: &mut NodeImport<'_>) -> Imported {
     let position = |value: i64| (if value < 0 { value.saturating_add(rank) } else { value }).clamp(0, rank) as usize;
     let start = position(node.attributes.int("start")?.unwrap_or(0));
     let end = position(node.attributes.int("end")?.unwrap_or(rank));
-    let part: Vec<i64> = dims.get(start..end).unwrap_or_default().iter().map(|&dim| dim as i64).collect();
-    Ok(vec![node.integers(&part)?])
+    Ok(vec![node.builder.sizes(dims.get(start..end).unwrap_or_default())?])
 }
 
 fn size(node: &mut NodeImport<'_>) -> Imported {
-    let count: u64 = node.dims(node.input(0)?).iter().product();
-    Ok(vec![node.constant(Tensor::scalar(count as i64))])
+    let dims = node.dims(node.input(0)?);
+    let count = node.builder.sizes(&[dims.iter().product()])?;
+    Ok(vec![node.reshape(count, &[])?])
 }
 
 /// Numbers from `start` up to but without `limit`, in steps of `delta`.
 fn range(node: &mut NodeImport<'_>) -> Imported {
     let (start, limit, delta) = (node.input(0)?, node.input(1)?, node.input(2)?);
+    let given = [start, delta];
     let dtype = node.dtype(start);
     let mut bounds = [0f64; 3];
     for (bound, (input, what)) in bounds.iter_mut().zip([(start, "start"), (limit, "limit"), (delta, "delta")]) {
@@ -104,12 +106,19 @@ fn range(node: &mut NodeImport<'_>) -> Imported {
     if !count.is_finite() || !node.builder.may_create((count as u64).saturating_mul(8)) {
         return invalid(format!("a range from {start} to {limit} in steps of {delta} is too long"));
     }
+    let follows = given.iter().any(|&value| node.builder.follows_from_sizes(value));
+    let (first, step) = if follows { (0.0, 1.0) } else { (start, delta) };
     let mut bytes = Vec::with_capacity(count as usize * dtype.size());
-    for step in 0..count as u64 {
-        bytes.extend_from_slice(Tensor::scalar_of(dtype, start + step as f64 * delta).bytes());
+    for index in 0..count as u64 {
+        bytes.extend_from_slice(Tensor::scalar_of(dtype, first + index as f64 * step).bytes());
     }
     let tensor = Tensor::new(dtype, vec![count as u64], bytes).map_err(|error| error.to_string())?;
-    Ok(vec![node.constant(tensor)])
+    let numbers = node.constant(tensor);
+    if !follows {
+        return Ok(vec![numbers]);
+    }
+    let steps = node.binary(BinaryOp::Mul, numbers, given[1])?;
+    Ok(vec![node.binary(BinaryOp::Add, steps, given[0])?])
 }
 
 /// Ones on a diagonal, zeros elsewhere.

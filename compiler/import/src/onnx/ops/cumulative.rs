@@ -28,6 +28,8 @@ fn cumulative(node: &mut NodeImport<'_>, op: BinaryOp, neutral: f64) -> Imported
 /// element holds all that come before it (Hillis and Steele, "Data parallel algorithms").
 pub(super) fn running(node: &mut NodeImport<'_>, x: ValueId, axis: usize, op: BinaryOp, reverse: bool, neutral: f64) -> One {
     let size = node.dims(x)[axis];
+    // Graphs of several sizes take the same steps.
+    let size = node.builder.family_size(size)?.map_or(size, |(greatest, _)| greatest);
     let (mut y, mut distance) = (x, 1);
     while distance < size {
         let before = shifted(node, y, axis, distance, reverse, neutral)?;
@@ -39,16 +41,16 @@ pub(super) fn running(node: &mut NodeImport<'_>, x: ValueId, axis: usize, op: Bi
 
 /// Elements moved by `distance` towards the end (or the start, where `back`), neutral ones moving in.
 fn shifted(node: &mut NodeImport<'_>, x: ValueId, axis: usize, distance: u64, back: bool, neutral: f64) -> One {
-    let mut counts = node.dims(x);
+    let counts = node.dims(x);
     let rank = counts.len();
-    counts[axis] -= distance;
     let (mut starts, mut near, far) = (vec![0; rank], vec![0; rank], vec![0; rank]);
     near[axis] = distance;
     if back {
         starts[axis] = distance as i64;
     }
-    let part = node.slice(x, starts, vec![1; rank], &counts)?;
+    // Put on one side and taken off the other, which is the same at every size, be it less than the distance.
     let (before, after) = if back { (far, near) } else { (near, far) };
     let neutral = node.scalar(node.dtype(x), neutral);
-    node.emit(Op::Pad { before, after }, &[part, neutral])
+    let longer = node.emit(Op::Pad { before, after }, &[x, neutral])?;
+    node.slice(longer, starts, vec![1; rank], &counts)
 }

@@ -28,11 +28,9 @@ fn gather_elements(node: &mut NodeImport<'_>) -> Imported {
     let mut place = resolved(node, indices, dims[axis])?;
     place = scaled(node, place, strides[axis])?;
     for other in (0..dims.len()).filter(|&other| other != axis && counts[other] > 1) {
-        let positions: Vec<i64> = (0..counts[other] as i64).map(|position| position * strides[other]).collect();
         let mut shape = vec![1; dims.len()];
         shape[other] = counts[other];
-        let tensor = Tensor::from_i64(&shape, &positions).map_err(|error| error.to_string())?;
-        let positions = node.constant(tensor);
+        let positions = multiples(node, &shape, strides[other])?;
         place = node.binary(BinaryOp::Add, place, positions)?;
     }
     let flat = node.reshape(x, &[dims.iter().product()])?;
@@ -62,11 +60,10 @@ fn gather_nd(node: &mut NodeImport<'_>) -> Imported {
         if !node.builder.may_create(images.saturating_mul(8)) {
             return invalid(format!("{images} batches are too many"));
         }
-        let starts: Vec<i64> = (0..images).map(|image| (image * step) as i64).collect();
+        let starts = multiples(node, &[images], step as i64)?;
         let mut shape = dims[..shared].to_vec();
         shape.resize(outer.len(), 1);
-        let starts = Tensor::from_i64(&shape, &starts).map_err(|error| error.to_string())?;
-        let starts = node.constant(starts);
+        let starts = node.reshape(starts, &shape)?;
         place = node.binary(BinaryOp::Add, place, starts)?;
     }
     let mut shape = vec![dims[..end].iter().product()];
@@ -114,6 +111,26 @@ pub(super) fn resolved(node: &mut NodeImport<'_>, indices: ValueId, size: u64) -
 pub(super) fn scaled(node: &mut NodeImport<'_>, x: ValueId, factor: i64) -> One {
     let factor = node.scalar(DType::I64, factor as f64);
     node.binary(BinaryOp::Mul, x, factor)
+}
+
+/// `0, step, 2 step, ...` in a shape of one axis beside those of size 1. In a graph of several sizes the step goes by them, and is a factor of its own.
+fn multiples(node: &mut NodeImport<'_>, shape: &[u64], step: i64) -> One {
+    let size = match u64::try_from(step) {
+        Ok(step) => node.builder.family_size(step)?,
+        Err(_) => None,
+    };
+    let factor = if size.is_some() { 1 } else { step };
+    let count: u64 = shape.iter().product();
+    let numbers: Vec<i64> = (0..count as i64).map(|position| position * factor).collect();
+    let tensor = Tensor::from_i64(shape, &numbers).map_err(|error| error.to_string())?;
+    let numbers = node.constant(tensor);
+    match size {
+        Some((_, step)) => {
+            let step = node.cast(DType::I64, step)?;
+            node.binary(BinaryOp::Mul, numbers, step)
+        }
+        None => Ok(numbers),
+    }
 }
 
 /// Row-major strides of a shape.

@@ -47,7 +47,11 @@ fn never(node: &mut NodeImport<'_>, condition: ValueId, other: &[ValueId]) -> Re
         let Type { dtype, shape } = node.builder.graph.ty(value).clone();
         let dims = shape.constants().filter(|_| dtype.is_float());
         let Some(dims) = dims else {
-            return Err(node.unknown(condition, "a condition of which one arm breaks its operators' rules at these sizes".into(), "make it a constant"));
+            return Err(node.unknown(
+                condition,
+                "a condition of which one arm breaks its operators' rules at these sizes".into(),
+                "make it a constant",
+            ));
         };
         let nothing = node.scalar(dtype, f64::NAN);
         node.broadcast(nothing, &dims)

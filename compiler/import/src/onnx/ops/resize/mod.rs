@@ -1,5 +1,7 @@
 //! Resampling along axes: each axis on its own, as sums of weighted gathers, as repetitions, or as a product with a matrix.
 
+mod computed;
+
 use super::Row;
 use crate::onnx::node::{Imported, NodeImport, One, Problem, invalid, unsupported};
 use mlp_graph::op::BinaryOp;
@@ -49,6 +51,8 @@ struct Along {
     size: u64,
     output: u64,
     scale: f64,
+    /// The model gives the scale; otherwise it follows from the sizes.
+    given: bool,
     coordinates: Coordinates,
 }
 
@@ -158,7 +162,7 @@ fn scaled_axes(
         if !(scale > 0.0 && output <= MAX_SIZE) {
             return invalid(format!("the scale of axis {axis} is {scale}"));
         }
-        Ok(Along { axis, size: dims[axis], output: output as u64, scale, coordinates: coordinates(index)? })
+        Ok(Along { axis, size: dims[axis], output: output as u64, scale, given: true, coordinates: coordinates(index)? })
     };
     axes.iter().zip(scales).enumerate().map(along).collect()
 }
@@ -186,7 +190,7 @@ fn sized_axes(
         if output > MAX_SIZE {
             return invalid(format!("axis {axis} would have {output} elements"));
         }
-        Ok(Along { axis, size: dims[axis], output: output as u64, scale, coordinates: coordinates(index)? })
+        Ok(Along { axis, size: dims[axis], output: output as u64, scale, given: false, coordinates: coordinates(index)? })
     };
     axes.iter().zip(sizes).enumerate().map(along).collect()
 }
@@ -196,8 +200,15 @@ fn resample(node: &mut NodeImport<'_>, x: ValueId, along: &[Along], how: &Resamp
     if averages && !node.dtype(x).is_float() {
         return unsupported(format!("{} is resampled to the nearest element only; cast to float before", node.dtype(x)));
     }
-    let identity = |along: &Along| along.size == along.output && along.scale == 1.0 && !matches!(along.coordinates, Coordinates::Crop(..));
-    let changed: Vec<&Along> = along.iter().filter(|along| !identity(along)).collect();
+    let mut changed = Vec::new();
+    for along in along {
+        let identity = along.size == along.output && along.scale == 1.0 && !matches!(along.coordinates, Coordinates::Crop(..));
+        // In a graph of several sizes an axis that others resample is resampled where it keeps its size by chance.
+        let by_chance = averages && !along.given && computed::changes(node, along)? && identity;
+        if !identity || by_chance {
+            changed.push(along);
+        }
+    }
     // Axes along which every element is repeated alike are one movement.
     let (repeats, others): (Vec<&Along>, Vec<&Along>) = changed.into_iter().partition(|along| how.repeats(along));
     let mut y = repeated(node, x, &repeats)?;
@@ -228,6 +239,9 @@ fn repeated(node: &mut NodeImport<'_>, x: ValueId, along: &[&Along]) -> One {
 fn resample_axis(node: &mut NodeImport<'_>, x: ValueId, along: &Along, how: &Resampling) -> One {
     if along.size == 0 || !node.builder.may_create(along.output.saturating_mul(64)) {
         return invalid(format!("axis {} of size {} cannot become {}", along.axis, along.size, along.output));
+    }
+    if computed::applies(node, along, how) {
+        return computed::resample(node, x, along, how);
     }
     let positions: Vec<f64> = (0..along.output).map(|index| along.position(index as f64)).collect();
     let taps: Vec<Vec<(i64, f64)>> = positions.iter().map(|&position| how.taps(position, along)).collect();
