@@ -262,6 +262,23 @@ def group_query():
     case("ms_group_query_chunk", "GroupQueryAttention", [part[0][:1], part[1][:1], part[2][:1], past[0][:1], past[1][:1], Stored(np.array([8], I32)), Stored(scalar(9, I32))], 3, **common)
 
 
+def recurrent():
+    steps, batch, width, hidden = 5, 1, 6, 8
+    x = floats(steps, batch, width)
+    for name, directions, direction, dtype in [("", 1, "forward", I8), ("_both_ways", 2, "bidirectional", U8)]:
+        # Larger numbers saturate in the sums of 16 bits that ONNX Runtime makes on processors without VNNI.
+        low, high, zero = (-60, 60, 3) if dtype is I8 else (0, 255, 120)
+        weights = [Stored(integers(low, high, directions, rows, 4 * hidden, dtype=dtype)) for rows in (width, hidden)]
+        bias = Stored(floats(directions, 8 * hidden) / 4)
+        states = [floats(directions, batch, hidden) / 2, floats(directions, batch, hidden) / 2]
+        scales = [Stored(np.full(directions, 0.004, F32)), Stored(np.full(directions, zero, dtype))]
+        inputs = [x, *weights, bias, None, *states, None, *scales, *scales]
+        case(f"ms_dynamic_quantize_lstm{name}", "DynamicQuantizeLSTM", inputs, 3, hidden_size=hidden, direction=direction)
+        columns = [Stored(np.abs(floats(directions, 4 * hidden)) / 100 + F32(0.001)), Stored(np.full((directions, 4 * hidden), 0, dtype))]
+        if dtype is I8:
+            case("ms_dynamic_quantize_lstm_columns", "DynamicQuantizeLSTM", [x, *weights, bias, None, None, None, None, *columns, *columns], 3, hidden_size=hidden)
+
+
 if __name__ == "__main__":
     activations()
     normalizations()
@@ -271,4 +288,5 @@ if __name__ == "__main__":
     attention()
     rotary()
     group_query()
+    recurrent()
     recorded.main(__doc__)

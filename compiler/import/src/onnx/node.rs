@@ -90,6 +90,13 @@ impl NodeImport<'_> {
         self.optional(index).ok_or_else(|| Problem::Invalid(format!("input {index} is missing")))
     }
 
+    /// Puts another value in the place of an input.
+    pub(crate) fn replace_input(&mut self, index: usize, value: ValueId) {
+        if let Some(input) = self.inputs.get_mut(index) {
+            *input = Some(value);
+        }
+    }
+
     pub(crate) fn optional(&self, index: usize) -> Option<ValueId> {
         self.inputs.get(index).copied().flatten()
     }

@@ -5,7 +5,7 @@ use super::Row;
 use super::conv::convolution;
 use crate::onnx::narrow::Narrow;
 use crate::onnx::node::{Imported, NodeImport, One, Problem, invalid, unsupported};
-use mlp_graph::op::{BinaryOp, ReduceKind, UnaryOp};
+use mlp_graph::op::{BinaryOp, CompareOp, ReduceKind, UnaryOp};
 use mlp_graph::{DType, Op, ValueId};
 
 pub(super) const TABLE: &[Row] = &[
@@ -189,6 +189,9 @@ pub(super) fn dynamically_quantized(node: &mut NodeImport<'_>, x: ValueId) -> Re
     let low = node.reduce(ReduceKind::Min, &axes, false, x)?;
     let low = node.binary(BinaryOp::Min, low, zero)?;
     let range = node.binary(BinaryOp::Sub, high, low)?;
+    // Where all is 0 the scale is 1, as ONNX Runtime has it: a scale of 0 would make it no number.
+    let nothing = node.compare(CompareOp::Eq, range, zero)?;
+    let range = node.select(nothing, most, range)?;
     let scale = node.binary(BinaryOp::Div, range, most)?;
     let offset = node.binary(BinaryOp::Div, low, scale)?;
     let offset = node.binary(BinaryOp::Sub, zero, offset)?;

@@ -12,13 +12,14 @@ mod multi_head;
 mod normalization;
 mod product;
 mod quantized;
+mod recurrent;
 mod rotary;
 
 use super::Row;
 
 const DOMAIN: &str = "com.microsoft";
 
-pub(super) const TABLES: [&[Row]; 9] = [
+pub(super) const TABLES: [&[Row]; 10] = [
     activation::TABLE,
     blocks::TABLE,
     embedding::TABLE,
@@ -27,5 +28,6 @@ pub(super) const TABLES: [&[Row]; 9] = [
     normalization::TABLE,
     product::TABLE,
     quantized::TABLE,
+    recurrent::TABLE,
     rotary::TABLE,
 ];

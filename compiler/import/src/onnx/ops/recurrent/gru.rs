@@ -15,7 +15,7 @@ pub(super) fn gru(node: &mut NodeImport<'_>) -> Imported {
     let reset_after = flag(node, "linear_before_reset")?;
     let activations = &[Activation::Sigmoid, Activation::Tanh];
     let joined_biases = if reset_after { 2 } else { 3 };
-    let layer = Layer::read(node, &Kind { gates: 3, cell: None, activations, joined_biases })?;
+    let layer = Layer::read(node, &Kind { gates: 3, cell: None, activations, joined_biases, rounded: false })?;
     layer.run(node, |node, direction, _| if reset_after { after(direction) } else { before(node, &layer, direction) })
 }
 

@@ -3,6 +3,7 @@
 use super::activation::{Activation, activations};
 use crate::onnx::builder::UNROLLED;
 use crate::onnx::node::{Imported, NodeImport, One, Problem, invalid, unsupported};
+use crate::onnx::ops::quantization::dynamically_quantized;
 use mlp_graph::op::{BinaryOp, CompareOp};
 use mlp_graph::{DType, Op, Tensor, ValueId};
 
@@ -19,6 +20,8 @@ pub(super) struct Kind<'a> {
     pub(super) activations: &'a [Activation],
     /// Leading gates whose two biases are added to one another. Those of the others stay apart, to be had from [`Direction::state_bias`].
     pub(super) joined_biases: u64,
+    /// Inputs and states are rounded to 256 values over their range before they meet weights.
+    pub(super) rounded: bool,
 }
 
 /// A recurrent node: sizes, and what all its steps share.
@@ -39,6 +42,7 @@ pub(super) struct Layer {
     /// `[steps * batch, directions * gates * hidden]`: the part of all gates that comes of the inputs, biases added.
     projected: ValueId,
     dtype: DType,
+    rounded: bool,
     /// The type that is asked for.
     declared: DType,
     directions: Vec<Direction>,
@@ -92,6 +96,9 @@ impl Layer {
         if let Some((_, size)) = live {
             x = up_to(node, x, 0, (steps, 0), size)?;
         }
+        if kind.rounded {
+            x = rounded(node, x)?;
+        }
         let (directions, gates) = (backwards.len() as u64, kind.gates);
         let hidden = node.dims(state_weights).last().copied().unwrap_or(0);
         let mut layer = Layer {
@@ -105,6 +112,7 @@ impl Layer {
             masks: None,
             projected: x,
             dtype,
+            rounded: kind.rounded,
             declared,
             directions: Vec::new(),
         };
@@ -314,6 +322,11 @@ impl Layer {
         }
     }
 
+    /// The state as it meets its weights.
+    pub(super) fn met(&self, node: &mut NodeImport<'_>, state: ValueId) -> One {
+        if self.rounded { rounded(node, state) } else { Ok(state) }
+    }
+
     /// The columns of a gate in `[batch, gates * hidden]`.
     pub(super) fn gate(&self, node: &mut NodeImport<'_>, gates: ValueId, gate: u64) -> One {
         columns(node, gates, gate * self.hidden, self.hidden)
@@ -396,4 +409,10 @@ fn row(node: &mut NodeImport<'_>, x: ValueId, index: u64) -> One {
     dims[0] = 1;
     let row = node.slice(x, starts, vec![1; dims.len()], &dims)?;
     node.reshape(row, &dims[1..])
+}
+
+/// A value of `F32` as dynamic quantization to 8 bits leaves it.
+fn rounded(node: &mut NodeImport<'_>, x: ValueId) -> One {
+    let [quantized, scale, zero] = dynamically_quantized(node, x)?;
+    node.emit(Op::Dequantize { axis: 0 }, &[quantized, scale, zero])
 }

@@ -17,8 +17,13 @@ const FORGET: u64 = 2;
 const CELL: u64 = 3;
 
 pub(super) fn lstm(node: &mut NodeImport<'_>) -> Imported {
+    of_weights(node, false)
+}
+
+/// The layer; `rounded` where inputs and states are quantized before they meet weights, as ONNX Runtime's `DynamicQuantizeLSTM` has it.
+pub(in crate::onnx::ops) fn of_weights(node: &mut NodeImport<'_>, rounded: bool) -> Imported {
     let activations = &[Activation::Sigmoid, Activation::Tanh, Activation::Tanh];
-    let layer = Layer::read(node, &Kind { gates: 4, cell: Some(6), activations, joined_biases: 4 })?;
+    let layer = Layer::read(node, &Kind { gates: 4, cell: Some(6), activations, joined_biases: 4, rounded })?;
     let coupled = flag(node, "input_forget")?;
     layer.run(node, |node, direction, index| step_of(node, &layer, direction, index, coupled))
 }
@@ -34,6 +39,7 @@ fn step_of(
     let (f, g, h) = (direction.activations[0], direction.activations[1], direction.activations[2]);
     Ok(Box::new(move |node, layer, input, state| {
         let (hidden, cell) = (state[0], state[1]);
+        let hidden = layer.met(node, hidden)?;
         let product = node.emit(Op::MatMul, &[hidden, weights])?;
         let gates = node.binary(BinaryOp::Add, product, input)?;
         let peek = |node: &mut NodeImport<'_>, gate: u64, cell: ValueId| -> One {

@@ -6,7 +6,7 @@
 mod activation;
 mod gru;
 mod layer;
-mod lstm;
+pub(super) mod lstm;
 mod rnn;
 
 use super::Row;

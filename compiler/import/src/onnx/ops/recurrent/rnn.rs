@@ -7,7 +7,7 @@ use mlp_graph::Op;
 use mlp_graph::op::BinaryOp;
 
 pub(super) fn rnn(node: &mut NodeImport<'_>) -> Imported {
-    let layer = Layer::read(node, &Kind { gates: 1, cell: None, activations: &[Activation::Tanh], joined_biases: 1 })?;
+    let layer = Layer::read(node, &Kind { gates: 1, cell: None, activations: &[Activation::Tanh], joined_biases: 1, rounded: false })?;
     layer.run(node, |_, direction, _| step_of(direction))
 }
 
