@@ -191,7 +191,7 @@ pub(crate) struct Test {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  mlpc build objects.mlp -o dist\n  mlpc build objects.mlp -o objects.mlpb        the same in one file\n  mlpc build mobilenet.onnx -o dist --dim N=1   a bare model\n  mlpc build minilm.onnx -o dist --dim batch=1..4 --dim sequence=1..128   sizes that vary from run to run"
+    after_help = "Examples:\n  mlpc build objects.mlp -o dist\n  mlpc build objects.mlp -o objects.mlpb        the same in one file\n  mlpc build mobilenet.onnx -o dist --dim N=1   a bare model\n  mlpc build minilm.onnx -o dist --dim batch=1..4 --dim sequence=1..128   sizes that vary from run to run\n  mlpc build decoder.onnx -o dist --dim past=1..512 --dim steps=1 --dim total=past+steps   a size that follows from others"
 )]
 pub(crate) struct Build {
     /// A .mlp file or an .onnx model

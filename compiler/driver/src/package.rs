@@ -458,6 +458,7 @@ fn refused(pipeline: &Pipeline, error: VaryingError<PackageError>) -> PackageErr
     let pipeline = pipeline.name.clone();
     match error {
         VaryingError::Member(error) => error,
+        VaryingError::Smaller { sizes, error } => PackageError::Varying { pipeline, reason: format!("where {sizes}: {error}") },
         VaryingError::Differs(reason) => PackageError::Varying { pipeline, reason },
         VaryingError::Compile(source) => PackageError::Compile { pipeline, source: Box::new(source) },
     }

@@ -17,6 +17,14 @@ pub enum VaryingError<E> {
     /// A graph of some sizes could not be made.
     #[error(transparent)]
     Member(E),
+    /// A graph of some sizes could not be made, where that at the greatest could.
+    #[error("where {sizes}, as the range allows: {error}")]
+    Smaller {
+        /// The sizes.
+        sizes: String,
+        /// Why.
+        error: E,
+    },
     /// The graphs are not one.
     #[error("it cannot be compiled for sizes that vary: {0}")]
     Differs(String),
@@ -69,7 +77,11 @@ type Joined<E> = Result<Graph, DynamicError<VaryingError<E>>>;
 
 fn join<E>(host: &dyn Host, varying: &[Varying], member: &mut Member<'_, E>) -> Joined<E> {
     let mut optimized = |sizes: &[u64]| -> Result<Graph, VaryingError<E>> {
-        let mut graph = member(host, sizes).map_err(VaryingError::Member)?;
+        let is_greatest = varying.iter().zip(sizes).all(|(varying, &size)| varying.max == size);
+        let mut graph = member(host, sizes).map_err(|error| match is_greatest {
+            true => VaryingError::Member(error),
+            false => VaryingError::Smaller { sizes: dynamic::told(varying, sizes), error },
+        })?;
         compile::optimize(&mut graph)?;
         Ok(graph)
     };

@@ -18,6 +18,7 @@ mod semantic;
 #[cfg(feature = "server")]
 mod server;
 mod session;
+mod signature;
 mod symbols;
 mod text;
 mod typed;

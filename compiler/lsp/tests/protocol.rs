@@ -303,6 +303,7 @@ fn completion_knows_where_it_is() {
         ("pipeline Q(x: f32[10]) -> f32[10] {\n  return x.|\n}", &["softmax", "max"], &["x", "Both"]),
         ("outlet O from |", &["Both", "Prepare"], &["f32"]),
         ("outlet O from Both.| {\n}", &["soft", "twice"], &[]),
+        ("model M {\n  licence = |\n}", &["Apache-2.0", "MIT"], &["Both"]),
         ("// |", &[], &["pipeline"]),
     ];
     converse(async |client| {
@@ -338,6 +339,35 @@ fn completion_knows_where_it_is() {
         let item = items.as_array().unwrap().iter().find(|item| item["label"] == "argmax").unwrap();
         assert_eq!(item["additionalTextEdits"][0]["newText"], ", argmax");
         assert_eq!(item["textEdit"]["range"]["start"], position(&text, "arg\n", 0));
+    });
+}
+
+#[test]
+fn a_call_says_what_it_takes_while_it_is_written() {
+    converse(async |client| {
+        client.open(URI, SOURCE).await;
+        for (case, label, active) in [
+            ("x |> resize(|", "resize(photo: image<rgb>, size: size,", Some("size: size")),
+            ("x |> resize(8x8, |)", "resize(photo: image<rgb>, size: size,", Some("crop: center | none = none")),
+            ("x |> resize(8x8, filter = |", "resize(photo: image<rgb>,", Some("filter: nearest | bilinear | bicubic | lanczos = bilinear")),
+            ("Prepare(|", "Prepare(", None),
+            ("a.max(|", "max(", None),
+            ("top_k(softmax(x), |", "top_k(", Some("count: number")),
+        ] {
+            let at = case.replace("|>", "&&").find('|').unwrap();
+            let text = format!("{SOURCE}\npipeline Q(x: image<rgb>) -> f32[1] {{\n  y = {}{}\n", &case[..at], &case[at + 1..]);
+            client.edit(URI, json!([{ "text": text }])).await;
+            let place = json!({ "line": text.matches('\n').count() - 1, "character": 6 + at });
+            let help = client.at("textDocument/signatureHelp", URI, place).await;
+            let signature = &help["signatures"][0];
+            assert!(signature["label"].as_str().is_some_and(|shown| shown.starts_with(label)), "{case}: {help}");
+            if let Some(active) = active {
+                let index = help["activeParameter"].as_u64().unwrap_or_else(|| panic!("{case}: {help}")) as usize;
+                assert_eq!(signature["parameters"][index]["label"], active, "{case}");
+            }
+        }
+        client.edit(URI, json!([{ "text": SOURCE }])).await;
+        assert!(client.at("textDocument/signatureHelp", URI, json!({ "line": 0, "character": 0 })).await.is_null());
     });
 }
 

@@ -50,6 +50,12 @@ impl Varying {
     }
 }
 
+/// Sizes as messages tell them: `h` is 28 and `w` is 32.
+pub fn told(varying: &[Varying], sizes: &[u64]) -> String {
+    let told: Vec<String> = varying.iter().zip(sizes).map(|(varying, size)| format!("`{}` is {size}", varying.name)).collect();
+    told.join(" and ")
+}
+
 /// Why a family has no one graph.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DynamicError<E> {
@@ -147,11 +153,9 @@ impl Family {
                 if point.contains(&1) {
                     continue;
                 }
-                let at: Vec<String> = sizes.iter().map(u64::to_string).collect();
-                return Err(DynamicError::Differs {
-                    place,
-                    reason: format!("at the sizes {} {reason}; give it a constant size", at.join(", ")),
-                });
+                let reason =
+                    format!("where {} {reason}; give it a constant size, or one that goes in greater steps", told(varying, &sizes));
+                return Err(DynamicError::Differs { place, reason });
             }
             self.members.push(graph);
             self.points.push(point.clone());

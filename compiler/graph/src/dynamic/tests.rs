@@ -295,7 +295,10 @@ fn what_cannot_vary_says_so() {
             vec![graph.unary(op, x[0], Origin::new("fork")).unwrap()]
         })
     });
-    assert_eq!(other, "fork: at the sizes 5 the operation is another than at the greatest; give it a constant size");
+    assert_eq!(
+        other,
+        "fork: where `n0` is 5 the operation is another than at the greatest; give it a constant size, or one that goes in greater steps"
+    );
     let two = refusal(&[2], |n| {
         graph(&[&[n[0]]], |graph, x| {
             let op = if n[0] == 1 { UnaryOp::Exp } else { UnaryOp::Neg };

@@ -49,8 +49,8 @@ pub(crate) struct Place {
 }
 
 #[derive(Clone, Copy)]
-struct Token<'s> {
-    text: &'s str,
+pub(crate) struct Token<'s> {
+    pub(crate) text: &'s str,
     /// A newline stands before it.
     newline: bool,
 }
@@ -96,13 +96,13 @@ pub(crate) fn place(source: &str, offset: usize) -> Place {
 }
 
 /// Where the item starts that a place is in: the last line that starts with a letter in its first column.
-fn item_start(source: &str, offset: usize) -> usize {
+pub(crate) fn item_start(source: &str, offset: usize) -> usize {
     let starts = source[..offset].match_indices('\n').map(|(at, _)| at + 1).chain([0]);
     let is_start = |at: &usize| source[*at..].starts_with(|c: char| c.is_ascii_lowercase()) && *at < offset;
     starts.filter(is_start).max().unwrap_or(0)
 }
 
-fn tokens(text: &str) -> Vec<Token<'_>> {
+pub(crate) fn tokens(text: &str) -> Vec<Token<'_>> {
     let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let (mut found, mut at, mut newline) = (Vec::new(), 0, false);
     while let Some(c) = text[at..].chars().next() {

@@ -1,6 +1,6 @@
 //! What can be written at a place.
 
-mod context;
+pub(crate) mod context;
 pub(crate) mod vocabulary;
 
 use crate::names::{Definition, Index, Kind, Member, PLACEHOLDER};

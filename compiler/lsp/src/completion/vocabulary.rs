@@ -197,6 +197,19 @@ fn limits() -> impl Iterator<Item = Word> {
     })
 }
 
+/// SPDX expressions that models are often published under.
+const LICENCES: &[(&str, &str)] = &[
+    ("Apache-2.0", "Free to use and change, with a grant of patents."),
+    ("MIT", "Free to use and change."),
+    ("BSD-3-Clause", "Free to use and change; names of authors do not endorse."),
+    ("CC-BY-4.0", "Free to use and change, with attribution."),
+    ("CC-BY-SA-4.0", "Free to use and change, with attribution, under the same licence."),
+    ("CC-BY-NC-4.0", "Not for commercial use."),
+    ("CC0-1.0", "In the public domain."),
+    ("AGPL-3.0-only", "Who offers it as a service gives the source."),
+    ("GPL-3.0-only", "Who passes it on gives the source."),
+];
+
 /// The words that can be a key's value.
 pub(crate) fn choices(key: &str) -> Vec<Word> {
     match key {
@@ -205,6 +218,7 @@ pub(crate) fn choices(key: &str) -> Vec<Word> {
         "window" => vec![word("lifetime", "Ever.", "")],
         "renewable" => vec![word("acknowledged", "It is known that a window that ends bounds nothing over a lifetime.", "")],
         "source" => SOURCES.to_vec(),
+        "licence" => LICENCES.iter().map(|(name, doc)| Word { word: name, doc, snippet: Cow::Owned(format!("\"{name}\"")) }).collect(),
         "mechanism" => MECHANISMS.iter().map(from_method).collect(),
         "method" | "explain" => EXPLANATIONS.iter().map(from_method).collect(),
         "test" => DRIFT_TESTS.iter().map(|test| word(test, "A test of drift.", "")).collect(),
