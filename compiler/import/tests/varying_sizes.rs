@@ -85,6 +85,15 @@ fn images_are_resampled_by_scales_and_to_sizes() {
 }
 
 #[test]
+fn edges_are_padded_by_what_lies_near_them() {
+    for mode in ["edge", "wrap", "reflect"] {
+        let padded = node("Pad", &["x", "pads"], &["y"], vec![string("mode", mode)]);
+        let pads = longs_tensor("pads", &[0, 0, 2, 3, 0, 0, 1, 4]);
+        check(mode, &of_image(vec![padded], vec![pads]), &MOST, false, image);
+    }
+}
+
+#[test]
 fn running_sums_go_either_way() {
     for (reverse, exclusive) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
         let sums = node("CumSum", &["x", "axis"], &["y"], vec![int("reverse", reverse), int("exclusive", exclusive)]);

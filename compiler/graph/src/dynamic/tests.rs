@@ -121,6 +121,23 @@ fn reductions_softmax_and_normalization_of_other_axes() {
 }
 
 #[test]
+fn normalization_over_an_axis_that_varies() {
+    for centred in [false, true] {
+        let epsilon = 1e-3f32.to_bits();
+        holds(&[7, 3], |n| graph(&[&[n[1], n[0]]], |graph, x| vec![op(graph, Op::Normalize { axis: 1, epsilon, centred }, x)]));
+    }
+}
+
+#[test]
+fn attention_of_any_number_of_heads() {
+    holds(&[3, 4], |n| {
+        graph(&[&[1, n[1], n[0], 2], &[1, n[1], n[0], 2], &[1, n[1], n[0], 3]], |graph, x| {
+            vec![op(graph, Op::Attention { scale: 0.5f32.to_bits(), guarded: false }, x)]
+        })
+    });
+}
+
+#[test]
 fn the_best_of_what_varies() {
     holds(&[6], |n| {
         typed(&[(DType::I32, &[n[0] + 2, 2])], |graph, x| {

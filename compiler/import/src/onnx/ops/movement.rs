@@ -2,7 +2,8 @@
 
 use super::Row;
 use crate::onnx::node::{Imported, NodeImport, One, Problem, invalid, unsupported};
-use mlp_graph::{Op, ValueId};
+use mlp_graph::op::BinaryOp;
+use mlp_graph::{Op, Tensor, ValueId};
 
 pub(super) const TABLE: &[Row] =
     &[("", "Transpose", transpose), ("", "Concat", concat), ("", "Slice", slice), ("", "Split", split), ("", "Pad", pad)];
@@ -175,6 +176,10 @@ fn pad_by_index(node: &mut NodeImport<'_>, x: ValueId, axis: usize, before: u64,
     if size == 0 || !node.builder.may_create(total.saturating_mul(8)) {
         return invalid(format!("axis {axis} of size {size} cannot be padded by {before} and {after}"));
     }
+    if let Some((_, here)) = node.builder.family_size(size as u64)? {
+        let indices = computed_positions(node, here, before, total, mode)?;
+        return node.emit(Op::Gather { axis: axis as u32 }, &[x, indices]);
+    }
     let position = |index: i64| -> Result<i64, Problem> {
         Ok(match mode {
             "edge" => index.clamp(0, size - 1),
@@ -191,4 +196,34 @@ fn pad_by_index(node: &mut NodeImport<'_>, x: ValueId, axis: usize, before: u64,
     let indices = (-(before as i64)..size + after as i64).map(position).collect::<Result<Vec<i64>, _>>()?;
     let indices = node.integers(&indices)?;
     node.emit(Op::Gather { axis: axis as u32 }, &[x, indices])
+}
+
+/// The same positions out of the size of the axis, for graphs of several sizes: `total` of them, the first `before` before the axis.
+fn computed_positions(node: &mut NodeImport<'_>, size: ValueId, before: u64, total: u64, mode: &str) -> One {
+    let numbers = (0..total as i64).map(|index| i32::try_from(index - before as i64)).collect::<Result<Vec<i32>, _>>();
+    let numbers = numbers.map_err(|_| format!("an axis of {total} elements is too long"))?;
+    let index = node.constant(Tensor::from_i32(&[total], &numbers).map_err(|error| error.to_string())?);
+    let last = node.with_number(BinaryOp::Sub, size, 1.0)?;
+    match mode {
+        "edge" => {
+            let index = node.with_number(BinaryOp::Max, index, 0.0)?;
+            node.binary(BinaryOp::Min, index, last)
+        }
+        "wrap" => {
+            let rest = node.binary(BinaryOp::Rem, index, size)?;
+            let positive = node.binary(BinaryOp::Add, rest, size)?;
+            node.binary(BinaryOp::Rem, positive, size)
+        }
+        "reflect" => {
+            // The two sides of the first element are alike, and so is everything a period further on.
+            let distances: Vec<i32> = numbers.iter().map(|number| number.abs()).collect();
+            let distance = node.constant(Tensor::from_i32(&[total], &distances).map_err(|error| error.to_string())?);
+            let period = node.with_number(BinaryOp::Mul, last, 2.0)?;
+            let divisor = node.with_number(BinaryOp::Max, period, 1.0)?;
+            let rest = node.binary(BinaryOp::Rem, distance, divisor)?;
+            let back = node.binary(BinaryOp::Sub, period, rest)?;
+            node.binary(BinaryOp::Min, rest, back)
+        }
+        other => unsupported(format!("mode `{other}`; constant, reflect, edge and wrap are supported")),
+    }
 }

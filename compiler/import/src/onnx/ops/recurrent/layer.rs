@@ -79,12 +79,7 @@ impl Layer {
             x = node.transpose(&[1, 0, 2], x)?;
             dims = node.dims(x);
         }
-        let backwards: &[bool] = match node.attributes.string("direction")?.unwrap_or("forward") {
-            "forward" => &[false],
-            "reverse" => &[true],
-            "bidirectional" => &[false, true],
-            other => return invalid(format!("direction is `{other}`; forward, reverse and bidirectional are directions")),
-        };
+        let backwards = backwards(node)?;
         let &[steps, batch, width] = dims.as_slice() else {
             return invalid(format!("the input has shape {dims:?}, but must have steps, a batch and a width"));
         };
@@ -409,6 +404,16 @@ fn row(node: &mut NodeImport<'_>, x: ValueId, index: u64) -> One {
     dims[0] = 1;
     let row = node.slice(x, starts, vec![1; dims.len()], &dims)?;
     node.reshape(row, &dims[1..])
+}
+
+/// Of each direction whether it goes from the end to the start.
+fn backwards(node: &NodeImport<'_>) -> Result<&'static [bool], Problem> {
+    Ok(match node.attributes.string("direction")?.unwrap_or("forward") {
+        "forward" => &[false],
+        "reverse" => &[true],
+        "bidirectional" => &[false, true],
+        other => return invalid(format!("direction is `{other}`; forward, reverse and bidirectional are directions")),
+    })
 }
 
 /// A value of `F32` as dynamic quantization to 8 bits leaves it.
