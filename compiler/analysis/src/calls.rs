@@ -1,7 +1,7 @@
 //! Calls of pipelines and models: arguments to parameters, then types.
 
 use crate::checker::unknown_name;
-use crate::expressions::BodyChecker;
+use crate::expressions::{BodyChecker, is_side};
 use crate::program::{Bound, Callee, Expr, ExprKind, Param};
 use crate::scope::Symbol;
 use crate::types::{Dim, Type};
@@ -42,7 +42,7 @@ impl BodyChecker<'_, '_> {
         };
         let callee = method.map_or(call.callee.span, |(_, name)| name.span);
         if let Some(size) = self.two_numbers(piped.is_some(), &call.arguments, &target) {
-            piped.into_iter().for_each(|value| _ = self.expr(value, None));
+            piped.into_iter().chain(call.arguments.iter().map(|argument| &argument.value)).for_each(|value| _ = self.expr(value, None));
             self.checker.report(size);
             return (ExprKind::Broken, Type::Unknown);
         }
@@ -200,7 +200,11 @@ impl BodyChecker<'_, '_> {
 
     /// What is said of `224, 224` where `224x224` is meant: two numbers, of which one is too many, begin where a size stands.
     fn two_numbers(&self, piped: bool, arguments: &[Argument], target: &Target) -> Option<Diagnostic> {
-        let is_number = |argument: &Argument| argument.name.is_none() && matches!(argument.value.kind, ast::ExprKind::Number(_));
+        let is_number = |argument: &Argument| {
+            argument.name.is_none()
+                && matches!(argument.value.kind, ast::ExprKind::Number(_))
+                && is_side(self.checker.text(self.place(argument.value.span)))
+        };
         let before = usize::from(piped);
         let size = target.params.iter().skip(before).position(|param| param.ty == Type::Size)?;
         let [width, height] = arguments.get(size..size + 2)? else { return None };

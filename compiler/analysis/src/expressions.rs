@@ -548,7 +548,7 @@ fn digits(text: &str) -> bool {
 }
 
 /// True for a side of a size: a whole number from 1 to 65536.
-fn is_side(text: &str) -> bool {
+pub(crate) fn is_side(text: &str) -> bool {
     text.parse::<u32>().is_ok_and(|side| (1..=65536).contains(&side)) && text.chars().all(|c| c.is_ascii_digit())
 }
 

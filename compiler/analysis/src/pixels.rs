@@ -103,7 +103,7 @@ fn scaled_numbers(text: &str, scale: f64) -> Option<String> {
     let mut rest = text;
     while let Some(start) = rest.find(is_of_number) {
         let (before, from) = rest.split_at(start);
-        if !before.chars().all(|c| "[], \n-".contains(c)) {
+        if !before.chars().all(|c| "[],-".contains(c) || c.is_whitespace()) {
             return None;
         }
         let (number, after) = from.split_at(from.find(|c| !is_of_number(c)).unwrap_or(from.len()));
@@ -115,7 +115,7 @@ fn scaled_numbers(text: &str, scale: f64) -> Option<String> {
         scaled += shown;
         rest = after;
     }
-    rest.chars().all(|c| "[], \n".contains(c)).then(|| scaled + rest)
+    rest.chars().all(|c| "[],".contains(c) || c.is_whitespace()).then(|| scaled + rest)
 }
 
 #[cfg(test)]
@@ -125,7 +125,7 @@ mod tests {
     #[test]
     fn numbers_are_scaled_where_only_numbers_are_written() {
         assert_eq!(scaled_numbers("0.485", 255.0).as_deref(), Some("123.675"));
-        assert_eq!(scaled_numbers("[0.229, 0.224,\n 0.225]", 255.0).as_deref(), Some("[58.395, 57.12,\n 57.375]"));
+        assert_eq!(scaled_numbers("[0.229, 0.224,\r\n\t0.225]", 255.0).as_deref(), Some("[58.395, 57.12,\r\n\t57.375]"));
         assert_eq!(scaled_numbers("127.5", 1.0 / 255.0).as_deref(), Some("0.5"));
         assert_eq!(scaled_numbers("0", 255.0).as_deref(), Some("0"));
         assert_eq!(scaled_numbers("[-1.0]", 255.0).as_deref(), Some("[-255]"));

@@ -37,9 +37,8 @@ impl Sum {
                     None if term.trim().bytes().all(|byte| byte.is_ascii_digit()) => (term.trim(), None),
                     None => ("1", Some(term.trim())),
                 };
-                let is_name = |name: &str| {
-                    !name.is_empty() && !name.starts_with(|c: char| c.is_ascii_digit()) && !name.contains(['*', '/', '(', ')', '%'])
-                };
+                let is_name =
+                    |name: &str| name.starts_with(|c: char| c.is_alphabetic() || c == '_') && !name.contains(['*', '/', '(', ')', '%']);
                 let factor: i64 = factor.parse().ok().filter(|factor| (1..=1 << 32).contains(factor))?;
                 if !name.is_none_or(is_name) {
                     return None;
@@ -100,7 +99,9 @@ impl Sizes {
         if let Some(file) = data {
             let names: Vec<&str> = signature.inputs.iter().map(|input| input.name.as_str()).collect();
             let inputs = recorded(file, &names)?;
-            sizes.fixed = onnx::dims_of(signature, &inputs.iter().map(Tensor::shape).collect::<Vec<_>>()).map_err(Failure)?;
+            let dims = onnx::dims_of(signature, &inputs.iter().map(Tensor::shape).collect::<Vec<_>>()).map_err(Failure)?;
+            sizes.complete(signature, &dims)?;
+            sizes.fixed = dims;
             return Ok(sizes);
         }
         sizes.complete(signature, &Dims::new())?;
@@ -139,13 +140,19 @@ impl Sizes {
             said.insert(name.clone());
         }
         for name in open {
-            let sum = Sum::read(name)
-                .filter(|sum| sum.0.len() > 1 && sum.names().next().is_some() && sum.names().all(|name| known.contains(name)));
-            if let Some(sum) = sum.filter(|_| !said.contains(name)) {
+            let sum = Sum::read(name).filter(|sum| sum.names().next().is_some() && sum.names().all(|name| known.contains(name)));
+            // A name alone is its own sum.
+            if let Some(sum) = sum.filter(|sum| !said.contains(name) && !matches!(sum.0.as_slice(), [(1, Some(_))])) {
                 self.following.push((name.to_owned(), sum));
             }
         }
         Ok(())
+    }
+
+    /// Forgets sizes that vary of which no other follows, and that are not among these.
+    pub(crate) fn keep(&mut self, dims: &Dims) {
+        let used: BTreeSet<String> = self.following.iter().flat_map(|(_, sum)| sum.names()).map(str::to_owned).collect();
+        self.varying.retain(|varying| dims.contains_key(&varying.name) || used.contains(&varying.name));
     }
 
     fn sum_of(&self, name: &str) -> Option<&Sum> {
@@ -178,7 +185,7 @@ mod tests {
         assert_eq!(dims["batch"], 2);
         assert_eq!(dims["total"], 23);
         assert_eq!(dims["twice"], 45);
-        for wrong in ["a=0", "a=x/2", "a=1..0", "a=", "a=2*", "a=3*4", "a=+"] {
+        for wrong in ["a=0", "a=-1", "a=x/2", "a=1..0", "a=", "a=2*", "a=3*4", "a=+"] {
             assert!(Sizes::read(&[wrong.to_owned()]).is_err(), "{wrong}");
         }
     }
@@ -190,5 +197,25 @@ mod tests {
         assert_eq!(Sum::read("n - 3").unwrap().at(&[("n".to_owned(), 3)].into()), None);
         assert_eq!(Sum::read("p2o.DynamicDimension.0").unwrap().0.len(), 1);
         assert_eq!(Sum::read("floor(n/2) + 1"), None);
+        assert_eq!(Sum::read("batch-size").unwrap().names().collect::<Vec<_>>(), ["batch-size"]);
+    }
+
+    #[test]
+    fn dims_of_a_model_follow_from_those_that_are_said() {
+        use mlp_bundle::DType;
+        use mlp_import::onnx::PortSignature;
+        let symbol = |name: &str| DimSignature::Symbol(name.to_owned());
+        let dims = vec![symbol("batch"), symbol("past + 1"), symbol("2*batch")];
+        let input = PortSignature { name: "mask".into(), dtype: Some(DType::I64), dims: Some(dims) };
+        let signature = ModelSignature { inputs: vec![input], outputs: Vec::new() };
+        let given = |texts: &[&str]| Sizes::of_model(&signature, &texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>(), None);
+        let sizes = given(&["past=1..4", "batch=3"]).map_err(|failure| failure.0);
+        // No input has `past` itself.
+        assert_eq!(sizes.unwrap_err(), "there is no open size named `past`; the model has 2*batch, batch, past + 1");
+        let sizes = given(&["batch=1..3", "past + 1=9"]).map_err(|failure| failure.0).unwrap();
+        assert_eq!(sizes.at(&[2]), [("batch".to_owned(), 2), ("past + 1".to_owned(), 9), ("2*batch".to_owned(), 4)].into());
+        let mut helper = given(&["k=1..3", "batch=2*k", "past + 1=9"]).map_err(|failure| failure.0).unwrap();
+        helper.keep(&[("batch".to_owned(), 2)].into());
+        assert_eq!(helper.at(&[3])["batch"], 6);
     }
 }

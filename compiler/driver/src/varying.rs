@@ -55,20 +55,27 @@ pub fn graph<E>(host: &dyn Host, varying: &[Varying], member: &mut Member<'_, E>
     }
     // Constants hide how they go by the sizes; where they are computed, the optimizer sees less, so that is the second choice.
     let once = once.computed();
-    timed(host, "join sizes", || widened(&once, varying, member)).map_err(refusal)
+    match timed(host, "join sizes", || widened(&once, varying, member)) {
+        // What went wrong only there says less.
+        Err(DynamicError::Member(_) | DynamicError::Verify(_)) => joined.map_err(refusal),
+        computed => computed.map_err(refusal),
+    }
 }
 
 /// [`join`], with a greater bound than asked for where a size of 1 or 2 tells too little: what runs up to 3 runs up to 2.
 fn widened<E>(host: &Once<'_>, varying: &[Varying], member: &mut Member<'_, E>) -> Joined<E> {
     let mut varying = varying.to_vec();
+    let mut alone = None;
     loop {
-        let joined = join(host, &varying, member);
-        match joined {
-            Err(DynamicError::Alone { symbol, .. }) if varying[symbol].max == 2 * varying[symbol].step => {
+        match (join(host, &varying, member), alone) {
+            (Err(DynamicError::Alone { symbol, place, reason }), _) if varying[symbol].max == 2 * varying[symbol].step => {
                 varying[symbol].max += varying[symbol].step;
                 host.forget_families();
+                alone = Some(DynamicError::Alone { symbol, place, reason });
             }
-            joined => return joined,
+            // At a size that nobody asked for.
+            (Err(DynamicError::Member(_)), Some(alone)) => return Err(alone),
+            (joined, _) => return joined,
         }
     }
 }

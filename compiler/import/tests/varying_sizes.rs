@@ -85,6 +85,14 @@ fn images_are_resampled_by_scales_and_to_sizes() {
 }
 
 #[test]
+fn images_that_keep_their_proportions_are_resampled_by_one_scale() {
+    let attributes = vec![string("mode", "linear"), string("keep_aspect_ratio_policy", "not_larger"), ints("axes", &[2, 3])];
+    let resized = node("Resize", &["x", "", "", "sizes"], &["y"], attributes);
+    let model = model(19, vec![port("x", FLOAT, &[-1, 2, 3, 5])], vec![longs_tensor("sizes", &[7, 9])], vec![resized], &["y"]);
+    check("not larger", &model, &[4], false, |point| vec![Tensor::noise(DType::F32, &[point[0], 2, 3, 5], 5).unwrap()]);
+}
+
+#[test]
 fn edges_are_padded_by_what_lies_near_them() {
     for mode in ["edge", "wrap", "reflect"] {
         let padded = node("Pad", &["x", "pads"], &["y"], vec![string("mode", mode)]);

@@ -23,7 +23,8 @@ impl Session {
             Some(name) => signature.params.iter().position(|param| param.name == *name),
             None => Some(call.before),
         };
-        let active = active.filter(|&active| active < signature.params.len()).and_then(|active| u32::try_from(active).ok());
+        // One too many is none of them: editors take a number past the end so, and nothing for the first.
+        let active = u32::try_from(active.unwrap_or(signature.params.len())).ok();
         let parameter =
             |param: &Parameter| ParameterInformation { label: ParameterLabel::Simple(param.shown.clone()), documentation: None };
         let doc = MarkupContent { kind: MarkupKind::Markdown, value: signature.doc };
@@ -56,7 +57,9 @@ fn around(text: &str) -> Option<Call> {
     struct Frame<'s> {
         call: Option<Call>,
         argument: Vec<&'s str>,
+        is_block: bool,
     }
+    const KEYWORDS: &[&str] = &["return", "when", "else", "in", "loop", "expect"];
     let is_name = |text: &str| text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
     let tokens: Vec<&str> = tokens(text).iter().map(|token| token.text).collect();
     let mut frames: Vec<Frame<'_>> = Vec::new();
@@ -64,14 +67,15 @@ fn around(text: &str) -> Option<Call> {
         let before = |count: usize| index.checked_sub(count).map_or("", |at| tokens[at]);
         match token {
             "(" | "[" | "{" => {
-                let is_call = token == "(" && is_name(before(1)) && !matches!(before(2), "pipeline" | "layer");
+                let is_call =
+                    token == "(" && is_name(before(1)) && !KEYWORDS.contains(&before(1)) && !matches!(before(2), "pipeline" | "layer");
                 let call = is_call.then(|| Call {
                     callee: before(1).to_owned(),
                     is_method: before(2) == ".",
                     before: usize::from(matches!(before(2), "." | "|>")),
                     named: None,
                 });
-                frames.push(Frame { call, argument: Vec::new() });
+                frames.push(Frame { call, argument: Vec::new(), is_block: token == "{" });
             }
             ")" | "]" | "}" => drop(frames.pop()),
             "," => {
@@ -84,7 +88,7 @@ fn around(text: &str) -> Option<Call> {
         }
     }
     // The braces of a block end what is around them.
-    let inner = frames.into_iter().rev().find(|frame| frame.call.is_some())?;
+    let inner = frames.into_iter().rev().take_while(|frame| !frame.is_block).find(|frame| frame.call.is_some())?;
     let named = match inner.argument.as_slice() {
         [name, "=", ..] => Some((*name).to_owned()),
         _ => None,
@@ -163,5 +167,7 @@ mod tests {
         assert_eq!(call("  x = resize(a)"), None);
         assert_eq!(call("pipeline P(x: "), None);
         assert_eq!(call("  x = (1 + "), None);
+        assert_eq!(call("  return ("), None);
+        assert_eq!(call("  x = relu(when y { "), None);
     }
 }

@@ -85,7 +85,7 @@ impl Model {
         if matches!(case.data, Data::Npz(_)) {
             sizes.complete(&signature, &dims)?;
         }
-        sizes.varying.retain(|varying| dims.contains_key(&varying.name));
+        sizes.keep(&dims);
         if !sizes.varying.is_empty() {
             let fixed = recorded_values(&signature, &recorded, &compiled_in);
             sizes.fixed = dims;

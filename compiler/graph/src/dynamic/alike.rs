@@ -4,6 +4,7 @@ use crate::ir::{Graph, Node, Type, ValueId};
 use crate::op::Op;
 
 /// Gives every use of a constant a constant of its own: at sizes that happen to be equal two constants are one, which they are not elsewhere.
+/// Operations that are one by such a chance stay one, and the family is refused.
 pub(super) fn unshare(graph: &mut Graph) {
     for id in std::mem::take(&mut graph.order) {
         if matches!(graph.ops[id].op, Op::Constant(_)) {

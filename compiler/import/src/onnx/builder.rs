@@ -156,7 +156,7 @@ impl Builder {
         let greatest = family.greatest(id, value);
         let here = u32::try_from(value).ok().filter(|_| value <= greatest);
         let Some(here) = here else {
-            return unsupported(format!("{value} steps are more than at the greatest sizes; give it a constant size"));
+            return unsupported(format!("a size is {value} here and {greatest} at the greatest sizes; give it a constant size"));
         };
         Ok(Some((greatest, self.emit(Op::Size { id, value: here }, &[], None)?[0])))
     }
@@ -265,10 +265,10 @@ pub(crate) fn addressable(dtype: DType, dims: &[u64]) -> bool {
 fn bounded(ty: &Type) -> Result<u64, Problem> {
     let dims = ty.shape.constants().unwrap_or_default();
     if !addressable(ty.dtype, &dims) {
-        return Err(Problem::Invalid(match dims.len() {
+        return unsupported(match dims.len() {
             rank if rank > RANK => format!("a value of {rank} axes is made; {RANK} are supported"),
             _ => format!("a value of type {ty} would take more than {} GiB", VALUE_BYTES >> 30),
-        }));
+        });
     }
     Ok(dims.iter().product())
 }

@@ -11,7 +11,7 @@ use mlp_graph::{DType, Op, Tensor, ValueId};
 use std::collections::HashMap;
 
 /// Larger constants are weights, which are the same at all sizes.
-const MOST: usize = 1 << 16;
+const MOST: u64 = 1 << 16;
 
 /// The values that follow from sizes, with what they are here where they are no constants.
 #[derive(Default)]
@@ -67,8 +67,12 @@ impl Builder {
     /// A constant that an operator made of values which follow from sizes, as such a value: it must not become a part of another constant before the graphs are joined.
     pub(super) fn following(&mut self, constant: ValueId) -> Result<ValueId, Problem> {
         let dtype = self.dtype(constant);
-        let Some(known) = self.graph.constant_of(constant).filter(|_| !self.sized.has(constant)).cloned() else { return Ok(constant) };
-        if dtype == DType::Bool || known.len() > MOST {
+        // What stands for a sequence, or has few bits, is known by its value.
+        let stands_alone = self.elements_of(constant).is_some() || self.narrow(constant).is_some() || self.sized.has(constant);
+        let Some(known) = self.graph.constant_of(constant).filter(|_| !stands_alone).cloned() else { return Ok(constant) };
+        // What is decided here is decided alike at every size.
+        let most = self.family_size(known.len() as u64)?.map_or(0, |(greatest, _)| greatest);
+        if dtype == DType::Bool || most > MOST {
             self.sized.note(constant, None);
             return Ok(constant);
         }

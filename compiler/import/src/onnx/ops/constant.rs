@@ -104,7 +104,7 @@ fn range(node: &mut NodeImport<'_>) -> Imported {
     let [start, limit, delta] = bounds;
     let count = ((limit - start) / delta).ceil().max(0.0);
     if !count.is_finite() || !node.builder.may_create((count as u64).saturating_mul(8)) {
-        return invalid(format!("a range from {start} to {limit} in steps of {delta} is too long"));
+        return unsupported(format!("a range from {start} to {limit} in steps of {delta} is too long"));
     }
     let follows = given.iter().any(|&value| node.builder.follows_from_sizes(value));
     let (first, step) = if follows { (0.0, 1.0) } else { (start, delta) };

@@ -51,7 +51,7 @@ struct Along {
     size: u64,
     output: u64,
     scale: f64,
-    /// The model gives the scale; otherwise it follows from the sizes.
+    /// The scale counts as it is, be it given or that of another axis; otherwise it follows from both sizes.
     given: bool,
     coordinates: Coordinates,
 }
@@ -190,7 +190,7 @@ fn sized_axes(
         if output > MAX_SIZE {
             return invalid(format!("axis {axis} would have {output} elements"));
         }
-        Ok(Along { axis, size: dims[axis], output: output as u64, scale, given: false, coordinates: coordinates(index)? })
+        Ok(Along { axis, size: dims[axis], output: output as u64, scale, given: common.is_some(), coordinates: coordinates(index)? })
     };
     axes.iter().zip(sizes).enumerate().map(along).collect()
 }
