@@ -1,6 +1,7 @@
 //! What a call takes, while its arguments are written.
 
 use crate::completion::context::{item_start, tokens};
+use crate::completion::one_line;
 use crate::names::Kind;
 use crate::session::{Session, Snapshot};
 use crate::text::Text;
@@ -128,7 +129,7 @@ fn of_item(source: &str, name: &str) -> Option<Signature> {
         Item::Pipeline(node) if node.name.text == name => Some(node),
         _ => None,
     })?;
-    let shown = |span: Span| span.text(source).split_whitespace().collect::<Vec<_>>().join(" ");
+    let shown = |span: Span| one_line(span.text(source));
     let params: Vec<Parameter> =
         node.params.iter().map(|param| Parameter { name: param.name.text.clone(), shown: shown(param.span) }).collect();
     let list: Vec<&str> = params.iter().map(|param| param.shown.as_str()).collect();

@@ -350,6 +350,6 @@ impl Completer<'_> {
 }
 
 /// A text with its white space squeezed.
-fn one_line(text: &str) -> String {
+pub(crate) fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
