@@ -1,10 +1,11 @@
 //! The order of the checks, and what they share.
 
 use crate::declared::Declarations;
-use crate::kept::{Kept, KeptBody, Reuse, Successor};
+use crate::kept::{Kept, Successor, Trace};
 use crate::network::Layer;
 use crate::program::{Const, LabelSet, Model, Pipeline, PipelineId, Program, SourceFile, TypeAlias};
-use crate::scope::Scope;
+use crate::reuse::Reuse;
+use crate::scope::{Scope, Symbol};
 use crate::types::Type;
 use crate::world::World;
 use crate::{aliases, blocks, constants, cycles, expectations, hooks, labels, layers, load, models, pipelines, privacy, scope, stdlib};
@@ -103,9 +104,9 @@ fn run(world: &dyn World, root: &str, before: Option<Analysis>) -> Analysis {
     cycles::check(&mut checker);
     layers::check_all(&mut checker);
     blocks::check_quantize(&mut checker);
-    let mut declarations = blocks::check_all(&mut checker);
+    let mut declarations = blocks::check_all(&mut checker, &mut reuse);
     privacy::check_all(&mut checker, &mut declarations, reuse.as_ref());
-    let hooks = hooks::check_all(&mut checker, &declarations);
+    let hooks = hooks::check_all(&mut checker, &declarations, &mut reuse);
     let tests = expectations::check_all(&mut checker);
     scope::report_unused(&mut checker);
     checker.finish(declarations, hooks, tests)
@@ -122,8 +123,10 @@ pub(crate) struct Checker<'w> {
     pub(crate) parsed: Vec<Option<Parsed>>,
     /// How each file relates to the one that was checked before.
     pub(crate) successors: Vec<Option<Successor>>,
-    /// What the body of each pipeline was made of.
-    pub(crate) bodies: Vec<Option<KeptBody>>,
+    /// What each item of each file declares.
+    pub(crate) declared: Vec<Vec<Option<Symbol>>>,
+    /// How what was found of each item of each file came about; none where it has to be found again.
+    traces: Vec<Vec<Option<Trace>>>,
     /// The pipelines that each pipeline calls, and where.
     pub(crate) calls: Vec<Vec<(PipelineId, Location)>>,
     /// The names of each file.
@@ -156,7 +159,8 @@ impl<'w> Checker<'w> {
             trees: Vec::new(),
             parsed: Vec::new(),
             successors: Vec::new(),
-            bodies: Vec::new(),
+            declared: Vec::new(),
+            traces: Vec::new(),
             calls: Vec::new(),
             scopes: Vec::new(),
             models: Vec::new(),
@@ -178,9 +182,24 @@ impl<'w> Checker<'w> {
         self.diagnostics.push(diagnostic);
     }
 
-    /// Everything that was found so far.
-    pub(crate) fn found(&self) -> &[Diagnostic] {
-        &self.diagnostics
+    /// Checks an item of a file so that the next check can take over what is found of it. `check` gives that with its place among those of its kind.
+    pub(crate) fn traced<T>(&mut self, file: FileId, item: usize, start: u32, check: impl FnOnce(&mut Self) -> (T, Option<usize>)) -> T {
+        let found = self.diagnostics.len();
+        self.scopes[file.0 as usize].record();
+        let (checked, index) = check(self);
+        let names = self.scopes[file.0 as usize].recorded();
+        let trace = names.zip(index).and_then(|(names, index)| Trace::new(file, start, index, names, &self.diagnostics[found..]));
+        self.keep(file, item, trace);
+        checked
+    }
+
+    /// Notes how what was found of an item of a file came about.
+    pub(crate) fn keep(&mut self, file: FileId, item: usize, trace: Option<Trace>) {
+        let file = file.0 as usize;
+        self.traces.resize(self.traces.len().max(file + 1), Vec::new());
+        let traces = &mut self.traces[file];
+        traces.resize(traces.len().max(self.trees[file].items.len()), None);
+        traces[item] = trace;
     }
 
     /// How many errors were found so far.
@@ -228,8 +247,8 @@ impl<'w> Checker<'w> {
             tests,
             left_out: OnceLock::new(),
         };
-        let names = self.scopes.into_iter().map(Scope::into_symbols).collect();
-        let kept = Kept { parsed: self.parsed, names, bodies: self.bodies };
+        let names = self.scopes.into_iter().map(Scope::into_names).collect();
+        let kept = Kept { parsed: self.parsed, names, declared: self.declared, traces: self.traces, calls: self.calls };
         Analysis { program: Checked(program), diagnostics: self.diagnostics, kept }
     }
 }

@@ -4,28 +4,52 @@ use crate::blocks::{HOOK_KEYS, Reader};
 use crate::checker::{Checker, at, unknown_name};
 use crate::declared::{Declarations, ExplainId, MonitorId, OutletId};
 use crate::program::{Backend, Hook};
+use crate::reuse::Reuse;
 use crate::scope::Symbol;
 use mlp_syntax::ast::{self, DeclarationKind, ExprKind, Item};
 use mlp_syntax::units::Dimension;
 use mlp_syntax::{Code, Diagnostic, FileId, Location};
+use std::collections::HashMap;
 
 const ROOT: FileId = FileId(0);
 
-/// Every hook that makes sense.
-pub(crate) fn check_all(checker: &mut Checker<'_>, declarations: &Declarations) -> Vec<Hook> {
+/// Every hook that makes sense; what is as it was before is taken over.
+pub(crate) fn check_all(checker: &mut Checker<'_>, declarations: &Declarations, reuse: &mut Option<Reuse>) -> Vec<Hook> {
     let Some(tree) = checker.trees.first().cloned() else { return Vec::new() };
     let mut hooks: Vec<Hook> = Vec::new();
-    for item in &tree.items {
-        let Item::Hook(node) = item else { continue };
+    let mut names: HashMap<&str, Location> = HashMap::new();
+    for (item, node) in tree.items.iter().enumerate() {
+        let Item::Hook(node) = node else { continue };
         let place = at(ROOT, node.name.span);
-        if let Some(first) = hooks.iter().find(|hook| hook.name == node.name.text) {
+        if let Some(first) = names.get(node.name.text.as_str()) {
             let diagnostic =
                 Diagnostic::new(Code::E0102, format!("`{}` is defined twice", node.name.text)).label(place, "defined again here");
-            checker.report(diagnostic.label(first.at, "first defined here").help("give one of them another name"));
+            checker.report(diagnostic.label(*first, "first defined here").help("give one of them another name"));
         }
-        hooks.extend(check(checker, node, declarations));
+        let before = hooks.len();
+        if !reuse.as_mut().is_some_and(|reuse| reuse.hook(checker, item, node.span.start, declarations, &mut hooks)) {
+            let hook = checker.traced(ROOT, item, node.span.start, |checker| {
+                let hook = check(checker, node, declarations);
+                let index = hook.as_ref().map(|_| before);
+                (hook, index)
+            });
+            hooks.extend(hook);
+        }
+        if hooks.len() > before {
+            names.entry(&node.name.text).or_insert(place);
+        }
     }
     hooks
+}
+
+impl Hook {
+    /// Whether everything that it names is of the pipeline that it runs.
+    pub(crate) fn fits(&self, declarations: &Declarations) -> bool {
+        let monitor = self.monitor.and_then(|id| declarations.monitors.get(id.0 as usize)?.pipeline);
+        let outlet = self.outlet.and_then(|id| declarations.outlets.get(id.0 as usize)?.pipeline);
+        let explain = self.explain.and_then(|id| declarations.explains.get(id.0 as usize)?.pipeline);
+        [monitor, outlet, explain].into_iter().flatten().all(|of| of == self.pipeline)
+    }
 }
 
 fn check(checker: &mut Checker<'_>, node: &ast::Hook, declarations: &Declarations) -> Option<Hook> {

@@ -32,6 +32,7 @@ mod pipelines;
 mod pixels;
 pub mod privacy;
 mod program;
+mod reuse;
 mod scope;
 mod shapes;
 mod signature;

@@ -62,7 +62,7 @@ impl Loader<'_, '_> {
             let (tree, diagnostics) = stdlib::parsed(&path, &text);
             diagnostics.into_iter().for_each(|diagnostic| self.checker.report(diagnostic.in_file(file)));
             self.checker.parsed.push(None);
-            self.checker.successors.push(None);
+            self.checker.successors.push(Some(Successor::same(tree.items.len())));
             tree
         } else {
             let (parsed, successor) = self.parse(&path, &text);

@@ -4,8 +4,8 @@ use crate::checker::{Checker, at};
 use crate::cycles;
 use crate::expressions::BodyChecker;
 use crate::intrinsic::{self, Intrinsic};
-use crate::kept::{KeptBody, Reuse};
 use crate::program::{Body, Bound, Local, Param};
+use crate::reuse::Reuse;
 use crate::signature::{self, SignatureNames};
 use crate::types::{Dim, Type};
 use mlp_syntax::ast::{self, Item, PipelineKind};
@@ -109,25 +109,20 @@ pub(crate) fn symbols(ty: &Type, found: &mut Vec<Dim>) {
 pub(crate) fn check_bodies(checker: &mut Checker<'_>, reuse: &mut Option<Reuse>) {
     for (index, file, tree, item) in each(checker, PipelineKind::Pipeline) {
         let Some(Item::Pipeline(node)) = tree.items.get(item) else { continue };
-        let known = reuse.as_mut().and_then(|reuse| reuse.body(checker, index, file, item, node.span.start));
-        let (body, calls, kept) = match known {
-            Some((body, kept)) => (body, kept.calls().to_vec(), Some(kept)),
-            None => {
-                let found = checker.found().len();
-                checker.scopes[file.0 as usize].record();
+        let start = node.span.start;
+        let (body, calls) = match reuse.as_mut().and_then(|reuse| reuse.body(checker, index, file, item, start)) {
+            Some(known) => known,
+            None => checker.traced(file, item, start, |checker| {
                 let body = match &node.body {
                     Some(statements) => steps(checker, file, index, node, statements),
                     None => intrinsic::provided(checker, file, node, Intrinsic::ALL).map_or(Body::Broken, Body::Intrinsic),
                 };
-                let names = checker.scopes[file.0 as usize].recorded();
-                let (at, calls) = ((item, node.span.start), cycles::callees(&body));
-                let kept = names.and_then(|names| KeptBody::new(file, at, names, calls.clone(), &checker.found()[found..]));
-                (body, calls, kept)
-            }
+                let calls = cycles::callees(&body);
+                ((body, calls), Some(index))
+            }),
         };
         checker.pipelines[index].body = body;
         checker.calls.push(calls);
-        checker.bodies.push(kept);
     }
 }
 

@@ -2,16 +2,16 @@
 
 use crate::blocks;
 use crate::checker::{Checker, at, unknown_name};
+use crate::kept::Names;
 use crate::network::{Layer, LayerBody, LayerId};
 use crate::program::{AliasId, Body, Const, ConstId, LabelSet, Model, ModelId, Pipeline, PipelineId, TypeAlias};
 use crate::signature;
 use crate::stdlib;
 use crate::types::{LabelsId, Type};
-use foldhash::fast::RandomState;
 use mlp_syntax::ast::{DeclarationKind, Header, Item, Name, PipelineKind};
 use mlp_syntax::{Code, Diagnostic, FileId, Location, Span};
 use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashSet, hash_map};
 use std::rc::Rc;
 
 /// The keyword of an import: what it names may be anything.
@@ -51,22 +51,23 @@ impl Symbol {
 /// The names of a file.
 #[derive(Debug, Default)]
 pub(crate) struct Scope {
-    names: HashMap<String, Entry, RandomState>,
+    names: Names,
     /// What `use` asks for: the name, and the file if that could be read.
     imports: Vec<(Name, Option<FileId>)>,
     /// Words in items that are broken: what they name may be used there.
     mentioned: HashSet<String>,
     /// The keywords of broken items that have lost their names, so that a name that nothing has may be theirs.
     nameless: Vec<String>,
-    /// A name was taken for that of an item without one since recording began.
-    guessed: Cell<bool>,
-    /// The names that were looked up since recording began, and whether that made them used; none while nothing is recorded.
+    /// Since recording began something was found that more than names and texts of this package decide, or that is guessed.
+    unsure: Cell<bool>,
+    /// The names that were looked up since recording began, and whether that made imports used; none while nothing is recorded.
     looked_up: RefCell<Option<Vec<(String, bool)>>>,
 }
 
-#[derive(Debug)]
-struct Entry {
-    symbol: Symbol,
+/// A name of a file.
+#[derive(Clone, Debug)]
+pub(crate) struct Entry {
+    pub(crate) symbol: Symbol,
     at: Location,
     imported: bool,
     used: bool,
@@ -79,23 +80,23 @@ impl Scope {
 
     /// What a name stands for; it counts as used from now on. Where nothing has it, it may be that of a broken item that starts with one of `keywords`.
     pub(crate) fn find(&mut self, name: &str, keywords: &[&str]) -> Option<Symbol> {
-        self.note(name, true);
-        match self.names.get_mut(name) {
-            Some(entry) => {
-                entry.used = true;
-                Some(entry.symbol)
-            }
-            None => self.guess(keywords),
-        }
+        self.use_of(name).or_else(|| self.guess(keywords))
+    }
+
+    fn use_of(&mut self, name: &str) -> Option<Symbol> {
+        let entry = self.names.get_mut(name);
+        // What the file declares itself counts as used anyway.
+        note(&self.looked_up, name, entry.as_ref().is_some_and(|entry| entry.imported));
+        entry.map(|entry| {
+            entry.used = true;
+            entry.symbol
+        })
     }
 
     /// Counts what a text names as used.
     pub(crate) fn mention(&mut self, text: &str) {
         for word in words(text) {
-            self.note(word, true);
-            if let Some(entry) = self.names.get_mut(word) {
-                entry.used = true;
-            }
+            self.use_of(word);
         }
     }
 
@@ -104,7 +105,7 @@ impl Scope {
         let mut nameless = self.nameless.iter().map(String::as_str);
         let fits = nameless.any(|keyword| keyword == IMPORT || keywords.contains(&keyword));
         fits.then(|| {
-            self.guessed.set(true);
+            self.unsure.set(true);
             Symbol::Broken
         })
     }
@@ -116,30 +117,40 @@ impl Scope {
 
     /// What a name stands for, without using it.
     pub(crate) fn peek(&self, name: &str) -> Option<Symbol> {
-        self.note(name, false);
+        note(&self.looked_up, name, false);
         self.names.get(name).map(|entry| entry.symbol)
-    }
-
-    fn note(&self, name: &str, used: bool) {
-        if let Some(names) = self.looked_up.borrow_mut().as_mut() {
-            names.push((name.to_owned(), used));
-        }
     }
 
     /// Remembers the names that are looked up from now on.
     pub(crate) fn record(&self) {
-        self.guessed.set(false);
+        self.unsure.set(false);
         self.looked_up.replace(Some(Vec::new()));
     }
 
-    /// The names that were looked up since [`record`](Scope::record), which ends here; none where what one of them stands for was guessed.
-    pub(crate) fn recorded(&self) -> Option<Vec<(String, bool)>> {
-        self.looked_up.take().filter(|_| !self.guessed.get())
+    /// What is found may be another next time, though nothing in the package has changed: a file outside of it was asked for.
+    pub(crate) fn outside(&self) {
+        self.unsure.set(true);
     }
 
-    /// What the names stand for.
-    pub(crate) fn into_symbols(self) -> HashMap<String, Symbol, RandomState> {
-        self.names.into_iter().map(|(name, entry)| (name, entry.symbol)).collect()
+    /// The names that were looked up since [`record`](Scope::record), which ends here; none where more than they decided what was found.
+    pub(crate) fn recorded(&self) -> Option<Vec<(String, bool)>> {
+        self.looked_up.take().filter(|_| !self.unsure.get())
+    }
+
+    /// The names that stand for something else than in an earlier check, where `same` compares what they stood for with what they stand for.
+    pub(crate) fn changed(&self, before: &Names, same: impl Fn(Symbol, Symbol) -> bool) -> HashSet<String> {
+        let is_same = |name: &String, entry: &Entry| before.get(name).is_some_and(|old| same(old.symbol, entry.symbol));
+        let mut changed: HashSet<String> =
+            self.names.iter().filter(|(name, entry)| !is_same(name, entry)).map(|(name, _)| name.clone()).collect();
+        if !changed.is_empty() || before.len() != self.names.len() {
+            changed.extend(before.keys().filter(|name| !self.names.contains_key(*name)).cloned());
+        }
+        changed
+    }
+
+    /// The names, with what they stand for.
+    pub(crate) fn into_names(self) -> Names {
+        self.names
     }
 
     /// All names that stand for something that `fits`.
@@ -158,13 +169,19 @@ impl Scope {
     }
 }
 
+fn note(looked_up: &RefCell<Option<Vec<(String, bool)>>>, name: &str, used: bool) {
+    if let Some(names) = looked_up.borrow_mut().as_mut() {
+        names.push((name.to_owned(), used));
+    }
+}
+
 /// Gives every declared model and pipeline its place in the program, then resolves imports. What they are made of is filled in later.
 pub(crate) fn declare(checker: &mut Checker<'_>) {
     for file in 0..checker.trees.len() {
         let tree = checker.trees[file].clone();
-        for item in &tree.items {
-            declare_item(checker, FileId(file as u32), item);
-        }
+        checker.scopes[file].names.reserve(tree.items.len());
+        let declared = tree.items.iter().map(|item| declare_item(checker, FileId(file as u32), item)).collect();
+        checker.declared.push(declared);
     }
     for file in 0..checker.scopes.len() {
         let imports = std::mem::take(&mut checker.scopes[file].imports);
@@ -174,8 +191,9 @@ pub(crate) fn declare(checker: &mut Checker<'_>) {
     }
 }
 
-fn declare_item(checker: &mut Checker<'_>, file: FileId, item: &Item) {
-    match item {
+/// Makes what an item declares known by its name.
+fn declare_item(checker: &mut Checker<'_>, file: FileId, item: &Item) -> Option<Symbol> {
+    let (name, symbol) = match item {
         Item::Model(node) => {
             let id = ModelId(checker.models.len() as u32);
             checker.models.push(Model {
@@ -192,7 +210,7 @@ fn declare_item(checker: &mut Checker<'_>, file: FileId, item: &Item) {
                 network: None,
                 quantize: node.blocks.iter().map(|block| at(file, block.keyword.span)).collect(),
             });
-            insert(checker, file, &node.name, Symbol::Model(id), false);
+            (&node.name, Symbol::Model(id))
         }
         Item::Pipeline(node) if node.kind == PipelineKind::Layer => {
             let id = LayerId(checker.layers.len() as u32);
@@ -205,31 +223,31 @@ fn declare_item(checker: &mut Checker<'_>, file: FileId, item: &Item) {
                 bounds: Vec::new(),
                 body: LayerBody::Broken,
             });
-            insert(checker, file, &node.name, Symbol::Layer(id), false);
+            (&node.name, Symbol::Layer(id))
         }
         Item::Const(node) => {
             let id = ConstId(checker.consts.len() as u32);
             let (name, doc) = (node.name.text.clone(), node.doc.clone());
             checker.consts.push(Const { name, doc, at: at(file, node.name.span), ty: Type::Unknown, value: None });
-            insert(checker, file, &node.name, Symbol::Const(id), false);
+            (&node.name, Symbol::Const(id))
         }
         Item::Type(node) => {
             let id = AliasId(checker.aliases.len() as u32);
             let (name, doc) = (node.name.text.clone(), node.doc.clone());
             checker.aliases.push(TypeAlias { name, doc, at: at(file, node.name.span), ty: Type::Unknown });
             checker.alias_nodes.push((file, Rc::new(node.ty.clone())));
-            insert(checker, file, &node.name, Symbol::Alias(id), false);
+            (&node.name, Symbol::Alias(id))
         }
         Item::Labels(node) => {
             let name = node.name.text.clone();
             let id = signature::add_labels(checker, LabelSet { path: name.clone(), name, lines: Vec::new() });
-            insert(checker, file, &node.name, Symbol::Labels(id), false);
+            (&node.name, Symbol::Labels(id))
         }
         Item::Declaration(node) => {
             let id = checker.block_counts.entry(node.kind).or_insert(0);
             let symbol = Symbol::Block(node.kind, *id);
             *id += 1;
-            insert(checker, file, &node.name, symbol, false);
+            (&node.name, symbol)
         }
         Item::Pipeline(node) => {
             let id = PipelineId(checker.pipelines.len() as u32);
@@ -242,11 +260,16 @@ fn declare_item(checker: &mut Checker<'_>, file: FileId, item: &Item) {
                 bounds: Vec::new(),
                 body: Body::Broken,
             });
-            insert(checker, file, &node.name, Symbol::Pipeline(id), false);
+            (&node.name, Symbol::Pipeline(id))
         }
-        Item::Broken(header) => declare_broken(checker, file, header),
-        Item::Edition(_) | Item::Use(_) | Item::Test(_) | Item::Hook(_) => {}
-    }
+        Item::Broken(header) => {
+            declare_broken(checker, file, header);
+            return None;
+        }
+        Item::Edition(_) | Item::Use(_) | Item::Test(_) | Item::Hook(_) => return None,
+    };
+    insert(checker, file, name, symbol, false);
+    Some(symbol)
 }
 
 /// What a broken item declares is not known, but its name is, mostly; using it is not an error again, and what it uses is used.
@@ -294,10 +317,10 @@ fn words(text: &str) -> impl Iterator<Item = &str> {
 
 fn insert(checker: &mut Checker<'_>, file: FileId, name: &Name, symbol: Symbol, imported: bool) {
     let place = at(file, name.span);
-    let names = &mut checker.scopes[file.0 as usize].names;
-    match names.get(&name.text) {
-        Some(first) if first.symbol != Symbol::Broken => {
-            let first = first.at;
+    let now = Entry { symbol, at: place, imported, used: false };
+    match checker.scopes[file.0 as usize].names.entry(name.text.clone()) {
+        hash_map::Entry::Occupied(first) if first.get().symbol != Symbol::Broken => {
+            let first = first.get().at;
             checker.report(
                 Diagnostic::new(Code::E0102, format!("`{}` is defined twice", name.text))
                     .label(place, "defined again here")
@@ -305,8 +328,11 @@ fn insert(checker: &mut Checker<'_>, file: FileId, name: &Name, symbol: Symbol, 
                     .help("give one of them another name"),
             );
         }
-        _ => {
-            names.insert(name.text.clone(), Entry { symbol, at: place, imported, used: false });
+        hash_map::Entry::Occupied(mut broken) => {
+            broken.insert(now);
+        }
+        hash_map::Entry::Vacant(free) => {
+            free.insert(now);
         }
     }
 }

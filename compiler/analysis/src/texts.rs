@@ -51,6 +51,7 @@ impl BodyChecker<'_, '_> {
             _ => return false,
         };
         let path = world::join(&self.checker.files[file.at.file.0 as usize].path, &reference);
+        self.checker.scopes[name.file.0 as usize].outside();
         match self.checker.world.tokenizer(&path) {
             Ok(found) if found == kind => {
                 file.kind = ExprKind::Value(Value::Text(path));

@@ -51,9 +51,25 @@ outlet Usage from Name.best {
 
 monitor Health for Chain {
   latency p95 < 16ms
+  drift Chain { test = psi }
 }
 
-hook useChain for Chain { prefer = [wasm] }
+const share = 0.25
+
+budget Trial {
+  unit    = device
+  epsilon = share
+}
+
+outlet Scores2 from Name.scores {
+  spend     = Trial
+  mechanism = laplace(epsilon = 0.1)
+  at_most   = 2
+}
+
+hook useChain for Chain { prefer = [wasm], monitor = Health }
+
+hook useName for Name { outlet = Usage }
 "#;
 
 const OTHER: &str = "edition 2026\n\nconst rate = 2.0\n\npipeline Triple(x: f32[3]) -> f32[3] {\n  return x + x + x\n}\n";
@@ -120,6 +136,13 @@ fn edits() -> impl Strategy<Value = Vec<(bool, f64, usize, &'static str)>> {
         "labels Kinds = [\"a\"]\n",
         "type T = f32[4]\n",
         "ü",
+        "Name",
+        "Chain",
+        "Trial",
+        "share",
+        "\nmonitor First for Double {\n  latency p50 < 9ms\n}\n",
+        "\nbudget More {\n  unit = user\n  epsilon = 2.0\n}\n",
+        "\nhook useDouble for Double { monitor = First }\n",
     ];
     proptest::collection::vec(
         (prop::bool::weighted(0.8), 0.0..1.0f64, prop_oneof![Just(0usize), 0..4usize, 0..30usize], prop::sample::select(texts)),
@@ -169,6 +192,19 @@ fn what_depends_on_an_edit_is_checked_again() {
         ("edition 2026\n", "edition 2026\nlabels First = [\"a\", \"b\"]\npipeline Zero(x: f32[3]) -> f32[3] { return x }\n"),
         ("output y: f32[N, 3]", "output y: f32[N, 4]"),
         ("return y * rate", "unused = y\n  return y * rate"),
+        ("monitor Health for Chain", "monitor Health for Double"),
+        ("drift Chain", "drift Double"),
+        ("const share = 0.25", "const share = 2.0"),
+        ("const share = 0.25", "const share = 0.05"),
+        ("budget Trial", "budget Trials"),
+        ("budget Clinic", "budget Zero {\n  unit    = user\n  epsilon = 1.0\n}\n\nbudget Clinic"),
+        ("outlet Usage", "outlet Usages"),
+        ("outlet Usage from Name.best", "outlet Usage from Name.scores"),
+        ("budget Clinic {", "monitor Clinic for Chain {"),
+        ("monitor = Health }", "monitor = Heal }"),
+        ("hook useChain for Chain", "hook useName for Chain"),
+        ("hook useChain for Chain", "hook useChain for Double"),
+        ("scores = x |> Colours |> unbatch |> softmax", "scores = x |> Colours |> unbatch"),
     ];
     let mut analysis = check(&world(MAIN, OTHER), "main.mlp");
     assert!(!analysis.has_errors(), "{:#?}", analysis.diagnostics());
@@ -184,4 +220,18 @@ fn what_depends_on_an_edit_is_checked_again() {
         analysis = step(analysis, MAIN, &OTHER.replacen(from, to, 1)).unwrap();
         analysis = step(analysis, MAIN, OTHER).unwrap();
     }
+}
+
+/// What a file outside the package decides is asked again, though every text is the same.
+#[test]
+fn what_depends_on_a_file_is_checked_again() {
+    let main = "edition 2026\n\npipeline Double(x: f32[3]) -> f32[3] {\n  return x + x\n}\n\nmonitor Health for Double {\n  \
+                drift Double { test = psi, reference = samples(\"./before.npy\") }\n}\n";
+    let without = || world(main, OTHER);
+    let with = || without().file("before.npy", "");
+    let missing = check(&without(), "main.mlp");
+    assert!(missing.has_errors());
+    let there = recheck(&with(), "main.mlp", missing);
+    assert!(!there.has_errors(), "{:#?}", there.diagnostics());
+    assert!(recheck(&without(), "main.mlp", there).has_errors());
 }

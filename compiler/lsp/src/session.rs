@@ -183,7 +183,7 @@ impl Session {
     /// A package as the document at its root sees it.
     fn seen(&self, root: &Path, package: Package) -> Arc<Snapshot> {
         let files = &package.program().files;
-        let texts = files.iter().map(|file| Text::new(file.text.clone())).collect();
+        let texts = files.iter().map(Text::of).collect();
         let uris = files.iter().enumerate().map(|(file, source)| self.uri(file, root, &source.path)).collect();
         Arc::new(Snapshot { package, texts, uris, index: OnceLock::new(), fingerprint: OnceLock::new() })
     }

@@ -1,21 +1,26 @@
 //! A text with positions as the protocol counts them: lines and UTF-16 code units, both from 0.
 
 use ls_types::{Position, Range};
-use mlp_syntax::Span;
+use mlp_analysis::SourceFile;
+use mlp_syntax::{LineIndex, Span};
 use std::ops::Range as Bytes;
 
 /// A text and where its lines start.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Text {
     text: String,
-    starts: Vec<usize>,
+    lines: LineIndex,
 }
 
 impl Text {
     pub(crate) fn new(text: String) -> Text {
-        let after_newlines = text.match_indices('\n').map(|(at, _)| at + 1);
-        let starts = std::iter::once(0).chain(after_newlines).collect();
-        Text { text, starts }
+        let lines = LineIndex::new(&text);
+        Text { text, lines }
+    }
+
+    /// A file of a package.
+    pub(crate) fn of(file: &SourceFile) -> Text {
+        Text { text: file.text.clone(), lines: file.lines.clone() }
     }
 
     pub(crate) fn as_str(&self) -> &str {
@@ -24,8 +29,9 @@ impl Text {
 
     /// The bytes of a line, without its end.
     fn line(&self, line: usize) -> Option<Bytes<usize>> {
-        let start = *self.starts.get(line)?;
-        let end = self.starts.get(line + 1).map_or(self.text.len(), |next| next - 1);
+        let starts = self.lines.starts();
+        let start = *starts.get(line)? as usize;
+        let end = starts.get(line + 1).map_or(self.text.len(), |next| *next as usize - 1);
         let text = &self.text[start..end];
         Some(start..start + text.strip_suffix('\r').unwrap_or(text).len())
     }
@@ -56,8 +62,8 @@ impl Text {
         while !self.text.is_char_boundary(offset) {
             offset -= 1;
         }
-        let line = self.starts.partition_point(|start| *start <= offset).saturating_sub(1);
-        let units: usize = self.text[self.starts[line]..offset].chars().map(char::len_utf16).sum();
+        let line = self.lines.line(offset as u32);
+        let units: usize = self.text[self.lines.starts()[line] as usize..offset].chars().map(char::len_utf16).sum();
         Position::new(line as u32, units as u32)
     }
 

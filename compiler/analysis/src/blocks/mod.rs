@@ -16,35 +16,44 @@ pub(crate) use reader::Reader;
 
 use crate::checker::{Checker, at};
 use crate::declared::{Declarations, Declared};
+use crate::reuse::Reuse;
 use mlp_syntax::FileId;
 use mlp_syntax::ast::{Declaration, DeclarationKind, Item};
 
-/// Every declaration of the package, in the order that [`Symbol::Block`](crate::scope::Symbol) counts them.
-pub(crate) fn check_all(checker: &mut Checker<'_>) -> Declarations {
+/// Every declaration of the package, in the order that [`Symbol::Block`](crate::scope::Symbol) counts them; what is as it was before is taken over.
+pub(crate) fn check_all(checker: &mut Checker<'_>, reuse: &mut Option<Reuse>) -> Declarations {
     let mut found = Declarations::default();
     for file in 0..checker.trees.len() {
         let tree = checker.trees[file].clone();
-        for item in &tree.items {
-            if let Item::Declaration(node) = item {
-                check(checker, FileId(file as u32), node, &mut found);
+        for (item, node) in tree.items.iter().enumerate() {
+            let Item::Declaration(node) = node else { continue };
+            let file = FileId(file as u32);
+            if !reuse.as_mut().is_some_and(|reuse| reuse.declaration(checker, file, item, node, &mut found)) {
+                checker.traced(file, item, node.span.start, |checker| ((), Some(check(checker, file, node, &mut found))));
             }
         }
     }
     found
 }
 
-fn check(checker: &mut Checker<'_>, file: FileId, node: &Declaration, found: &mut Declarations) {
+/// Puts what a declaration says at the end of those of its kind: its place among them.
+fn check(checker: &mut Checker<'_>, file: FileId, node: &Declaration, found: &mut Declarations) -> usize {
     let declared = Declared { name: node.name.text.clone(), doc: node.doc.clone(), at: at(file, node.name.span) };
     let noun = noun(node.kind);
     let mut reader = Reader { checker, file, noun, name: node.name.span, span: node.span };
     match node.kind {
-        DeclarationKind::Budget => found.budgets.push(budget::check(&mut reader, node, declared)),
-        DeclarationKind::Outlet => found.outlets.push(outlet::check(&mut reader, node, declared)),
-        DeclarationKind::Monitor => found.monitors.push(monitor::check(&mut reader, node, declared)),
-        DeclarationKind::Explain => found.explains.push(explain::check(&mut reader, node, declared)),
-        DeclarationKind::Experiment => found.experiments.push(experiment::check(&mut reader, node, declared)),
-        DeclarationKind::Device => found.devices.push(device::check(&mut reader, node, declared)),
+        DeclarationKind::Budget => put(&mut found.budgets, budget::check(&mut reader, node, declared)),
+        DeclarationKind::Outlet => put(&mut found.outlets, outlet::check(&mut reader, node, declared)),
+        DeclarationKind::Monitor => put(&mut found.monitors, monitor::check(&mut reader, node, declared)),
+        DeclarationKind::Explain => put(&mut found.explains, explain::check(&mut reader, node, declared)),
+        DeclarationKind::Experiment => put(&mut found.experiments, experiment::check(&mut reader, node, declared)),
+        DeclarationKind::Device => put(&mut found.devices, device::check(&mut reader, node, declared)),
     }
+}
+
+fn put<T>(found: &mut Vec<T>, one: T) -> usize {
+    found.push(one);
+    found.len() - 1
 }
 
 /// A kind of block in the words of a message.

@@ -434,6 +434,7 @@ impl<'w> Reader<'_, 'w> {
     pub(crate) fn existing(&mut self, value: &Expr) -> Option<String> {
         let text = self.text(value)?;
         let path = world::join(&self.checker.files.get(self.file.0 as usize)?.path, &text);
+        self.checker.scopes[self.file.0 as usize].outside();
         if text.contains('*') || self.checker.world.exists(&path) {
             return Some(path);
         }

@@ -11,13 +11,14 @@ mod operators;
 use crate::blocks::{OUTLET_KEYS, Reader};
 use crate::checker::Checker;
 use crate::declared::{Budget, Declarations, Mechanism, Outlet};
-use crate::kept::Reuse;
 use crate::program::{Body, Expr, ExprKind, PipelineId};
+use crate::reuse::Reuse;
 use crate::types::{Labels, TensorType, Type};
 use accounting::{Release, largest_count, total};
 use flow::{Flow, Follower};
 use mlp_syntax::ast::Item;
 use mlp_syntax::{Code, Diagnostic, FileId, Location};
+use std::collections::HashMap;
 
 /// What the checker found out about an outlet.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -33,9 +34,11 @@ pub struct Released {
 /// Fills in what outlets release and what budgets spend, and reports what must not leave.
 pub(crate) fn check_all(checker: &mut Checker<'_>, declarations: &mut Declarations, reuse: Option<&Reuse>) {
     let Declarations { outlets, budgets, .. } = declarations;
-    let known = reuse.map_or_else(Vec::new, |reuse| reuse.released(checker, outlets));
-    for (outlet, known) in outlets.iter_mut().zip(known) {
-        outlet.released = known;
+    // One that was taken over releases what it did, unless something that its value is made of has changed.
+    let mut unchanged = HashMap::new();
+    for outlet in outlets.iter_mut().filter(|outlet| outlet.released.is_some()) {
+        let same = reuse.zip(outlet.pipeline).is_some_and(|(reuse, pipeline)| reuse.is_unchanged(checker, pipeline, &mut unchanged));
+        outlet.released = outlet.released.filter(|_| same);
     }
     let mut follower = Follower::new(&checker.pipelines, &checker.models);
     let open = outlets.iter_mut().filter(|outlet| outlet.released.is_none());
@@ -43,9 +46,13 @@ pub(crate) fn check_all(checker: &mut Checker<'_>, declarations: &mut Declaratio
     for (outlet, value) in values {
         outlet.released = released(checker, outlet, budgets, &value);
     }
-    for index in 0..declarations.budgets.len() {
-        let spent = budget(checker, &declarations.budgets[index], index as u32, &declarations.outlets);
-        declarations.budgets[index].spent = spent;
+    let mut spends: Vec<Vec<&Outlet>> = vec![Vec::new(); declarations.budgets.len()];
+    for outlet in &declarations.outlets {
+        let budget = outlet.spend.and_then(|(id, _)| spends.get_mut(id.0 as usize));
+        budget.into_iter().for_each(|spends| spends.push(outlet));
+    }
+    for (one, spends) in declarations.budgets.iter_mut().zip(spends) {
+        one.spent = budget(checker, one, &spends, &declarations.outlets);
     }
 }
 
@@ -235,15 +242,14 @@ fn origin(checker: &Checker<'_>, id: PipelineId, fields: &[String]) -> Option<Lo
 }
 
 /// What a budget's outlets cost together; what is too much is reported.
-fn budget(checker: &mut Checker<'_>, budget: &Budget, index: u32, outlets: &[Outlet]) -> Option<f64> {
-    let spends: Vec<&Outlet> = outlets.iter().filter(|outlet| outlet.spend.is_some_and(|(id, _)| id.0 == index)).collect();
+fn budget(checker: &mut Checker<'_>, budget: &Budget, spends: &[&Outlet], outlets: &[Outlet]) -> Option<f64> {
     if spends.is_empty() {
         unspent(checker, budget, outlets);
         return None;
     }
     let available = budget.epsilon?;
     let mut releases: Vec<(Release, u64)> = Vec::new();
-    for outlet in &spends {
+    for outlet in spends {
         let Released { private, release, .. } = outlet.released?;
         if let (true, Some(release), Some((count, _))) = (private, release, outlet.at_most) {
             releases.push((release, count));
