@@ -2,7 +2,7 @@
 
 use mlp_bundle::contents::Bytes;
 use mlp_driver::cache::{Cache, Key, Stamp};
-use mlp_driver::host::{Host, normalize};
+use mlp_driver::host::{Host, below, normalize};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io;
@@ -51,6 +51,10 @@ impl Host for Files {
 
     fn exists(&self, path: &Path) -> bool {
         self.table().files.contains_key(&normalize(path))
+    }
+
+    fn list(&self, folder: &Path) -> Vec<String> {
+        below(self.table().files.keys(), folder)
     }
 
     fn stamp(&self, path: &Path) -> Option<Stamp> {

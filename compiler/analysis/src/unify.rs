@@ -36,6 +36,11 @@ pub(crate) enum Misfit {
     Labels,
 }
 
+/// Whether a value of one type can stand where another is wanted, as far as types and shapes decide.
+pub(crate) fn fits(wanted: &Type, found: &Type) -> bool {
+    matches!(Bindings::default().unify(wanted, found), Ok(()) | Err(Misfit::Labels))
+}
+
 impl Bindings {
     /// Remembers a constant argument.
     pub(crate) fn constant(&mut self, param: &str, value: &ExprKind, caller_params: &[String]) {

@@ -29,6 +29,11 @@ pub trait Host {
         self.read(path).is_ok()
     }
 
+    /// What lies in a folder: the names of files, and those of folders with a `/` behind them. Empty where there is no such folder.
+    fn list(&self, _folder: &Path) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Bytes of a file from `offset` on: as many as are asked for, or all; [`io::ErrorKind::UnexpectedEof`] where it has not so many.
     fn read_part(&self, path: &Path, offset: u64, length: Option<u64>) -> io::Result<Bytes> {
         let bytes = self.read(path)?;
@@ -134,6 +139,17 @@ impl Host for Disk {
         File::open(path).and_then(|file| file.metadata()).is_ok_and(|facts| facts.is_file())
     }
 
+    fn list(&self, folder: &Path) -> Vec<String> {
+        // What no text can name is not offered.
+        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().take(MOST_LISTED);
+        let name = |entry: std::fs::DirEntry| {
+            let is_folder = std::fs::metadata(entry.path()).is_ok_and(|facts| facts.is_dir());
+            entry.file_name().into_string().ok().map(|name| if is_folder { format!("{name}/") } else { name })
+        };
+        entries.filter_map(name).collect()
+    }
+
     fn stamp(&self, path: &Path) -> Option<Stamp> {
         Stamp::of(path)
     }
@@ -164,6 +180,25 @@ impl Host for Memory {
     fn exists(&self, path: &Path) -> bool {
         self.0.contains_key(&normalize(path))
     }
+
+    fn list(&self, folder: &Path) -> Vec<String> {
+        below(self.0.keys(), folder)
+    }
+}
+
+/// The most entries of a folder that are listed.
+const MOST_LISTED: usize = 10_000;
+
+/// What lies in a folder, as [`Host::list`] says it, where all files are known by their normalized paths.
+pub fn below<'p>(files: impl Iterator<Item = &'p PathBuf>, folder: &Path) -> Vec<String> {
+    let names = files.filter_map(|file| {
+        let mut rest = file.strip_prefix(folder).ok()?.components();
+        let name = rest.next()?.as_os_str().to_str()?;
+        Some(if rest.next().is_some() { format!("{name}/") } else { name.to_owned() })
+    });
+    let mut names: Vec<String> = names.collect();
+    names.dedup();
+    names
 }
 
 /// A path without `.` and inner `..`, so that one file has one name.

@@ -134,7 +134,7 @@ fn capabilities() -> ServerCapabilities {
         text_document_sync: Some(TextDocumentSyncCapability::Kind(TextDocumentSyncKind::INCREMENTAL)),
         hover_provider: Some(HoverProviderCapability::Simple(true)),
         completion_provider: Some(CompletionOptions {
-            trigger_characters: Some([".", "@", ">", " ", "<", "(", "["].map(str::to_owned).to_vec()),
+            trigger_characters: Some([".", "@", ">", " ", "<", "(", "[", "\"", "/"].map(str::to_owned).to_vec()),
             ..CompletionOptions::default()
         }),
         signature_help_provider: Some(SignatureHelpOptions {

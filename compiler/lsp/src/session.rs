@@ -7,7 +7,7 @@ use crate::text::Text;
 use ls_types::{self as lsp, Diagnostic, TextDocumentContentChangeEvent, TextEdit, Uri};
 use mlp_bundle::contents::Bytes;
 use mlp_driver::cache::{Cache, Key, Stamp};
-use mlp_driver::host::{Host, normalize};
+use mlp_driver::host::{Host, below, normalize};
 use mlp_driver::package::Package;
 use mlp_syntax::{Colours, Location};
 use std::collections::BTreeMap;
@@ -235,10 +235,33 @@ impl Session {
         let snapshot = document.snapshot.as_ref()?;
         let mended = document.mended.get_or_init(|| {
             let text = mended(&*snapshot.package.analysis().tree(0)?, document.text.as_str())?;
-            let overlay = Overlay { documents: &self.documents, disk: &*self.disk, kept: &self.kept, instead: Some((&path, &text)) };
-            Some(self.seen(&path, Package::check(&overlay, &path)))
+            Some(self.seen(&path, self.package_with(&path, &text)))
         });
         Some(Arc::clone(mended.as_ref().unwrap_or(snapshot)))
+    }
+
+    /// The package of a document as it would be with another text.
+    fn package_with(&self, path: &Path, text: &str) -> Package {
+        let overlay = Overlay { documents: &self.documents, disk: &*self.disk, kept: &self.kept, instead: Some((path, text)) };
+        Package::check(&overlay, path)
+    }
+
+    /// The package of an open document as it would be with another text.
+    pub(crate) fn instead(&self, uri: &Uri, text: &str) -> Package {
+        self.package_with(&path_of(uri), text)
+    }
+
+    /// What lies in a folder, as paths in a document name it: files, and folders with a `/` behind them.
+    pub(crate) fn beside(&self, uri: &Uri, folder: &str) -> Vec<String> {
+        let path = path_of(uri);
+        let folder = normalize(&path.parent().unwrap_or(Path::new("")).join(folder));
+        let overlay = Overlay { documents: &self.documents, disk: &*self.disk, kept: &self.kept, instead: None };
+        let own = path.file_name().and_then(|name| name.to_str()).filter(|_| path.parent() == Some(&folder));
+        let mut found = overlay.list(&folder);
+        found.retain(|name| Some(name.as_str()) != own);
+        found.sort();
+        found.dedup();
+        found
     }
 
     /// The packages of all open documents.
@@ -328,6 +351,12 @@ impl Host for Overlay<'_> {
 
     fn exists(&self, path: &Path) -> bool {
         self.documents.contains_key(&normalize(path)) || self.disk.exists(path)
+    }
+
+    fn list(&self, folder: &Path) -> Vec<String> {
+        let mut found = self.disk.list(folder);
+        found.extend(below(self.documents.keys(), folder));
+        found
     }
 
     fn stamp(&self, path: &Path) -> Option<Stamp> {

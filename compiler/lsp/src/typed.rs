@@ -94,6 +94,29 @@ fn local<'p>(locals: &'p [Local], result: &'p Expr, definition: &Definition) -> 
     best.map(|value| &value.ty)
 }
 
+/// The type of the largest expression of the root file that ends at a byte.
+pub(crate) fn ending_at(program: &Program, end: usize) -> Option<&Type> {
+    let mut found: Option<&Expr> = None;
+    for pipeline in program.pipelines.iter().filter(|pipeline| pipeline.at.file.0 == 0) {
+        let Body::Steps { locals, result, .. } = &pipeline.body else { continue };
+        for expr in locals.iter().map(|local| &local.value).chain([result]) {
+            visit(expr, &mut |expr| {
+                let at = expr.at;
+                let larger = found.is_none_or(|found| at.span.start < found.at.span.start);
+                if at.file.0 == 0 && at.span.end as usize == end && larger {
+                    found = Some(expr);
+                }
+            });
+        }
+    }
+    found.map(|expr| &expr.ty)
+}
+
+/// True where an error hides a type.
+pub(crate) fn is_unknown(ty: &Type) -> bool {
+    *ty == Type::Unknown
+}
+
 /// A type as messages write it; none where an error hides it.
 fn known(program: &Program, ty: &Type) -> Option<String> {
     let shown = program.show(ty);

@@ -293,7 +293,13 @@ fn completion_knows_where_it_is() {
         ("hook useP for P { prefer = [|] }", &["webgpu", "wasm"], &["Prepare"]),
         ("pipeline Q(x: f32[1]) -> f32[1] {\n  return x @|\n}", &["timeout", "cache"], &["x"]),
         ("pipeline Q(x: f32[1]) -> f32[1] {\n  y = x\n  return |\n}", &["x", "y", "Prepare", "top_k"], &["timeout"]),
-        ("pipeline Q(x: f32[1]) -> f32[1] {\n  return x |> |", &["softmax", "Prepare", "argmax"], &["x", "dense"]),
+        (
+            "pipeline Q(x: f32[1]) -> f32[1] {\n  return x |> |",
+            &["softmax", "Prepare", "argmax"],
+            &["x", "dense", "center_crop", "wordpiece"],
+        ),
+        ("pipeline Q(x: image<rgb>) -> f32[1] {\n  y = x |> |\n}", &["resize", "Prepare", "letterbox"], &["argmax", "wordpiece"]),
+        ("pipeline Q(x: image<rgb>) -> f32[1] {\n  y = Both(x |> cr|", &["letterbox"], &["argmax"]),
         ("model M {\n  source = safetensors(\"./m.safetensors\")\n  layers {\n    return x |> |", &["dense", "relu"], &[]),
         ("pipeline Q(x: |", &["f32", "image"], &["Prepare"]),
         ("pipeline Q(x: image<rgb>) -> f32[1] {\n  y = x |> resize(|)", &["size", "crop"], &[]),
@@ -324,6 +330,14 @@ fn completion_knows_where_it_is() {
                 assert!(!labels.contains(label), "{case}: {label} is in {labels:?}");
             }
         }
+        // What takes the value comes before what does not.
+        let piped = format!("{SOURCE}\npipeline Q(x: f32[10]) -> f32[10] {{\n  y = x |> \n}}\n");
+        client.edit(URI, json!([{ "text": piped }])).await;
+        let mut place = position(&piped, "  y = x |> \n", 0);
+        place["character"] = json!(11);
+        let items = client.at("textDocument/completion", URI, place).await;
+        let rank = |label: &str| items.as_array().unwrap().iter().position(|item| item["label"] == label).unwrap();
+        assert!(rank("Both") < rank("Prepare") && rank("relu") < rank("Prepare"), "{items}");
         // A name in another pipeline is another value.
         let two = format!("{SOURCE}\npipeline Q(x: f32[7]) -> f32[7] {{\n  y = x\n  return \n}}\n");
         client.edit(URI, json!([{ "text": two }])).await;
@@ -339,6 +353,38 @@ fn completion_knows_where_it_is() {
         let item = items.as_array().unwrap().iter().find(|item| item["label"] == "argmax").unwrap();
         assert_eq!(item["additionalTextEdits"][0]["newText"], ", argmax");
         assert_eq!(item["textEdit"]["range"]["start"], position(&text, "arg\n", 0));
+    });
+}
+
+#[test]
+fn files_are_completed_where_they_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("models")).unwrap();
+    for name in ["digits.onnx", "digits.txt", "digits.safetensors", "cup.JPG", "other.mlp", ".hidden", "models/tiny.onnx"] {
+        std::fs::write(folder.path().join(name), "").unwrap();
+    }
+    let uri = format!("file://{}", folder.path().join("main.mlp").display());
+    converse(async |client| {
+        client.open(&uri, "edition 2026\n").await;
+        for (case, expected) in [
+            ("model M {\n  source = onnx(\"|\")\n}", &["./digits.onnx", "./models/"][..]),
+            ("model M {\n  source = onnx(\"./|\")\n}", &["digits.onnx", "models/"]),
+            ("model M {\n  source = onnx(\"./models/t|", &["tiny.onnx"]),
+            ("model M {\n  output y: f32[3] @labels(\"./|", &["digits.txt", "models/"]),
+            ("use \"./|", &["models/", "other.mlp"]),
+            ("test \"t\" {\n  expect P(image(\"./|", &["cup.JPG", "models/"]),
+            ("model M {\n  licence = \"|\"\n}", &[]),
+            ("model M {\n  source = onnx(\"./nowhere/|\")\n}", &[]),
+        ] {
+            let at = case.find('|').unwrap();
+            let text = format!("edition 2026\n\n{}{}", &case[..at], &case[at + 1..]);
+            client.edit(&uri, json!([{ "text": text }])).await;
+            let before = &text[..14 + at];
+            let place = json!({ "line": before.matches('\n').count(), "character": before.len() - before.rfind('\n').unwrap() - 1 });
+            let items = client.at("textDocument/completion", &uri, place).await;
+            let written: Vec<&str> = items.as_array().unwrap().iter().map(|item| item["textEdit"]["newText"].as_str().unwrap()).collect();
+            assert_eq!(written, expected, "{case}");
+        }
     });
 }
 

@@ -52,7 +52,7 @@ pub(crate) struct Place {
 pub(crate) struct Token<'s> {
     pub(crate) text: &'s str,
     /// A newline stands before it.
-    newline: bool,
+    pub(crate) newline: bool,
 }
 
 /// An open bracket.
@@ -157,7 +157,7 @@ fn bound(tokens: &[Token<'_>]) -> Vec<String> {
 }
 
 /// Whether a statement goes on after a newline: because of what stands before it or after it.
-fn goes_on(last: Option<&&str>, next: &str) -> bool {
+pub(crate) fn goes_on(last: Option<&&str>, next: &str) -> bool {
     let open = ["|>", "=", "->", "+", "*", "/", "==", "!=", "<=", ">=", "<", ",", ":", "|", "return", "else"];
     last.is_some_and(|last| open.contains(last)) || matches!(next, "|>" | "@" | "{" | "else")
 }

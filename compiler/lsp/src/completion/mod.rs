@@ -1,6 +1,8 @@
 //! What can be written at a place.
 
 pub(crate) mod context;
+mod files;
+mod piped;
 pub(crate) mod vocabulary;
 
 use crate::names::{Definition, Index, Kind, Member, PLACEHOLDER};
@@ -15,6 +17,7 @@ use ls_types::{
 use mlp_analysis::{STD_MODULES, join};
 use mlp_syntax::ast::{File, Item, PipelineKind, UseSource};
 use mlp_syntax::{parse, units};
+use std::path::Path;
 use vocabulary::Word;
 
 impl Session {
@@ -23,10 +26,18 @@ impl Session {
         let snapshot = self.snapshot(uri)?;
         let text = snapshot.text(0)?;
         let offset = text.offset(position);
-        let place = context::place(text.as_str(), offset);
+        let mut place = context::place(text.as_str(), offset);
+        let path = files::written(text.as_str(), offset);
+        place.start = path.as_ref().map_or(place.start, |path| path.start);
         let replaced = Range::new(text.position(place.start), text.position(offset));
         let mut completer = Completer { snapshot: &snapshot, text, place: &place, offset, replaced, items: Vec::new() };
-        completer.complete();
+        match path {
+            Some(path) => completer.paths(&path, self.beside(uri, path.folder)),
+            None => completer.complete(),
+        }
+        if place.context == Context::Stage {
+            completer.rank(piped::Piped::find(text.as_str(), place.item, place.start, offset, |text| self.instead(uri, text)));
+        }
         let mut items = completer.items;
         for (rank, item) in items.iter_mut().enumerate() {
             item.sort_text = Some(format!("{rank:04}"));
@@ -83,6 +94,30 @@ impl Completer<'_> {
             }
             Context::Value { key, callee, starts } => self.value(key.as_deref(), callee.as_deref(), *starts),
         }
+    }
+
+    /// Files that may be meant, and the folders that may hold them.
+    fn paths(&mut self, path: &files::Written<'_>, listed: Vec<String>) {
+        let endings = files::endings(path.asked);
+        // What starts with a dot is not for people; what is named stands beside the file that names it.
+        let lead = if path.folder.is_empty() { "./" } else { "" };
+        for name in listed.iter().filter(|name| !name.starts_with('.')) {
+            let ending = Path::new(name).extension().and_then(|ending| ending.to_str()).unwrap_or("").to_ascii_lowercase();
+            let written = format!("{lead}{name}");
+            if name.ends_with('/') {
+                self.item(&written, CompletionItemKind::FOLDER, "", "", "");
+            } else if endings.is_empty() || endings.contains(&ending.as_str()) {
+                self.item(&written, CompletionItemKind::FILE, "", "", "");
+            }
+        }
+    }
+
+    /// Puts what takes the piped value first, and leaves out what would be imported for nothing.
+    fn rank(&mut self, piped: Option<piped::Piped>) {
+        let Some(piped) = piped else { return };
+        let fits = |item: &CompletionItem| piped.fits(&item.label) != Some(false);
+        self.items.retain(|item| item.additional_text_edits.is_none() || fits(item));
+        self.items.sort_by_cached_key(|item| !fits(item));
     }
 
     fn value(&mut self, key: Option<&str>, callee: Option<&str>, starts: bool) {
