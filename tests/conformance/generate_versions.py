@@ -10,12 +10,17 @@ import numpy as np
 import recorded
 from recorded import Stored, case
 
-F32, I64 = np.float32, np.int64
+F32, I8, U8, I32, I64 = np.float32, np.int8, np.uint8, np.int32, np.int64
 random = np.random.default_rng(11)
 
 
 def floats(*shape):
     return random.standard_normal(shape).astype(F32)
+
+
+def wrapped(number):
+    """The low 64 bits of a number, as a signed one."""
+    return (number + 2**63) % 2**64 - 2**63
 
 
 def shape(*sizes):
@@ -103,6 +108,29 @@ def windows():
     case("v11_resize_sizes", "Resize", [image, none, none, shape(1, 2, 9, 5)], version=11)
 
 
+def integers():
+    """Convolutions of bytes, as dynamic quantization writes them, and powers of whole numbers."""
+    x = random.integers(0, 256, (2, 8, 7, 6)).astype(U8)
+    zero, signed = np.array(130, U8), random.integers(-128, 128, (6, 8, 3, 3)).astype(I8)
+    unsigned = random.integers(0, 256, (6, 8, 3, 3)).astype(U8)
+    padded = {"pads": [1, 2, 0, 1], "strides": [2, 1]}
+    case("convinteger_plain", "ConvInteger", [x, Stored(signed)])
+    case("convinteger_zero", "ConvInteger", [x, Stored(signed), Stored(zero)], **padded)
+    case("convinteger_computed_zero", "ConvInteger", [x, Stored(signed), zero], **padded)
+    case("convinteger_unsigned", "ConvInteger", [x, Stored(unsigned), zero, Stored(np.array(128, U8))], **padded)
+    case("convinteger_unsigned_wide", "ConvInteger", [x, Stored(unsigned), zero, Stored(np.array(3, U8))], **padded)
+    case("convinteger_weights_given", "ConvInteger", [x, signed, zero], **padded)
+    case("convinteger_groups", "ConvInteger", [x, Stored(signed[:, :4]), zero], group=2, **padded)
+    case("convinteger_depthwise", "ConvInteger", [x, Stored(random.integers(-9, 9, (8, 1, 3, 3)).astype(I8)), zero], group=8, pads=[1, 1, 1, 1])
+    case("convinteger_dilated", "ConvInteger", [x, Stored(signed), zero], dilations=[2, 1], pads=[2, 1, 2, 1])
+    case("convinteger_one_pixel", "ConvInteger", [x, Stored(signed[:, :, :1, :1]), zero])
+    base, exponent = np.array([[0, 1, -1, 2], [-3, 7, 46341, -2]], I32), np.array([0, 1, 2, 5], I32)
+    case("pow_i32", "Pow", [base, exponent], expected=[base**exponent])
+    large = np.array([-9, 3, -1, 1], I64)
+    case("pow_i64", "Pow", [large, np.array([39, 39, 2**40 + 1, 2**50], I64)], expected=[np.array([wrapped((-9) ** 39), 3**39, -1, 1], I64)])
+    case("pow_i64_constant", "Pow", [large, Stored(np.array(5, I64))], expected=[large**5])
+
+
 def others():
     x = floats(3, 4)
     case("v7_clip", "Clip", [x], version=7, min=-0.5, max=0.7)
@@ -139,4 +167,5 @@ if __name__ == "__main__":
     normalizing()
     windows()
     others()
+    integers()
     recorded.main(__doc__)

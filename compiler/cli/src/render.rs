@@ -16,13 +16,16 @@ pub(crate) const PLAIN: &str = "\x1b[0m";
 /// The texts that diagnostics point into, by file number: path and text.
 pub(crate) type Sources<'a> = dyn Fn(u32) -> Option<(&'a str, &'a str)> + 'a;
 
+/// The most diagnostics that are shown to people: who has more begins with the first, and a picture of each would hide them.
+const MOST_SHOWN: usize = 100;
+
 /// Prints diagnostics with their source to the error stream.
 pub(crate) fn human<'a>(diagnostics: &[Diagnostic], sources: &Sources<'a>) {
     let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let styles = if colour { ThemeStyles::ansi() } else { ThemeStyles::none() };
     let theme = GraphicalTheme { characters: ThemeCharacters::unicode(), styles };
     let handler = GraphicalReportHandler::new_themed(theme).with_width(100);
-    for diagnostic in diagnostics {
+    for diagnostic in diagnostics.iter().take(MOST_SHOWN) {
         let report = report(diagnostic, sources);
         let mut text = String::new();
         if handler.render_report(&mut text, report.as_ref()).is_ok() {
@@ -30,6 +33,9 @@ pub(crate) fn human<'a>(diagnostics: &[Diagnostic], sources: &Sources<'a>) {
         } else {
             eprintln!("{}: {}", diagnostic.code, diagnostic.message);
         }
+    }
+    if let Some(more) = diagnostics.len().checked_sub(MOST_SHOWN).filter(|more| *more > 0) {
+        eprintln!("and {more} more: `mlpc check --format json` lists all of them");
     }
 }
 

@@ -150,6 +150,17 @@ fn check_prints_stable_json() {
 }
 
 #[test]
+fn check_shows_people_the_first_of_many() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = format!("edition 2026\n\npipeline P(x: f32[3]) -> f32[3] {{\n  return {}x\n}}\n", "(".repeat(20_000));
+    std::fs::write(folder.path().join("main.mlp"), source).unwrap();
+    let run = mlpc(&["check", "main.mlp"], folder.path(), "");
+    assert_eq!(run.code, Some(1));
+    assert!(run.err.lines().any(|line| line.starts_with("and ") && line.contains("--format json")), "{}", run.err);
+    assert!(run.err.matches("E0003").count() <= 100);
+}
+
+#[test]
 fn check_annotates_github() {
     let folder = tempfile::tempdir().unwrap();
     faulty(folder.path());

@@ -236,7 +236,8 @@ pub enum Op {
     },
     /// Integer convolution with requantization: `x` (`U8` or `I8`), weights `y` (`I8` `[O, I/groups, taps...]`, zero point 0), bias `z` (`I32` `[O]`, in which
     /// `-zero_point(x) * sum(weights)` is folded already), multiplier `w` (`I32` `[O]`). The result is `saturate(clamp(requantize(sum + bias, multiplier, shift) + out_zero, lo, hi))`, where
-    /// padding reads `in_zero` and `requantize` is `loops::Expr::Requantize`.
+    /// padding reads `in_zero` and `requantize` is `loops::Expr::Requantize`. Where `dtype` is `I32` nothing is requantized: the result is `sum + bias` (and there is no
+    /// multiplier operand).
     QuantizedConv {
         /// Windows.
         spatial: Spatial,
@@ -250,7 +251,7 @@ pub enum Op {
         out_zero: i32,
         /// Binary places of the multiplier.
         shift: u8,
-        /// The result's dtype: `U8` or `I8`.
+        /// The result's dtype: `U8`, `I8` or `I32`.
         dtype: DType,
         /// Least result (a fused activation), within the dtype.
         lo: i32,

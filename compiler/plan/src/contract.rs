@@ -204,10 +204,7 @@ impl Planner<'_> {
     fn after(&self, group: &Group) -> After {
         let node = &self.graph.ops[group.frame];
         match node.op {
-            Op::QuantizedConv { out_zero, shift, dtype, lo, hi, .. } => {
-                After { bias: Some(node.operands[2]), requantize: Some((node.operands[3], shift, out_zero, result_range(dtype, lo, hi))) }
-            }
-            Op::QuantizedMatMul { out_zero, shift, dtype, lo, hi } => After {
+            Op::QuantizedConv { out_zero, shift, dtype, lo, hi, .. } | Op::QuantizedMatMul { out_zero, shift, dtype, lo, hi } => After {
                 bias: Some(node.operands[2]),
                 requantize: node.operands.get(3).map(|&multiplier| (multiplier, shift, out_zero, result_range(dtype, lo, hi))),
             },

@@ -76,21 +76,25 @@ fn row(operator: &'static Operator) -> Result<Row, Failure> {
 }
 
 /// Compiles the operator's sample over each element type that its schema allows.
-fn ask(operator: &Operator) -> Result<Types, Failure> {
+fn ask(operator: &'static Operator) -> Result<Types, Failure> {
     let mut types = Types::default();
-    for dtype in DType::ALL.into_iter().filter(|dtype| operator.types.iter().any(|name| name == dtype.name())) {
-        let Some(Ok(mut graph)) = operator.graph_for(dtype) else { continue };
-        passes::optimize(&mut graph).map_err(|error| Failure(format!("{} over {dtype}: {error}; please report this", operator.name)))?;
+    // The usual ones first, in their order.
+    let place = |name: &str| DType::ALL.into_iter().position(|dtype| dtype.name() == name).unwrap_or(usize::MAX);
+    let mut names: Vec<&'static str> = operator.types.iter().map(String::as_str).collect();
+    names.sort_by_key(|name| place(name));
+    for element in names {
+        let Some(Ok(mut graph)) = operator.graph_for(element) else { continue };
+        passes::optimize(&mut graph).map_err(|error| Failure(format!("{} over {element}: {error}; please report this", operator.name)))?;
         let Ok(compiled) = compile::plan(&graph) else { continue };
         let artifacts = Artifacts { plan: &compiled.plan, weights: compiled.weights.clone(), wasm: None, gpu: Err(String::new()) };
         if backend::open(BackendKind::Native, &artifacts, 1).is_ok() {
-            types.native.push(dtype.name());
+            types.native.push(element);
         }
         if compile::emit_wasm(&compiled.plan, false).is_ok() {
-            types.wasm.push(dtype.name());
+            types.wasm.push(element);
         }
         if compile::emit_gpu(&compiled.plan).is_ok() {
-            types.gpu.push(dtype.name());
+            types.gpu.push(element);
         }
     }
     Ok(types)

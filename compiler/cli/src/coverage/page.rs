@@ -11,6 +11,8 @@ compiles a sample of every operator over every element type that ONNX allows for
 - *Since* are the versions of the domain's operator set that changed the operator. All of them are imported, from version 1 on, but for what a diagnostic names.
 - *Native* is the machine's own processor, *WebAssembly* every module for it (fixed-width and relaxed SIMD, one thread and several), *WebGPU* the shaders, natively and in browsers.
   `=` means the same types as the column before.
+- Integers of four and two bits are a byte each where they are inputs and outputs, and floats of eight and four bits the `f32` of their value: `float8e4m3fn` and the
+  like say which values there can be.
 - *Not compiled* are the types that ONNX allows besides.
 ";
 

@@ -13,7 +13,7 @@ use mlp_bundle::DType;
 
 pub(crate) fn infer(spatial: &Spatial, groups: u64, layout: Layout, operands: &[Type]) -> Inferred {
     let (x, weights) = (&operands[0], &operands[1]);
-    expect_dtype("the input", x, &[DType::F16, DType::F32, DType::F64])?;
+    expect_dtype("the input", x, &[DType::F16, DType::F32, DType::F64, DType::I32])?;
     expect_dtype("the weights", weights, &[x.dtype])?;
     let shape = infer_shape(spatial, groups, layout, &x.shape, &weights.shape)?;
     if let Some(bias) = operands.get(2) {
@@ -45,6 +45,11 @@ pub(crate) fn infer_shape(spatial: &Spatial, groups: u64, layout: Layout, x: &Sh
 pub(crate) fn eval(spatial: &Spatial, groups: u64, layout: Layout, operands: &[&Tensor], shape: &[u64]) -> Tensor {
     let x = window::channels_last(layout, operands[0]);
     let sizes = Sizes::new(spatial, groups, layout, &x, operands[1], shape);
+    if let (Some(x), Some(weights)) = (x.as_i32(), packed(operands[1], groups).as_i32()) {
+        let bias = operands.get(2).and_then(|bias| bias.as_i32());
+        let sums = sum_windows(&sizes, &x, &weights, bias.as_deref(), 0);
+        return window::from_channels_last(layout, &Elements::I32(sums), DType::I32, shape);
+    }
     let bias = operands.get(2).map(|bias| bias.to_f64());
     let sums = sum_windows(&sizes, &x.to_f64(), &packed(operands[1], groups).to_f64(), bias.as_deref(), 0.0);
     let dtype = operands[0].dtype();

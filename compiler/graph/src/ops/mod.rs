@@ -78,8 +78,7 @@ impl Op {
             Op::Binary(_) | Op::Compare(_) | Op::Pad { .. } | Op::Gather { .. } | Op::MatMul | Op::QuantizedAdd { .. } => (2, 2),
             Op::Conv { .. } => (2, 3),
             Op::Select | Op::Quantize { .. } | Op::Dequantize { .. } => (3, 3),
-            Op::QuantizedMatMul { .. } | Op::Attention { .. } => (3, 4),
-            Op::QuantizedConv { .. } => (4, 4),
+            Op::QuantizedConv { .. } | Op::QuantizedMatMul { .. } | Op::Attention { .. } => (3, 4),
             Op::BatchNorm { .. } => (5, 5),
             Op::Concat { .. } => (1, usize::MAX),
         }

@@ -20,9 +20,8 @@ pub(crate) fn infer_conv(op: &Op, operands: &[Type]) -> Inferred {
     expect_dtype("the weights", weights, &[DType::I8])?;
     let shape = conv::infer_shape(spatial, *groups, *layout, &x.shape, &weights.shape)?;
     check_channel("the bias", &operands[2], weights.shape.0[0])?;
-    check_channel("the multiplier", &operands[3], weights.shape.0[0])?;
     check_zero("padding", *in_zero, x.dtype)?;
-    check_output(*dtype, *shift, *lo, *hi)?;
+    check_result(*dtype, operands.get(3), weights.shape.0[0], (*shift, *lo, *hi))?;
     Ok(Type::new(*dtype, shape))
 }
 
@@ -40,15 +39,20 @@ pub(crate) fn infer_matmul(op: &Op, operands: &[Type]) -> Inferred {
     constant_dim("the number of columns", weights.shape.0[1])?;
     let columns = weights.shape.0[1];
     check_channel("the bias", &operands[2], columns)?;
-    match operands.get(3) {
-        None if *dtype == DType::I32 => {}
-        Some(multiplier) if *dtype != DType::I32 => {
-            check_channel("the multiplier", multiplier, columns)?;
-            check_output(*dtype, *shift, *lo, *hi)?;
-        }
-        _ => return Err("has a multiplier exactly where the result is not i32".into()),
-    }
+    check_result(*dtype, operands.get(3), columns, (*shift, *lo, *hi))?;
     Ok(Type::new(*dtype, Shape(vec![x.shape.0[0], columns])))
+}
+
+/// Sums that are requantized, or stay as they are where the result is `I32`.
+fn check_result(dtype: DType, multiplier: Option<&Type>, channels: Dim, (shift, lo, hi): (u8, i32, i32)) -> Result<(), String> {
+    match multiplier {
+        None if dtype == DType::I32 => Ok(()),
+        Some(multiplier) if dtype != DType::I32 => {
+            check_channel("the multiplier", multiplier, channels)?;
+            check_output(dtype, shift, lo, hi)
+        }
+        _ => Err("has a multiplier exactly where the result is not i32".into()),
+    }
 }
 
 pub(crate) fn infer_add(op: &Op, operands: &[Type]) -> Inferred {
@@ -127,7 +131,10 @@ pub(crate) fn eval_conv(op: &Op, operands: &[&Tensor], shape: &[u64]) -> Tensor 
     let sizes = conv::Sizes::new(spatial, *groups, *layout, &x, operands[1], shape);
     let weights = ints(&conv::packed(operands[1], *groups));
     let sums = conv::sum_windows(&sizes, &ints(&x), &weights, Some(&ints(operands[2])), *in_zero);
-    let results = requantize_channels(&sums, &ints(operands[3]), *shift, *out_zero, *lo, *hi);
+    let results = match operands.get(3) {
+        Some(multiplier) => requantize_channels(&sums, &ints(multiplier), *shift, *out_zero, *lo, *hi),
+        None => sums,
+    };
     window::from_channels_last(*layout, &Elements::I32(results), *dtype, shape)
 }
 

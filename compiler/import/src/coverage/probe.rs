@@ -57,12 +57,14 @@ struct Stored {
 }
 
 impl Operator {
-    /// The graph of the operator's [`Probe`], its first input and all others of the same type variable being of this element type; none where there is no probe.
+    /// The graph of the operator's [`Probe`], its first input and all others of the same type variable being of an element type, which is named as in
+    /// [`types`](Operator::types); none where there is no probe, or where no tensor here can stand for one of that type.
     ///
     /// Inputs of that type are inputs of the graph, but for those whose values are wanted while compiling; all others are constants.
-    pub fn graph_for(&self, dtype: DType) -> Option<Result<Graph, ImportError>> {
+    pub fn graph_for(&self, element: &str) -> Option<Result<Graph, ImportError>> {
         let probe = self.probe.as_ref()?;
-        let model = probe.model(&self.domain, &self.name, dtype);
+        let (code, dtype) = tensor::named(element)?;
+        let model = probe.model(&self.domain, &self.name, code);
         let mut fixed = BTreeMap::new();
         loop {
             let error = match import_message(&model, &ImportOptions::default(), &fixed) {
@@ -85,7 +87,7 @@ fn name(kind: &str, index: usize) -> String {
 }
 
 impl Probe {
-    fn model(&self, domain: &str, op: &str, dtype: DType) -> ModelProto {
+    fn model(&self, domain: &str, op: &str, element: i32) -> ModelProto {
         let mut graph = GraphProto { name: "probe".into(), ..Default::default() };
         let mut node = NodeProto { op_type: op.into(), domain: domain.into(), ..Default::default() };
         for (index, input) in self.inputs.iter().enumerate() {
@@ -96,7 +98,7 @@ impl Probe {
             node.input.push(name("in", index));
             match tensor::dtype_of(input.r#type).ok().and_then(|own| input.value(own)).filter(|_| !input.main) {
                 Some(value) => graph.initializer.push(stored(&name("in", index), &value)),
-                None => graph.input.push(input.port(&name("in", index), dtype)),
+                None => graph.input.push(input.port(&name("in", index), element)),
             }
         }
         for (index, &named) in self.outputs.iter().enumerate() {
@@ -122,8 +124,8 @@ impl Input {
         Tensor::from_f64_as(dtype, &self.dims, &self.values).ok()
     }
 
-    fn port(&self, name: &str, dtype: DType) -> ValueInfoProto {
-        let elem_type = if self.main { tensor::code_of(dtype) } else { self.r#type };
+    fn port(&self, name: &str, element: i32) -> ValueInfoProto {
+        let elem_type = if self.main { element } else { self.r#type };
         let dim = self.dims.iter().map(|&size| Dimension { value: Some(DimensionValue::DimValue(size as i64)) }).collect();
         let tensor_type = Some(TensorTypeProto { elem_type, shape: Some(TensorShapeProto { dim }) });
         ValueInfoProto { name: name.into(), r#type: Some(TypeProto { tensor_type }) }

@@ -89,15 +89,26 @@ impl Narrow {
 }
 
 impl Float {
+    /// Bits of the mantissa, the bias of the exponent, and the greatest finite value.
+    pub(crate) fn layout(self) -> (i32, i32, f32) {
+        match self {
+            Float::E4M3Fn => (3, 7, 448.0),
+            Float::E4M3FnUz => (3, 8, 240.0),
+            Float::E5M2 => (2, 15, 57344.0),
+            Float::E5M2FnUz => (2, 16, 57344.0),
+            Float::E2M1 => (1, 1, 6.0),
+            Float::E8M0 => (0, 127, 1.701_411_8e38),
+        }
+    }
+
     /// The value of a code; exact.
     fn value(self, code: u8) -> f32 {
-        let (exponent_bits, mantissa_bits, bias) = match self {
+        let (mantissa_bits, bias, _) = self.layout();
+        let exponent_bits = match self {
             Float::E8M0 => return if code == 0xff { f32::NAN } else { 2f32.powi(i32::from(code) - 127) },
-            Float::E4M3Fn => (4, 3, 7),
-            Float::E4M3FnUz => (4, 3, 8),
-            Float::E5M2 => (5, 2, 15),
-            Float::E5M2FnUz => (5, 2, 16),
-            Float::E2M1 => (2, 1, 1),
+            Float::E4M3Fn | Float::E4M3FnUz => 4,
+            Float::E5M2 | Float::E5M2FnUz => 5,
+            Float::E2M1 => 2,
         };
         let magnitude = code & ((1u16 << (exponent_bits + mantissa_bits)) - 1) as u8;
         let negative = code != magnitude;

@@ -226,6 +226,13 @@ impl NodeImport<'_> {
         self.emit(Op::Select, &[condition, yes, no])
     }
 
+    /// `x` where a number is not 0, and 1 where it is.
+    pub(crate) fn select_bit(&mut self, bit: ValueId, x: ValueId) -> One {
+        let (zero, one) = (self.scalar(self.dtype(bit), 0.0), self.scalar(self.dtype(x), 1.0));
+        let set = self.compare(CompareOp::Ne, bit, zero)?;
+        self.select(set, x, one)
+    }
+
     pub(crate) fn cast(&mut self, dtype: DType, x: ValueId) -> One {
         if self.dtype(x) == dtype { Ok(x) } else { self.emit(Op::Cast(dtype), &[x]) }
     }

@@ -86,12 +86,9 @@ fn output(info: &ValueInfoProto) -> Result<PortSignature, ImportError> {
     Ok(PortSignature { name: info.name.clone(), dtype, dims })
 }
 
-/// The element type of an input or output: integers of few bits are a byte each.
+/// The element type of an input or output: integers of few bits are a byte each, floats of few bits the `F32` of their value.
 fn port_dtype(code: i32) -> Result<DType, String> {
-    match Narrow::of(code) {
-        Some(narrow @ Narrow::Integer { .. }) => Ok(narrow.dtype()),
-        _ => dtype_of(code),
-    }
+    Narrow::of(code).map_or_else(|| dtype_of(code), |narrow| Ok(narrow.dtype()))
 }
 
 fn tensor_type(info: &ValueInfoProto) -> Option<&TensorTypeProto> {

@@ -45,6 +45,14 @@ pub(crate) fn code_of(dtype: DType) -> i32 {
     }
 }
 
+/// The code of an element type and what its values have here, by the name of a [`DType`] or by ONNX's own in small letters.
+pub(crate) fn named(name: &str) -> Option<(i32, DType)> {
+    match DType::ALL.into_iter().find(|dtype| dtype.name() == name) {
+        Some(dtype) => Some((code_of(dtype), dtype)),
+        None => (17..=26).find_map(|code| Some((code, Narrow::of(code)?.dtype())).filter(|_| dtype_name(code).eq_ignore_ascii_case(name))),
+    }
+}
+
 /// How ONNX calls a data type code.
 fn dtype_name(code: i32) -> String {
     let name = match code {

@@ -1,10 +1,11 @@
 //! Maps of one, two or many operands that are one operation of the graph or a few.
 
 use super::Row;
+use super::narrowing::{Rounding, narrowed};
 use crate::onnx::narrow::Narrow;
 use crate::onnx::node::{Imported, NodeImport, One, Problem, invalid, unsupported};
 use mlp_graph::op::{BinaryOp, CompareOp, UnaryOp};
-use mlp_graph::{DType, ValueId};
+use mlp_graph::{DType, Op, ValueId};
 
 pub(super) const TABLE: &[Row] = &[
     ("", "Neg", |node| unary(node, UnaryOp::Neg)),
@@ -90,10 +91,48 @@ fn pow(node: &mut NodeImport<'_>) -> Imported {
     if node.known_float(y) == Some(2.0) && dtype.is_float() && node.dims(y).len() <= node.dims(x).len() {
         return Ok(vec![node.binary(BinaryOp::Mul, x, x)?]);
     }
+    if dtype.is_int() && node.dtype(y).is_int() {
+        return Ok(vec![whole_power(node, x, y)?]);
+    }
     let computed = if dtype.is_float() { dtype } else { DType::F64 };
     let (base, exponent) = (node.cast(computed, x)?, node.cast(computed, y)?);
     let power = node.binary(BinaryOp::Pow, base, exponent)?;
     Ok(vec![node.cast(dtype, power)?])
+}
+
+/// A power of whole numbers, which wraps as products do: squares of the base, multiplied where the exponent has a bit. What a negative exponent gives is
+/// rounded towards 0, so that it is 0 but for a base of 1 or -1.
+fn whole_power(node: &mut NodeImport<'_>, x: ValueId, exponent: ValueId) -> One {
+    let counts = node.dtype(exponent);
+    let (zero, one) = (node.scalar(counts, 0.0), node.scalar(counts, 1.0));
+    let odd = node.binary(BinaryOp::And, exponent, one)?;
+    let sign = node.select_bit(odd, x)?;
+    let (mut power, mut square) = (sign, x);
+    let bits = match node.known_float(exponent) {
+        Some(known) if (0.0..64.0).contains(&known) => 64 - (known as u64).leading_zeros() as usize,
+        _ => counts.size() * 8 - usize::from(counts.is_signed_int()),
+    };
+    for bit in 1..bits {
+        square = node.binary(BinaryOp::Mul, square, square)?;
+        let shifted = node.with_number(BinaryOp::Shr, exponent, bit as f64)?;
+        let set = node.binary(BinaryOp::And, shifted, one)?;
+        let factor = node.select_bit(set, square)?;
+        power = node.binary(BinaryOp::Mul, power, factor)?;
+    }
+    if !counts.is_signed_int() {
+        return Ok(power);
+    }
+    let dtype = node.dtype(x);
+    let (none, unit) = (node.scalar(dtype, 0.0), node.scalar(dtype, 1.0));
+    let is_unit = node.compare(CompareOp::Eq, x, unit)?;
+    let mut inverse = node.select(is_unit, unit, none)?;
+    if dtype.is_signed_int() {
+        let least = node.scalar(dtype, -1.0);
+        let is_least = node.compare(CompareOp::Eq, x, least)?;
+        inverse = node.select(is_least, sign, inverse)?;
+    }
+    let negative = node.compare(CompareOp::Lt, exponent, zero)?;
+    node.select(negative, inverse, power)
 }
 
 /// With `fmod` a remainder has the sign of the dividend, as the graph's; without it that of the divisor.
@@ -101,7 +140,11 @@ fn modulo(node: &mut NodeImport<'_>) -> Imported {
     let fmod = node.attributes.int("fmod")?.unwrap_or(0) != 0;
     let (x, y) = (node.input(0)?, node.input(1)?);
     let dtype = node.dtype(x);
-    let remainder = node.binary(BinaryOp::Rem, x, y)?;
+    let mut remainder = node.binary(BinaryOp::Rem, x, y)?;
+    let unbounded = if matches!(dtype, DType::F16 | DType::BF16 | DType::F32) { Some(by_infinity(node, x, y)?) } else { None };
+    if let Some(unbounded) = unbounded {
+        remainder = node.select(unbounded, x, remainder)?;
+    }
     if fmod || (dtype.is_int() && !dtype.is_signed_int()) {
         return Ok(vec![remainder]);
     }
@@ -111,8 +154,24 @@ fn modulo(node: &mut NodeImport<'_>) -> Imported {
     let turned = node.compare(CompareOp::Ne, negative, wanted)?;
     let something = node.compare(CompareOp::Ne, remainder, zero)?;
     let off = node.binary(BinaryOp::Mul, turned, something)?;
-    let moved = node.binary(BinaryOp::Add, remainder, y)?;
+    let mut moved = node.binary(BinaryOp::Add, remainder, y)?;
+    if let Some(unbounded) = unbounded {
+        moved = node.select(unbounded, y, moved)?;
+    }
     Ok(vec![node.select(off, moved, remainder)?])
+}
+
+/// Whether a number is divided by an infinity, told by their bits: shader compilers may take floats for finite.
+fn by_infinity(node: &mut NodeImport<'_>, x: ValueId, y: ValueId) -> One {
+    let infinity = node.scalar(DType::I32, f64::from(f32::INFINITY.to_bits()));
+    let magnitude = |node: &mut NodeImport<'_>, value: ValueId| -> One {
+        let value = node.cast(DType::F32, value)?;
+        let bits = node.emit(Op::Bitcast(DType::I32), &[value])?;
+        node.with_number(BinaryOp::And, bits, f64::from(i32::MAX))
+    };
+    let (x, y) = (magnitude(node, x)?, magnitude(node, y)?);
+    let (finite, infinite) = (node.compare(CompareOp::Lt, x, infinity)?, node.compare(CompareOp::Eq, y, infinity)?);
+    node.binary(BinaryOp::Mul, finite, infinite)
 }
 
 /// A count that is negative or not below the width shifts everything out.
@@ -171,12 +230,11 @@ fn clip(node: &mut NodeImport<'_>) -> Imported {
 
 fn cast(node: &mut NodeImport<'_>) -> Imported {
     let x = node.input(0)?;
-    // These say how values round to and saturate in 8-bit floats, which no value here has.
-    let (_, _) = (node.attributes.int("saturate")?, node.attributes.string("round_mode")?);
+    let rounding = Rounding::of(node)?;
     let Some(code) = node.attributes.int("to")? else { return invalid("attribute `to` is missing") };
     let code = i32::try_from(code).map_err(|_| format!("attribute `to` is {code}"))?;
     if let Some(narrow) = Narrow::of(code) {
-        return Ok(vec![cast_narrow(node, narrow, x)?]);
+        return Ok(vec![narrowed(node, narrow, x, rounding)?]);
     }
     match crate::onnx::tensor::dtype_of(code) {
         Ok(dtype) => Ok(vec![node.cast_plainly(dtype, x)?]),
@@ -186,31 +244,10 @@ fn cast(node: &mut NodeImport<'_>) -> Imported {
 
 fn cast_like(node: &mut NodeImport<'_>) -> Imported {
     let (x, like) = (node.input(0)?, node.input(1)?);
-    let (_, _) = (node.attributes.int("saturate")?, node.attributes.string("round_mode")?);
+    let rounding = Rounding::of(node)?;
     if let Some(narrow) = node.builder.narrow(like) {
-        return Ok(vec![cast_narrow(node, narrow, x)?]);
+        return Ok(vec![narrowed(node, narrow, x, rounding)?]);
     }
     let dtype = node.dtype(like);
     Ok(vec![node.cast_plainly(dtype, x)?])
-}
-
-/// A cast to an element type of few bits: integers keep their lowest ones.
-fn cast_narrow(node: &mut NodeImport<'_>, narrow: Narrow, x: ValueId) -> One {
-    if node.builder.narrow(x) == Some(narrow) {
-        return Ok(x);
-    }
-    let Narrow::Integer { bits, signed } = narrow else { return unsupported("a cast to floats of eight bits and fewer") };
-    let number = |node: &mut NodeImport<'_>, number: i32| node.scalar(DType::I32, number.into());
-    let x = node.cast(DType::I32, x)?;
-    let mask = number(node, (1 << bits) - 1);
-    let mut y = node.binary(BinaryOp::And, x, mask)?;
-    if signed {
-        // The upper half of the codes are the negative numbers.
-        let half = number(node, 1 << (bits - 1));
-        y = node.binary(BinaryOp::Xor, y, half)?;
-        y = node.binary(BinaryOp::Sub, y, half)?;
-    }
-    let y = node.cast(narrow.dtype(), y)?;
-    node.builder.mark_narrow(y, narrow);
-    Ok(y)
 }

@@ -7,6 +7,7 @@ mod compare;
 mod constant;
 mod control;
 mod conv;
+mod conv_integer;
 mod conv_transpose;
 mod cumulative;
 mod data_dependent;
@@ -23,6 +24,7 @@ mod loss;
 mod matmul;
 mod microsoft;
 mod movement;
+mod narrowing;
 mod normalization;
 mod piecewise;
 mod pool;
@@ -60,6 +62,7 @@ const TABLES: &[&[Row]] = &[
     constant::TABLE,
     control::TABLE,
     conv::TABLE,
+    conv_integer::TABLE,
     conv_transpose::TABLE,
     cumulative::TABLE,
     data_dependent::TABLE,

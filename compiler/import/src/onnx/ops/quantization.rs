@@ -3,6 +3,7 @@
 
 use super::Row;
 use super::conv::convolution;
+use super::narrowing::{Rounding, narrowed};
 use crate::onnx::narrow::Narrow;
 use crate::onnx::node::{Imported, NodeImport, One, Problem, invalid, unsupported};
 use mlp_graph::op::{BinaryOp, CompareOp, ReduceKind, UnaryOp};
@@ -99,8 +100,7 @@ fn refuse_blocks(node: &NodeImport<'_>, dims: &[u64], scale: ValueId, axis: usiz
 fn quantize_linear(node: &mut NodeImport<'_>) -> Imported {
     let x = node.input(0)?;
     let dims = node.dims(x);
-    // It says how values saturate in 8-bit floats, which no value here has.
-    node.attributes.int("saturate")?;
+    let rounding = Rounding::of(node)?;
     node.attributes.int("precision")?;
     let axis = node.attributes.int("axis")?.unwrap_or(1);
     let mut dtype = DType::U8;
@@ -120,9 +120,13 @@ fn quantize_linear(node: &mut NodeImport<'_>) -> Imported {
         node.attributes.int("block_size")?;
     }
     let x = if node.dtype(x) == DType::I32 { x } else { node.cast(DType::F32, x)? };
+    if let Some(narrow @ Narrow::Float(_)) = narrow {
+        // Floats have a zero point of 0, whether it is given or not.
+        let steps = scaled(node, BinaryOp::Div, x, &params)?;
+        return Ok(vec![narrowed(node, narrow, steps, rounding)?]);
+    }
     let y = quantize(node, x, &params)?;
-    let Some(narrow) = narrow else { return Ok(vec![y]) };
-    let Some((least, most)) = narrow.range() else { return unsupported("quantizing to floats of eight bits and fewer") };
+    let Some((narrow, (least, most))) = narrow.and_then(|narrow| Some((narrow, narrow.range()?))) else { return Ok(vec![y]) };
     let (least, most) = (node.scalar(narrow.dtype(), least.into()), node.scalar(narrow.dtype(), most.into()));
     let y = node.binary(BinaryOp::Max, y, least)?;
     let y = node.binary(BinaryOp::Min, y, most)?;
@@ -146,14 +150,14 @@ fn dequantize_linear(node: &mut NodeImport<'_>) -> Imported {
         node.attributes.int("block_size")?;
     }
     let y = match node.builder.narrow(x) {
-        Some(Narrow::Float(_)) => scaled(node, x, &params)?,
+        Some(Narrow::Float(_)) => scaled(node, BinaryOp::Mul, x, &params)?,
         _ => dequantize(node, x, &params)?,
     };
     Ok(vec![node.cast(dtype, y)?])
 }
 
-/// Floats of few bits times their scale; their zero point is 0 always.
-fn scaled(node: &mut NodeImport<'_>, x: ValueId, params: &Params) -> One {
+/// Floats of few bits times their scale, or over it; their zero point is 0 always.
+fn scaled(node: &mut NodeImport<'_>, op: BinaryOp, x: ValueId, params: &Params) -> One {
     let (dims, counts) = (node.dims(x), node.dims(params.scale));
     let axis = params.axis as usize;
     let scale = match counts.len() {
@@ -171,7 +175,7 @@ fn scaled(node: &mut NodeImport<'_>, x: ValueId, params: &Params) -> One {
             node.emit(Op::Gather { axis: params.axis }, &[params.scale, places])?
         }
     };
-    node.binary(BinaryOp::Mul, x, scale)
+    node.binary(op, x, scale)
 }
 
 fn dynamic_quantize_linear(node: &mut NodeImport<'_>) -> Imported {
