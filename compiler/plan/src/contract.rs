@@ -31,6 +31,13 @@ struct Input {
     offset: u64,
 }
 
+/// A contraction to be emitted: its window, packed weights, and the frame's first channel that it makes.
+struct Packed {
+    window: Window,
+    weights: BufferId,
+    first: u64,
+}
+
 /// What follows a contraction's sum before the group's tail.
 #[derive(Clone, Copy)]
 struct After {
@@ -159,35 +166,38 @@ impl Planner<'_> {
     fn emit_groups(&mut self, group: &Group, window: Window, groups: u64, input: BufferId, weights: &Tensor) {
         let (inputs, outputs) = (weights.shape()[1], weights.shape()[0] / groups);
         let taps = weights.shape()[2..].iter().product();
-        // All groups must fuse alike: the first one that cannot take the tail makes all others store the frame.
+        // The weights of all groups lie side by side, for backends that compute groups together.
+        let mut parts = Vec::new();
         for index in 0..groups {
             let matrix = pack::Weights { outputs, inputs, taps, first: index * outputs * inputs * taps, strides: [inputs * taps, taps, 1] };
             let in_offset = window.in_offset + (index * inputs) as u32;
             let window = Window { in_c: inputs as u32, in_offset, ..window };
-            self.emit_outputs(group, "conv", (window, input), (weights, matrix), index * outputs);
+            parts.append(&mut self.pack_outputs(group, window, (weights, matrix), index * outputs));
         }
+        self.emit_outputs(group, "conv", input, parts);
     }
 
-    /// Contractions that make the outputs of `matrix`, the frame's channels from `first`: one, or as many as their weights ask for.
-    fn emit_outputs(
-        &mut self,
-        group: &Group,
-        what: &str,
-        (window, input): (Window, BufferId),
-        (weights, matrix): (&Tensor, pack::Weights),
-        first: u64,
-    ) {
-        let arithmetic = self.arithmetic(group);
+    /// Packs the weights of contractions that make the outputs of `matrix`, the frame's channels from `first`: one, or as many as their weights ask for.
+    fn pack_outputs(&mut self, group: &Group, window: Window, (weights, matrix): (&Tensor, pack::Weights), first: u64) -> Vec<Packed> {
         let name = self.value_name(self.graph.ops[group.frame].operands[1]);
         let step = match self.options.kernel_weights {
             Some(most) => pack::outputs_within(most, &matrix, weights.dtype()),
             None => matrix.outputs,
         };
+        let mut parts = Vec::new();
         for from in (0..matrix.outputs).step_by(step as usize) {
             let part = pack::Weights { outputs: step.min(matrix.outputs - from), first: matrix.first + from * matrix.strides[0], ..matrix };
             let weights = self.constant(&name, weights.dtype(), |file| pack::panels(weights, &part, file));
-            let window = Window { out_c: part.outputs as u32, ..window };
-            self.emit_contraction(group, what, first + from, part.outputs, |epilogue| {
+            parts.push(Packed { window: Window { out_c: part.outputs as u32, ..window }, weights, first: first + from });
+        }
+        parts
+    }
+
+    /// Contractions of packed weights. All must fuse alike: the first one that cannot take the tail makes all others store the frame.
+    fn emit_outputs(&mut self, group: &Group, what: &str, input: BufferId, parts: Vec<Packed>) {
+        let arithmetic = self.arithmetic(group);
+        for Packed { window, weights, first } in parts {
+            self.emit_contraction(group, what, first, u64::from(window.out_c), |epilogue| {
                 Body::Contract(Contract { window, arithmetic, input, weights, epilogue })
             });
         }
@@ -339,7 +349,8 @@ impl Planner<'_> {
             dilation: [1, 1],
             pad: [0, 0],
         };
-        self.emit_outputs(group, "matmul", (window, input.buffer), (weights, matrix), 0);
+        let parts = self.pack_outputs(group, window, (weights, matrix), 0);
+        self.emit_outputs(group, "matmul", input.buffer, parts);
     }
 
     /// What follows a sum of products in a nest that stands in for a contraction.

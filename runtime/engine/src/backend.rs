@@ -140,12 +140,24 @@ const TUNING: Duration = Duration::from_millis(200);
 fn gpu(artifacts: &Artifacts<'_>) -> Result<Box<dyn Backend>, EngineError> {
     let program = artifacts.gpu.as_ref().map_err(|reason| refused(BackendKind::Gpu, reason))?;
     let session = mlp_gpu::GpuSession::new(program, &artifacts.weights);
-    Ok(Box::new(Gpu { session: session.map_err(|error| refused(BackendKind::Gpu, error))?, plan: artifacts.plan.clone() }))
+    let session = session.map_err(|error| refused(BackendKind::Gpu, error))?;
+    Ok(Box::new(Gpu { session, plan: artifacts.plan.clone(), dispatch_of: dispatches(artifacts.plan, program) }))
+}
+
+/// The dispatch that computes each kernel of the plan: that of its name or, where a dispatch computes several kernels, the one before.
+fn dispatches(plan: &Plan, program: &GpuProgram) -> Vec<Option<usize>> {
+    let mut next = 0;
+    let by_kernel = plan.kernels.iter().map(|kernel| {
+        next += usize::from(program.dispatches.get(next).is_some_and(|dispatch| dispatch.kernel == kernel.name));
+        next.checked_sub(1)
+    });
+    by_kernel.collect()
 }
 
 struct Gpu {
     session: mlp_gpu::GpuSession,
     plan: Plan,
+    dispatch_of: Vec<Option<usize>>,
 }
 
 impl Backend for Gpu {
@@ -161,7 +173,11 @@ impl Backend for Gpu {
         let fit = self.plan.check_arguments(self.plan.weights_bytes as usize, inputs, symbols);
         fit.map_err(|reason| refused(BackendKind::Gpu, reason))?;
         let times = self.session.profile(inputs, symbols).map_err(|error| refused(BackendKind::Gpu, error))?;
-        Ok(times.into_iter().map(|(_, time)| time.as_nanos() as u64).collect())
+        let mut kernels = vec![0; times.len()];
+        self.dispatch_of.iter().flatten().for_each(|&dispatch| kernels[dispatch] += 1);
+        // Kernels that are computed together share the time.
+        let time = |dispatch: usize| times[dispatch].1.as_nanos() as u64 / kernels[dispatch];
+        Ok(self.dispatch_of.iter().map(|dispatch| dispatch.map_or(0, time)).collect())
     }
 
     fn description(&self) -> String {
@@ -173,7 +189,8 @@ impl Backend for Gpu {
     }
 
     fn variants(&self) -> Vec<&str> {
-        self.session.variants()
+        let variants = self.session.variants();
+        self.dispatch_of.iter().map(|dispatch| dispatch.map_or("", |dispatch| variants[dispatch])).collect()
     }
 }
 

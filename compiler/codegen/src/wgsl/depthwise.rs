@@ -29,11 +29,11 @@ fn tile(window: &Window) -> u32 {
 pub(super) fn emit(plan: &Plan, depthwise: &Depthwise) -> Result<Emitted, String> {
     let window = &depthwise.window;
     let mut bindings = Bindings::default();
-    let source = Source::prepare(plan, window, depthwise.arithmetic, depthwise.input, Unit::Quad, &mut bindings)?;
+    let source = Source::prepare(plan, (window, 0), depthwise.arithmetic, depthwise.input, Unit::Quad, &mut bindings)?;
     let float = source.dtype == DType::F32;
     bindings.note(plan, depthwise.weights, Need::Quad, false)?;
     let total = if float { DType::F32 } else { DType::I32 };
-    let epilogue = epilogue::prepare(plan, &depthwise.epilogue, window, total, &mut bindings)?;
+    let epilogue = epilogue::prepare(plan, &depthwise.epilogue, (window, 1), total, &mut bindings)?;
     let pixels = tile(window);
     let columns = window.out_w.div_ceil(pixels);
     let quads = window.out_c.div_ceil(4);

@@ -17,11 +17,11 @@ pub(super) struct Prepared<'a> {
     total: DType,
 }
 
-/// Notes the epilogue's accesses.
+/// Notes the accesses of an epilogue for so many groups.
 pub(super) fn prepare<'a>(
     plan: &Plan,
     epilogue: &'a Epilogue,
-    window: &Window,
+    (window, groups): (&Window, u32),
     total: DType,
     bindings: &mut Bindings,
 ) -> Result<Prepared<'a>, String> {
@@ -29,9 +29,11 @@ pub(super) fn prepare<'a>(
         let constant: u64 = store.access.dims.iter().map(|dim| dim.index.constant.max(0) as u64 * dim.stride).sum();
         store.access.offset + constant + u64::from(window.out_c) == plan.buffers[store.access.buffer].len
     };
-    let whole = window.out_c.is_multiple_of(4) || (window.pixels() == 1 && epilogue.stores.iter().all(ends_buffer));
+    let whole = window.out_c.is_multiple_of(4) || (window.pixels() == 1 && groups == 1 && epilogue.stores.iter().all(ends_buffer));
     let ragged = !whole;
-    let axes = Axes { extents: vec![window.pixels(), window.out_c], lane: Some(1), ragged };
+    let mut extents = vec![window.pixels(), window.out_c];
+    extents.extend((groups > 1).then_some(groups));
+    let axes = Axes { extents, lane: Some(1), ragged };
     let facts = Facts::of(plan, &epilogue.exprs, &[total], Some(1));
     let live = reachable(&epilogue.exprs, epilogue.stores.iter().map(|store| store.value));
     if epilogue.exprs.keys().any(|id| live[id.as_u32() as usize] && facts.is_wide(id) && is_long(facts.ty(id))) {
@@ -42,11 +44,13 @@ pub(super) fn prepare<'a>(
 }
 
 impl Prepared<'_> {
-    /// The function `E(a0, q1, c0)`: the pixel, the quad of channels, their sums. It returns at once where `guard`, a condition on these, holds.
+    /// The function `E(a0, q1, c0)`: the pixel, the quad of channels, their sums; with several groups `E(a0, a2, q1, c0)`, where `a2` is the group.
+    /// It returns at once where `guard`, a condition on these, holds.
     pub(super) fn function(&self, bindings: &Bindings, module: &mut Module, guard: Option<&str>) -> Result<String, String> {
         let axes = self.axes.clone();
         let mut emitter = Emitter::new(&self.epilogue.exprs, &self.facts, axes, bindings, &mut module.helpers, &mut module.symbols);
-        let block = emitter.open(&format!("fn E(a0:i32,q1:i32,c0:{})", type_name(self.total, true)));
+        let group = if self.axes.extents.len() > 2 { "a2:i32," } else { "" };
+        let block = emitter.open(&format!("fn E(a0:i32,{group}q1:i32,c0:{})", type_name(self.total, true)));
         if let Some(guard) = guard {
             emitter.out.push_str(&format!("if({guard}){{return;}}\n"));
         }

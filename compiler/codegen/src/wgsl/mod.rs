@@ -4,7 +4,7 @@
 //!   in several variants, [`depthwise`] depthwise convolutions; all take their
 //!   expressions from [`expr`], with [`operator`]s, [`literal`]s and [`helpers`] in the subset of WGSL that naga and Tint read alike. [`attention`] has none.
 //! - [`binding`] decides how a buffer is declared and how elements narrower than a word are read and written, [`place`] where accesses lie, [`slots`]
-//!   which buffers share memory, [`share`] which kernels share a module.
+//!   which buffers share memory, [`share`] which kernels share a module, [`groups`] which contractions are one dispatch.
 //!
 //! What WebGPU cannot do is refused with the kernel's name: f64 anywhere, more than eight buffers in a kernel, buffers over 128 MiB.
 //! 64-bit integers are pairs of words, exact in all operators. Integer contractions sum in f32 as long as every partial sum is below 2^24, then in
@@ -17,6 +17,7 @@ mod contract;
 mod depthwise;
 mod epilogue;
 mod expr;
+mod groups;
 mod helpers;
 mod literal;
 mod module;
@@ -31,6 +32,7 @@ mod window;
 
 use crate::CodegenError;
 use binding::BINDING_ALIGN;
+use groups::Groups;
 use mlp_bundle::gpu::{Binding, Dispatch, GpuProgram, ShaderModule, Transfer, Variant};
 use mlp_bundle::loops::{Body, BufferId, Kernel};
 use mlp_bundle::plan::{Place, Plan, Port};
@@ -42,10 +44,11 @@ const MAX_BUFFERS: usize = 8;
 
 /// Makes the GPU program of a plan. Every module is validated here.
 pub fn emit(plan: &Plan) -> Result<GpuProgram, CodegenError> {
+    let (plan, groups) = &groups::join(plan);
     let mut emitted = Vec::new();
-    for kernel in &plan.kernels {
+    for (kernel, &groups) in plan.kernels.iter().zip(groups) {
         let refuse = |what: String| CodegenError::Unsupported { kernel: kernel.name.clone(), origin: kernel.origin.clone(), what };
-        let made = emit_kernel(plan, kernel).map_err(refuse)?;
+        let made = emit_kernel(plan, kernel, groups).map_err(refuse)?;
         if !made[0].groups.contains(&0) {
             emitted.push((kernel, made));
         }
@@ -110,10 +113,10 @@ fn modules(emitted: &[(&Kernel, Vec<Emitted>)]) -> Result<(Vec<ShaderModule>, Ch
 }
 
 /// A kernel's code: what every device runs, then its variants, which bind the same buffers.
-fn emit_kernel(plan: &Plan, kernel: &Kernel) -> Result<Vec<Emitted>, String> {
+fn emit_kernel(plan: &Plan, kernel: &Kernel, groups: Groups) -> Result<Vec<Emitted>, String> {
     let made = match &kernel.body {
         Body::Nest(nest) => nest::emit(plan, nest)?,
-        Body::Contract(contract) => contract::emit(plan, contract)?,
+        Body::Contract(contract) => contract::emit(plan, contract, groups)?,
         Body::Depthwise(depthwise) => vec![depthwise::emit(plan, depthwise)?],
         Body::Attention(attention) => vec![attention::emit(plan, attention)?],
         Body::Rows(rows) => vec![rows::emit(plan, rows)?],

@@ -26,10 +26,10 @@ pub(super) struct Source {
 }
 
 impl Source {
-    /// Looks at an input and notes its access.
+    /// Looks at an input, whose first channel moves by `step` from group to group, and notes its access.
     pub(super) fn prepare(
         plan: &Plan,
-        window: &Window,
+        (window, step): (&Window, u32),
         arithmetic: Arithmetic,
         buffer: BufferId,
         unit: Unit,
@@ -43,7 +43,8 @@ impl Source {
         };
         let shift = super::binding::shift(plan, buffer);
         let quads = unit == Unit::Quad || dtype != DType::F32;
-        let aligned = quads && window.in_pixel.is_multiple_of(4) && (u64::from(window.in_offset) + shift).is_multiple_of(4);
+        let aligned =
+            quads && window.in_pixel.is_multiple_of(4) && step.is_multiple_of(4) && (u64::from(window.in_offset) + shift).is_multiple_of(4);
         bindings.note(plan, buffer, if aligned { Need::Quad } else { Need::Single }, false)?;
         Ok(Source { buffer, dtype, aligned, pad })
     }

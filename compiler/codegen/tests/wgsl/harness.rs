@@ -137,7 +137,7 @@ pub(crate) fn agree_on(plan: &Plan, weights: &[u8], inputs: &[Vec<u8>], symbols:
     }
 }
 
-fn compare(plan: &Plan, program: &GpuProgram, expected: &[Vec<u8>], found: &[Vec<u8>]) {
+pub(crate) fn compare(plan: &Plan, program: &GpuProgram, expected: &[Vec<u8>], found: &[Vec<u8>]) {
     for ((port, expected), found) in plan.outputs.iter().zip(expected).zip(found) {
         let dtype = plan.buffers[port.buffer].dtype;
         for (n, (want, got)) in expected.chunks(dtype.size()).zip(found.chunks(dtype.size())).enumerate() {

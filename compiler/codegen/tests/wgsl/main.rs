@@ -2,6 +2,7 @@
 
 mod attention;
 mod contractions;
+mod groups;
 mod harness;
 mod nests;
 mod programs;

@@ -4,6 +4,7 @@
 //! device has many of. Longer sums are carried over to `i32` in time. Where a device has the packed dot product, it sums in `i32` at once.
 
 use super::super::binding::Bindings;
+use super::super::groups::Groups;
 use super::super::module::{self, Emitted, Module};
 use super::super::window::{Source, Unit, is_padded};
 use super::{DOT, Operands, dots, sign, taps};
@@ -44,39 +45,50 @@ fn tile(window: &Window, float: bool) -> Tile {
 }
 
 /// Emits a contraction; `dot` asks for the packed dot product of bytes.
-pub(super) fn emit(plan: &Plan, contract: &Contract, dot: bool) -> Result<Emitted, String> {
+pub(super) fn emit(plan: &Plan, contract: &Contract, groups: Groups, dot: bool) -> Result<Emitted, String> {
     let window = &contract.window;
     // Single floats: a step is one channel, so that the loop is short code. A quad a load is no faster on anything that was measured.
-    let operands = Operands::prepare(plan, contract, Unit::Float)?;
+    let operands = Operands::prepare(plan, contract, groups, Unit::Float)?;
     let tile = tile(window, operands.float);
     let (pixels, quads) = (window.pixels(), window.out_c.div_ceil(4));
     let columns = pixels.div_ceil(tile.pixels);
     // Long rows are cut into blocks, so that an invocation's neighbours share both pixels and weights with it.
     let block = if columns < 8 * BLOCK { columns } else { BLOCK };
     let grid = Grid { block, rows: quads / tile.quads };
-    let invocations = u64::from(columns.next_multiple_of(block)) * u64::from(grid.rows);
-    let groups = module::fold(invocations.div_ceil(u64::from(GROUP)))?;
+    let invocations = u64::from(columns.next_multiple_of(block)) * u64::from(grid.rows) * u64::from(groups.count);
+    let workgroups = module::fold(invocations.div_ceil(u64::from(GROUP)))?;
 
     let mut module = Module::default();
     // Kept where it always fails: kernels of all sizes are then one module.
     let guard = format!("a0>={pixels}");
     let mut body = operands.epilogue.function(&operands.bindings, &mut module, (tile.pixels > 1).then_some(guard.as_str()))?;
     let Operands { bindings, source, float, .. } = &operands;
-    let mut writer =
-        Writer { bindings, module: &mut module, source, window, tile: &tile, contract, float: *float, dot, out: String::new() };
-    writer.main(groups, &grid, pixels);
+    let mut writer = Writer {
+        operands: &operands,
+        bindings,
+        module: &mut module,
+        source,
+        window,
+        tile: &tile,
+        contract,
+        float: *float,
+        dot,
+        out: String::new(),
+    };
+    writer.main(workgroups, &grid, pixels);
     body.push_str(&writer.out);
-    let emitted = module.finish(plan, bindings, &body, groups);
+    let emitted = module.finish(plan, bindings, &body, workgroups);
     Ok(if dot { emitted.variant("dot", &[DOT]) } else { emitted })
 }
 
-/// How invocations are numbered: along a block of columns, then from row to row, then from block to block.
+/// How invocations are numbered: along a block of columns, then from row to row through all groups, then from block to block. Rows are those of one group.
 struct Grid {
     block: u32,
     rows: u32,
 }
 
 struct Writer<'a> {
+    operands: &'a Operands<'a>,
     bindings: &'a Bindings,
     module: &'a mut Module,
     source: &'a Source,
@@ -89,19 +101,30 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    fn main(&mut self, groups: [u32; 3], grid: &Grid, pixels: u32) {
+    fn main(&mut self, workgroups: [u32; 3], grid: &Grid, pixels: u32) {
         let Tile { pixels: p, quads: q } = *self.tile;
-        let linear = if groups[1] == 1 { "g.x".to_owned() } else { format!("(g.x+g.y*{}u)", u64::from(groups[0]) * u64::from(GROUP)) };
+        let linear = match workgroups {
+            [_, 1, _] => "g.x".to_owned(),
+            [x, ..] => format!("(g.x+g.y*{}u)", u64::from(x) * u64::from(GROUP)),
+        };
         let Grid { block, rows } = *grid;
+        let groups = self.operands.groups;
+        let all = rows * groups.count;
+        let (group, row) = match groups.several() {
+            true => (format!("let y=i32(o%{all}u)/{rows};"), format!("(i32(o%{all}u)%{rows})")),
+            false => (String::new(), format!("i32(o%{rows}u)")),
+        };
         let _ = writeln!(
             self.out,
             "@compute @workgroup_size({GROUP})\nfn m(@builtin(global_invocation_id) g:vec3u){{\n\
-             let i={linear};let o=i/{block}u;let m=i32(o/{rows}u*{block}u+i%{block}u)*{p};let q=i32(o%{rows}u)*{q};\nif(m>={pixels}){{return;}}"
+             let i={linear};let o=i/{block}u;let m=i32(o/{all}u*{block}u+i%{block}u)*{p};{group}let q={row}*{q};\nif(m>={pixels}){{return;}}"
         );
         // Quads of weights in one panel of sixteen channels.
         let panel = self.window.taps() * u64::from(self.steps_k()) * 4;
-        let shift = self.bindings.get(self.contract.weights).shift / if self.float { 4 } else { 16 };
-        let shift = if shift == 0 { String::new() } else { format!("+{shift}") };
+        let shift = match self.operands.first_weights(self.contract) {
+            none if none == "0" => String::new(),
+            first => format!("+{first}"),
+        };
         let _ = match q {
             1 | 2 => writeln!(self.out, "var j=(q>>2u)*{panel}+(q&3){shift};"),
             _ => writeln!(self.out, "var j=(q>>2u)*{panel}{shift};"),
@@ -137,14 +160,15 @@ impl Writer<'_> {
             })
             .collect();
         let Tile { pixels: p, quads: q } = *self.tile;
+        let y = self.operands.groups.argument();
         if let [sum] = sums.as_slice() {
-            let _ = writeln!(self.out, "E(m,q,{sum});");
+            let _ = writeln!(self.out, "E(m,{y}q,{sum});");
             return;
         }
         let _ = writeln!(self.out, "var t=array({});", sums.join(","));
         let _ = match q {
-            1 => writeln!(self.out, "for(var i=0;i<{p};i++){{E(m+i,q,t[i]);}}"),
-            _ => writeln!(self.out, "for(var i=0;i<{};i++){{E(m+i/{q},q+i%{q},t[i]);}}", p * q),
+            1 => writeln!(self.out, "for(var i=0;i<{p};i++){{E(m+i,{y}q,t[i]);}}"),
+            _ => writeln!(self.out, "for(var i=0;i<{};i++){{E(m+i/{q},{y}q+i%{q},t[i]);}}", p * q),
         };
     }
 
@@ -171,7 +195,7 @@ impl Writer<'_> {
     }
 
     fn pointwise(&mut self, pixels: u32) {
-        let (pixel, start) = self.source.layout(self.bindings, self.window);
+        let (pixel, start) = self.operands.layout(self.window);
         for p in 0..self.tile.pixels {
             let _ = writeln!(self.out, "let i{p}={}*{pixel}+{start};", self.pixel(p, pixels));
         }
@@ -180,7 +204,7 @@ impl Writer<'_> {
 
     fn windowed(&mut self, pixels: u32) {
         let w = self.window;
-        let (pixel, start) = self.source.layout(self.bindings, w);
+        let (pixel, start) = self.operands.layout(w);
         let padded = is_padded(w);
         for p in 0..self.tile.pixels {
             let o = self.pixel(p, pixels);
@@ -188,7 +212,7 @@ impl Writer<'_> {
         }
         let _ = writeln!(self.out, "for(var u=0;u<{};u++){{for(var v=0;v<{};v++){{", w.kernel[0], w.kernel[1]);
         for p in 0..self.tile.pixels {
-            self.out.push_str(&taps::place(w, p, pixel, start));
+            self.out.push_str(&taps::place(w, p, pixel, &start));
         }
         self.channels(padded);
         self.out.push_str("}}\n");

@@ -16,30 +16,31 @@ mod tiled;
 
 use super::binding::{Bindings, Need};
 use super::epilogue::{self, Prepared};
+use super::groups::Groups;
 use super::helpers::Helpers;
 use super::module::Emitted;
 use super::window::{Source, Unit};
 use mlp_bundle::dtype::DType;
-use mlp_bundle::loops::Contract;
+use mlp_bundle::loops::{Contract, Window};
 use mlp_bundle::plan::Plan;
 
 /// The WGSL language feature that has `dot4I8Packed`.
 const DOT: &str = "packed_4x8_integer_dot_product";
 
-/// Emits a contraction: the kernel that every device runs, then what others may run faster, the one that fits a GPU best by its shape first.
-pub(super) fn emit(plan: &Plan, contract: &Contract) -> Result<Vec<Emitted>, String> {
-    let mut kernels = vec![direct::emit(plan, contract, false)?];
+/// Emits a contraction, or as many as there are groups of: the kernel that every device runs, then what others may run faster, the one that fits a GPU best by its shape first.
+pub(super) fn emit(plan: &Plan, contract: &Contract, groups: Groups) -> Result<Vec<Emitted>, String> {
+    let mut kernels = vec![direct::emit(plan, contract, groups, false)?];
     let float = plan.buffers[contract.input].dtype == DType::F32;
     let mut others = Vec::new();
-    others.extend(tiled::emit(plan, contract)?);
-    others.extend(split::emit(plan, contract)?);
+    others.extend(tiled::emit(plan, contract, groups)?);
+    others.extend(split::emit(plan, contract, groups)?);
     // Few workgroups leave a device idle, however well each of them does.
-    if others.len() == 2 && tiled::groups(&contract.window) < tiled::ENOUGH {
+    if others.len() == 2 && tiled::workgroups(&contract.window, groups) < tiled::ENOUGH {
         others.reverse();
     }
     kernels.append(&mut others);
     if !float {
-        kernels.push(direct::emit(plan, contract, true)?);
+        kernels.push(direct::emit(plan, contract, groups, true)?);
     }
     Ok(kernels)
 }
@@ -49,23 +50,30 @@ struct Operands<'a> {
     bindings: Bindings,
     source: Source,
     float: bool,
+    groups: Groups,
     epilogue: Prepared<'a>,
 }
 
 impl<'a> Operands<'a> {
-    fn prepare(plan: &Plan, contract: &'a Contract, unit: Unit) -> Result<Operands<'a>, String> {
+    fn prepare(plan: &Plan, contract: &'a Contract, groups: Groups, unit: Unit) -> Result<Operands<'a>, String> {
         let mut bindings = Bindings::default();
-        let source = Source::prepare(plan, &contract.window, contract.arithmetic, contract.input, unit, &mut bindings)?;
+        let source = Source::prepare(plan, (&contract.window, groups.channels), contract.arithmetic, contract.input, unit, &mut bindings)?;
         let float = source.dtype == DType::F32;
         bindings.note(plan, contract.weights, if float { Need::Quad } else { Need::Sixteen }, false)?;
         let total = if float { DType::F32 } else { DType::I32 };
-        let epilogue = epilogue::prepare(plan, &contract.epilogue, &contract.window, total, &mut bindings)?;
-        Ok(Operands { bindings, source, float, epilogue })
+        let epilogue = epilogue::prepare(plan, &contract.epilogue, (&contract.window, groups.count), total, &mut bindings)?;
+        Ok(Operands { bindings, source, float, groups, epilogue })
     }
 
-    /// Quads, or sixteen bytes, of packed weights before the first one.
-    fn first_weights(&self, contract: &Contract) -> u64 {
-        self.bindings.get(contract.weights).shift / if self.float { 4 } else { 16 }
+    /// Quads, or sixteen bytes, of packed weights before the group's first one.
+    fn first_weights(&self, contract: &Contract) -> String {
+        self.groups.place(self.bindings.get(contract.weights).shift / if self.float { 4 } else { 16 }, self.groups.weights)
+    }
+
+    /// Units of the input from one pixel to the next, and to the group's first channel of the first one.
+    fn layout(&self, window: &Window) -> (u32, String) {
+        let (pixel, start) = self.source.layout(&self.bindings, window);
+        (pixel, self.groups.place(start, u64::from(self.groups.channels / self.source.unit())))
     }
 }
 

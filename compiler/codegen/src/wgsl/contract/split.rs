@@ -2,6 +2,7 @@
 //!
 //! Neighbouring invocations load neighbouring weights, and the parts are added up in workgroup memory.
 
+use super::super::groups::Groups;
 use super::super::module::{self, Emitted, Module};
 use super::super::window::{Unit, is_padded};
 use super::{DOT, Operands, dots, sign, taps};
@@ -21,23 +22,23 @@ const MOST_OUTPUTS: u64 = 1 << 16;
 const LEAST_PRODUCTS: u64 = 64;
 
 /// Emits a contraction, where its outputs are few and their sums long.
-pub(super) fn emit(plan: &Plan, contract: &Contract) -> Result<Option<Emitted>, String> {
+pub(super) fn emit(plan: &Plan, contract: &Contract, groups: Groups) -> Result<Option<Emitted>, String> {
     let window = &contract.window;
-    let outputs = u64::from(window.pixels()) * u64::from(window.out_c);
+    let outputs = window.outputs() * u64::from(groups.count);
     if outputs > MOST_OUTPUTS || window.taps() * u64::from(window.in_c) < LEAST_PRODUCTS {
         return Ok(None);
     }
-    let operands = Operands::prepare(plan, contract, Unit::Float)?;
+    let operands = Operands::prepare(plan, contract, groups, Unit::Float)?;
     let pixels = window.pixels().min(PIXELS);
     let columns = window.pixels().div_ceil(pixels);
-    let groups = module::fold(u64::from(columns) * u64::from(window.out_c.div_ceil(16)))?;
+    let workgroups = module::fold(u64::from(columns) * u64::from(window.out_c.div_ceil(16)) * u64::from(groups.count))?;
     let mut module = Module::default();
     let guard = format!("a0>={}", window.pixels());
     let mut body = operands.epilogue.function(&operands.bindings, &mut module, (pixels > 1).then_some(guard.as_str()))?;
     let mut writer = Writer { operands: &operands, module: &mut module, contract, pixels, out: String::new() };
-    writer.main(groups, columns);
+    writer.main(workgroups, columns);
     body.push_str(&writer.out);
-    let emitted = module.finish(plan, &operands.bindings, &body, groups);
+    let emitted = module.finish(plan, &operands.bindings, &body, workgroups);
     Ok(Some(emitted.variant("split", if operands.float { &[] } else { &[DOT] })))
 }
 
@@ -56,15 +57,21 @@ impl Writer<'_> {
         if self.operands.float { channels } else { channels.div_ceil(4) }
     }
 
-    fn main(&mut self, groups: [u32; 3], columns: u32) {
+    fn main(&mut self, workgroups: [u32; 3], columns: u32) {
         let w = &self.contract.window;
         let sum = if self.operands.float { "vec4f" } else { "vec4i" };
-        let linear = if groups[1] == 1 { "w.x".to_owned() } else { format!("(w.x+w.y*{}u)", groups[0]) };
+        let linear = if workgroups[1] == 1 { "w.x".to_owned() } else { format!("(w.x+w.y*{}u)", workgroups[0]) };
+        // Panels are numbered from group to group.
+        let (panels, count) = (w.out_c.div_ceil(16), self.operands.groups.count);
+        let (group, panel) = match self.operands.groups.several() {
+            true => (format!("let y=g/{columns}/{panels};"), format!("(g/{columns}%{panels})")),
+            false => (String::new(), format!("g/{columns}")),
+        };
         let _ = writeln!(
             self.out,
             "var<workgroup> A:array<{sum},{}>;\n\
              @compute @workgroup_size({GROUP})\nfn m(@builtin(workgroup_id) w:vec3u,@builtin(local_invocation_id) l:vec3u){{\n\
-             let t=i32(l.x);let g=i32({linear});let m=g%{columns}*{};let q=g/{columns}*4+t%4;\nvar j=g/{columns}*{}+t%4+{};",
+             let t=i32(l.x);let g=i32({linear});let m=g%{columns}*{};{group}let q={panel}*4+t%4;\nvar j={panel}*{}+t%4+{};",
             GROUP * self.pixels,
             self.pixels,
             w.taps() * u64::from(self.steps()) * 4,
@@ -79,18 +86,20 @@ impl Writer<'_> {
             let value = sign::corrected(&self.operands.source, &format!("s{p}"), 0);
             let _ = writeln!(self.out, "A[t+{}]={value};", p * GROUP);
         }
-        // A workgroup beyond the last panel, where the grid was folded, meets the others at the barrier and stores nothing.
+        // A workgroup beyond the last panel or group, where the grid was folded, meets the others at the barrier and stores nothing.
+        let inside = if count > 1 { format!("&&y<{count}") } else { String::new() };
         let _ = writeln!(
             self.out,
-            "workgroupBarrier();\nif(t<{}&&q<{}){{let i=t/4*{GROUP}+t%4;var s=A[i];for(var k=1;k<{PARTS};k++){{s+=A[i+k*4];}}\nE(m+t/4,q,s);}}\n}}",
+            "workgroupBarrier();\nif(t<{}&&q<{}{inside}){{let i=t/4*{GROUP}+t%4;var s=A[i];for(var k=1;k<{PARTS};k++){{s+=A[i+k*4];}}\nE(m+t/4,{}q,s);}}\n}}",
             4 * self.pixels,
-            w.out_c.div_ceil(4)
+            w.out_c.div_ceil(4),
+            self.operands.groups.argument()
         );
     }
 
     fn taps(&mut self) {
         let w = &self.contract.window;
-        let (pixel, start) = self.operands.source.layout(&self.operands.bindings, w);
+        let (pixel, start) = self.operands.layout(w);
         let pointwise = taps::is_pointwise(w);
         for p in 0..self.pixels {
             let o = if p == 0 { "m".to_owned() } else { format!("min(m+{p},{})", w.pixels() - 1) };
@@ -104,7 +113,7 @@ impl Writer<'_> {
         }
         let _ = writeln!(self.out, "for(var u=0;u<{};u++){{for(var v=0;v<{};v++){{", w.kernel[0], w.kernel[1]);
         for p in 0..self.pixels {
-            self.out.push_str(&taps::place(w, p, pixel, start));
+            self.out.push_str(&taps::place(w, p, pixel, &start));
         }
         self.steps_of_tap(is_padded(w));
         let _ = writeln!(self.out, "j+={};}}}}", self.steps() * 4);

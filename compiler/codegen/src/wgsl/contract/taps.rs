@@ -20,7 +20,7 @@ pub(super) fn origin(w: &Window, p: u32, pixel: &str) -> String {
 }
 
 /// Names, for tap `u`, `v` of the pixel with number `p`, the place `i` of its first channel, and where there is padding whether it is none, `k`.
-pub(super) fn place(w: &Window, p: u32, pixel: u32, start: u64) -> String {
+pub(super) fn place(w: &Window, p: u32, pixel: u32, start: &str) -> String {
     let image = if w.batch == 1 { String::new() } else { format!("n{p}+") };
     let at = format!("(({image}r{p})*{}+c{p})*{pixel}+{start}", w.in_w);
     let text = format!("let r{p}=y{p}+u*{};let c{p}=x{p}+v*{};", w.dilation[0], w.dilation[1]);

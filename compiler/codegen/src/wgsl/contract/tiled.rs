@@ -3,6 +3,7 @@
 //! Block by block the workgroup loads the input of its pixels and the weights of its channels into workgroup memory, and multiplies from there. A *unit* is
 //! four channels of the input: a quad of floats, or a word of bytes. What neighbouring invocations of a subgroup read at once lies in different banks.
 
+use super::super::groups::Groups;
 use super::super::module::{self, Emitted, Module};
 use super::super::window::{Unit, is_padded};
 use super::{DOT, Operands, dots, sign, taps};
@@ -29,28 +30,32 @@ fn wide(window: &Window) -> u32 {
     if window.out_c > 32 { 2 } else { 1 }
 }
 
-/// How many workgroups a window makes.
-pub(super) fn groups(window: &Window) -> u64 {
-    let quads = window.out_c.div_ceil(4);
-    u64::from(window.pixels().div_ceil(TALL)) * u64::from(quads.div_ceil(8 * wide(window)))
+/// Tiles along the channels of one group.
+fn across(window: &Window) -> u32 {
+    window.out_c.div_ceil(4).div_ceil(8 * wide(window))
+}
+
+/// How many workgroups a window makes, for each of its groups.
+pub(super) fn workgroups(window: &Window, groups: Groups) -> u64 {
+    u64::from(window.pixels().div_ceil(TALL)) * u64::from(across(window)) * u64::from(groups.count)
 }
 
 /// Emits a contraction, where tiles suit it: enough pixels and channels, and input that lies in whole units.
-pub(super) fn emit(plan: &Plan, contract: &Contract) -> Result<Option<Emitted>, String> {
+pub(super) fn emit(plan: &Plan, contract: &Contract, groups: Groups) -> Result<Option<Emitted>, String> {
     let window = &contract.window;
-    let operands = Operands::prepare(plan, contract, Unit::Quad)?;
+    let operands = Operands::prepare(plan, contract, groups, Unit::Quad)?;
     let whole = operands.source.aligned && (!operands.float || window.in_c.is_multiple_of(4));
     if !whole || window.pixels() < LEAST || window.in_c < LEAST || window.out_c < LEAST {
         return Ok(None);
     }
-    let groups = module::fold(groups(window))?;
+    let workgroups = module::fold(workgroups(window, groups))?;
     let mut module = Module::default();
     let mut body = operands.epilogue.function(&operands.bindings, &mut module, Some(&format!("a0>={}", window.pixels())))?;
     let (units, loads) = if operands.float { (4, 16) } else { (8, 4) };
     let mut writer = Writer { operands: &operands, module: &mut module, contract, units, loads, wide: wide(window), out: String::new() };
-    writer.main(groups);
+    writer.main(workgroups);
     body.push_str(&writer.out);
-    let emitted = module.finish(plan, &operands.bindings, &body, groups);
+    let emitted = module.finish(plan, &operands.bindings, &body, workgroups);
     Ok(Some(emitted.variant("tiled", if operands.float { &[] } else { &[DOT] })))
 }
 
@@ -77,17 +82,25 @@ impl Writer<'_> {
         self.operands.source.is_unsigned()
     }
 
-    fn main(&mut self, groups: [u32; 3]) {
+    fn main(&mut self, workgroups: [u32; 3]) {
         let w = &self.contract.window;
         let (pixels, quads) = (w.pixels(), w.out_c.div_ceil(4));
         let (pixel, weight) = if self.operands.float { ("vec4f", "vec4f") } else { ("u32", "vec4u") };
-        let linear = if groups[1] == 1 { "w.x".to_owned() } else { format!("(w.x+w.y*{}u)", groups[0]) };
+        let linear = if workgroups[1] == 1 { "w.x".to_owned() } else { format!("(w.x+w.y*{}u)", workgroups[0]) };
         let columns = pixels.div_ceil(TALL);
+        let groups = self.operands.groups;
+        let (group, tile, inside) = match groups.several() {
+            true => {
+                let across = across(w);
+                (format!("let y=g/{columns}/{across};"), format!("(g/{columns}%{across})"), format!("&&y<{}", groups.count))
+            }
+            false => (String::new(), format!("g/{columns}"), String::new()),
+        };
         let _ = writeln!(
             self.out,
             "var<workgroup> A:array<{pixel},{}>;var<workgroup> B:array<{weight},{}>;\n\
              @compute @workgroup_size({GROUP})\nfn m(@builtin(workgroup_id) w:vec3u,@builtin(local_invocation_id) l:vec3u){{\n\
-             let t=i32(l.x);let g=i32({linear});let m=g%{columns}*{TALL};let q=g/{columns}*{};\n\
+             let t=i32(l.x);let g=i32({linear});let m=g%{columns}*{TALL};{group}let q={tile}*{};\n\
              let f=t%{};let c=t%8;let r=t/8;let b=c/4*{}+c%4;",
             TALL * (self.units + 1),
             2 * self.wide * self.panel(),
@@ -107,9 +120,14 @@ impl Writer<'_> {
         let corrected = |(p, n): (u32, u32)| sign::corrected(&self.operands.source, &format!("s{p}{n}"), n);
         let sums: Vec<String> = self.sums().into_iter().map(corrected).collect();
         let _ = writeln!(self.out, "var o=array({});", sums.join(","));
+        let y = groups.argument();
         let _ = match self.wide {
-            1 => writeln!(self.out, "if(q+c<{quads}){{for(var i=0;i<{ROWS};i++){{E(m+r+i*8,q+c,o[i]);}}}}"),
-            _ => writeln!(self.out, "for(var i=0;i<{};i++){{let d=q+c+i%2*8;if(d<{quads}){{E(m+r+i/2*8,d,o[i]);}}}}", ROWS * self.wide),
+            1 => writeln!(self.out, "if(q+c<{quads}{inside}){{for(var i=0;i<{ROWS};i++){{E(m+r+i*8,{y}q+c,o[i]);}}}}"),
+            _ => writeln!(
+                self.out,
+                "for(var i=0;i<{};i++){{let d=q+c+i%2*8;if(d<{quads}{inside}){{E(m+r+i/2*8,{y}d,o[i]);}}}}",
+                ROWS * self.wide
+            ),
         };
         self.out.push_str("}\n");
     }
@@ -125,7 +143,7 @@ impl Writer<'_> {
 
     fn taps(&mut self) {
         let w = &self.contract.window;
-        let (pixel, start) = self.operands.source.layout(&self.operands.bindings, w);
+        let (pixel, start) = self.operands.layout(w);
         let pointwise = taps::is_pointwise(w);
         for p in 0..self.loaded() {
             let o = format!("min(m+t/{}+{},{})", self.units, GROUP / self.units * p, w.pixels() - 1);
@@ -137,7 +155,7 @@ impl Writer<'_> {
         if !pointwise {
             let _ = writeln!(self.out, "for(var u=0;u<{};u++){{for(var v=0;v<{};v++){{", w.kernel[0], w.kernel[1]);
             for p in 0..self.loaded() {
-                self.out.push_str(&taps::place(w, p, pixel, start));
+                self.out.push_str(&taps::place(w, p, pixel, &start));
             }
         }
         self.blocks(!pointwise && is_padded(w));
