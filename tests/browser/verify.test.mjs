@@ -9,7 +9,7 @@ const CASES = [
   { name: 'efficientnet_lite0', path: 'examples/objects/efficientnet_lite0.onnx', data: 'tests/data/efficientnet_lite0_qdq.npz' },
 ];
 
-for (const variant of ['tiled', 'split', 'dot']) {
+for (const variant of ['tiled', 'split', 'dot', 'subgroup']) {
   test(`kernels that share their work or multiply packed bytes give the same: ${variant}`, async () => {
     const [, { path, data }] = CASES;
     const results = [];

@@ -35,7 +35,7 @@ pub struct ShaderModule {
     pub label: String,
     /// The source.
     pub wgsl: String,
-    /// Which variant of its kernels it is: `tiled`, `split`, `dot`; empty where it is what every device runs.
+    /// Which variant of its kernels it is: `tiled`, `split`, `dot`, `team`, `subgroup`; empty where it is what every device runs.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub variant: String,
     /// WGSL or device features that it needs.
@@ -130,6 +130,10 @@ const MAX_DISPATCHES: usize = 100_000;
 
 /// The most variants of a dispatch.
 const MAX_VARIANTS: usize = 15;
+
+/// What a module that uses subgroups begins with, as WGSL asks; a compiler that has them without being asked may not know it. Control flow around their
+/// operations is the same for all of a subgroup, but not in a way that browsers' analyses follow: they lose it where invocations count themselves.
+pub const ENABLE_SUBGROUPS: &str = "enable subgroups;diagnostic(off,subgroup_uniformity);\n";
 
 /// Bytes from one dispatch's parameters to the next one's in a runtime's buffer: WebGPU's alignment of a uniform binding.
 pub const PARAMS_STRIDE: usize = 256;

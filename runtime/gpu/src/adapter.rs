@@ -41,9 +41,10 @@ impl Device {
                 software: found.device_type == wgpu::DeviceType::Cpu,
             };
             let limits = limits(&adapter, &info, program, weights)?;
-            let timestamps = adapter.features() & wgpu::Features::TIMESTAMP_QUERY;
+            // A clock to measure variants, and what some of them need.
+            let features = adapter.features() & (wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::SUBGROUP);
             let wanted =
-                wgpu::DeviceDescriptor { label: Some("mlp"), required_features: timestamps, required_limits: limits, ..Default::default() };
+                wgpu::DeviceDescriptor { label: Some("mlp"), required_features: features, required_limits: limits, ..Default::default() };
             let refused = |error: wgpu::RequestDeviceError| GpuError::NoDevice { adapter: info.name.clone(), reason: error.to_string() };
             let (device, queue) = adapter.request_device(&wanted).await.map_err(refused)?;
             Ok(Device { device, queue, info })

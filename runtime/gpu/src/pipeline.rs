@@ -1,7 +1,7 @@
 //! Shader modules, pipelines and bind groups of a program.
 
 use crate::GpuError;
-use mlp_bundle::gpu::{Binding, Dispatch, GpuProgram, PARAMS_STRIDE};
+use mlp_bundle::gpu::{Binding, Dispatch, ENABLE_SUBGROUPS, GpuProgram, PARAMS_STRIDE};
 use std::collections::HashMap;
 
 /// A dispatch with the way to compute it that was chosen.
@@ -107,10 +107,12 @@ pub(crate) fn params_place(program: &GpuProgram, number: usize) -> usize {
 }
 
 fn shader(device: &wgpu::Device, module: &mlp_bundle::gpu::ShaderModule) -> Result<wgpu::ShaderModule, GpuError> {
+    // naga has subgroups where the device was asked for them, and does not know the directive yet.
+    let wgsl = module.wgsl.strip_prefix(ENABLE_SUBGROUPS).unwrap_or(&module.wgsl);
     caught(device, &module.label, || {
         device.create_shader_module(wgpu::ShaderModuleDescriptor {
             label: Some(&module.label),
-            source: wgpu::ShaderSource::Wgsl(module.wgsl.as_str().into()),
+            source: wgpu::ShaderSource::Wgsl(wgsl.into()),
         })
     })
 }

@@ -23,11 +23,11 @@ impl GpuSession {
     /// program on the same adapter in this process, or else what suits the kind of adapter. The program is trusted as far as [`GpuProgram::verify`] goes;
     /// what the device refuses is an error here.
     pub fn new(program: &GpuProgram, weights: &[u8]) -> Result<GpuSession, GpuError> {
-        if let Some(feature) = program.features.iter().find(|feature| !tune::offers(feature)) {
-            return Err(GpuError::Lacks { feature: feature.clone() });
-        }
         let weight_bytes = (weights.len() as u64).next_multiple_of(16).max(16);
         let device = Device::open(program, weight_bytes)?;
+        if let Some(feature) = program.features.iter().find(|feature| !device.offers(feature)) {
+            return Err(GpuError::Lacks { feature: feature.clone() });
+        }
         let buffers = caught(&device.device, "weights and activations", || allocate(&device.device, program, weight_bytes))?;
         write(&device.queue, &buffers.weights, 0, weights);
         for (number, dispatch) in program.dispatches.iter().enumerate() {

@@ -10,7 +10,7 @@ use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Language features that the shader compiler has on every device.
-const LANGUAGE: [&str; 1] = ["packed_4x8_integer_dot_product"];
+const LANGUAGE: [&str; 2] = ["packed_4x8_integer_dot_product", "subgroup_id"];
 
 /// A variant replaces what runs where it takes less than this part of its time: less is noise.
 const BETTER: f64 = 0.9;
@@ -31,22 +31,30 @@ type Choice = Vec<usize>;
 /// What was found, by program and adapter.
 static FOUND: LazyLock<Mutex<HashMap<u64, Choice>>> = LazyLock::new(Mutex::default);
 
-/// Whether sessions have a feature that a module or program asks for.
-pub(crate) fn offers(feature: &str) -> bool {
+/// Whether every device has a feature that a module asks for.
+fn is_common(feature: &str) -> bool {
     LANGUAGE.contains(&feature)
 }
 
-/// The numbers of the ways to compute a dispatch that the device has.
-fn ways(program: &GpuProgram, dispatch: &Dispatch) -> Vec<usize> {
+impl Device {
+    /// Whether sessions on it have a feature that a module or program asks for.
+    pub(crate) fn offers(&self, feature: &str) -> bool {
+        is_common(feature) || (feature == "subgroups" && self.device.features().contains(wgpu::Features::SUBGROUP))
+    }
+}
+
+/// The numbers of the ways to compute a dispatch where such features are offered.
+fn ways(program: &GpuProgram, dispatch: &Dispatch, offers: impl Fn(&str) -> bool) -> Vec<usize> {
     let modules = std::iter::once(dispatch.module).chain(dispatch.variants.iter().map(|variant| variant.module));
     let has =
         |module: u32| program.modules.get(module as usize).is_some_and(|module| module.features.iter().all(|feature| offers(feature)));
     modules.enumerate().filter(|&(number, module)| number == 0 || has(module)).map(|(number, _)| number).collect()
 }
 
-/// What suits the kind of adapter: a processor that stands in for a GPU has no use for workgroup memory, others run the first variant of each kernel.
+/// What suits the kind of adapter: a processor that stands in for a GPU has no use for workgroup memory, others run the first variant of each kernel that needs
+/// no feature of the device: how well it does with those is to be measured.
 pub(crate) fn guess(program: &GpuProgram, info: &AdapterInfo) -> Choice {
-    let first = |dispatch: &Dispatch| if info.software { 0 } else { ways(program, dispatch).get(1).copied().unwrap_or(0) };
+    let first = |dispatch: &Dispatch| if info.software { 0 } else { ways(program, dispatch, is_common).get(1).copied().unwrap_or(0) };
     program.dispatches.iter().map(first).collect()
 }
 
@@ -93,7 +101,7 @@ pub(crate) fn tune(
     classes.sort_by_key(|class| std::cmp::Reverse(class.share));
     for Class { members, .. } in classes {
         let first = members[0];
-        let (old, candidates) = (steps[first].chosen, ways(program, &program.dispatches[first]));
+        let (old, candidates) = (steps[first].chosen, ways(program, &program.dispatches[first], |feature| device.offers(feature)));
         if Instant::now() >= end || candidates.len() < 2 {
             continue;
         }

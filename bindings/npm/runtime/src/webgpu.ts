@@ -30,11 +30,13 @@ export async function openWebGpu(downloads: Downloads): Promise<Engine> {
   const program = parseProgram(text);
   const device = await requestDevice(adapter, program);
   try {
-    const has = (feature: string) => navigator.gpu.wgslLanguageFeatures.has(feature) || device.features.has(feature);
+    const language = (feature: string) => navigator.gpu.wgslLanguageFeatures.has(feature);
+    const has = (feature: string) => language(feature) || device.features.has(feature);
     // The name of the program's file is its digest's; so is the choice.
     const key = `mlp ${pipeline.gpu} ${entryOf(downloads.source, pipeline.gpu!).sha256} ${identity(adapter)}`;
     const known = remembered(key, program, has);
-    const choice = known ?? guess(program, isSoftware(adapter), has);
+    // How well a device does with a feature of its own is to be measured.
+    const choice = known ?? guess(program, isSoftware(adapter), language);
     const compiler = new Compiler(device, program);
     const ways = program.dispatches.map((dispatch, i) => wayOf(dispatch, choice[i]!));
     const [weightsBuffer] = await Promise.all([
@@ -64,9 +66,9 @@ async function requestDevice(adapter: GPUAdapter, program: GpuProgram): Promise<
   if (missing.length) throw new MlpError('NO_BACKEND', `the GPU lacks ${missing.join(', ')}`);
   const requiredLimits = Object.fromEntries(LIMITS.map((limit) => [limit, adapter.limits[limit]]));
   try {
-    // The clock is asked for where there is one: it measures variants.
-    const clock = adapter.features.has('timestamp-query') ? ['timestamp-query'] : [];
-    return await adapter.requestDevice({ requiredFeatures: [...features, ...clock] as GPUFeatureName[], requiredLimits });
+    // Where they are there: a clock to measure variants, and what some of them need.
+    const others = ['timestamp-query', 'subgroups'].filter((feature) => adapter.features.has(feature));
+    return await adapter.requestDevice({ requiredFeatures: [...features, ...others] as GPUFeatureName[], requiredLimits });
   } catch (error) {
     throw typed(error, 'NO_BACKEND', 'the GPU was refused');
   }

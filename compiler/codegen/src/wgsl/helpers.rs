@@ -46,6 +46,9 @@ macro_rules! helper {
 const HELPERS: &[Helper] = &[
     // A float by its bits: the only way to write NaN and infinities.
     helper!("fb", [], "fn fb(b:u32)->f32{return bitcast<f32>(b);}\n"),
+    // Floats that are numbers as integers of the same order, and back.
+    helper!("fk", [], "fn fk(x:f32)->i32{let b=bitcast<i32>(x);return b^((b>>31u)&2147483647);}\n"),
+    helper!("kf", [], "fn kf(k:i32)->f32{return bitcast<f32>(k^((k>>31u)&2147483647));}\n"),
     // Four bytes of a word as integers, unsigned and signed, and back.
     helper!("u4", [], "fn u4(w:u32)->vec4i{return vec4i((vec4u(w)>>vec4u(0,8,16,24))&vec4u(255));}\n"),
     helper!("sx", [], "fn sx(w:u32)->vec4i{return (vec4i(bitcast<i32>(w))<<vec4u(24,16,8,0))>>vec4u(24);}\n"),
@@ -225,7 +228,7 @@ mod tests {
         for helper in HELPERS {
             let mut helpers = Helpers::default();
             helpers.need(helper.name);
-            super::super::validate(&helpers.source()).unwrap_or_else(|error| panic!("`{}`: {error}", helper.name));
+            super::super::validate(&helpers.source(), &[]).unwrap_or_else(|error| panic!("`{}`: {error}", helper.name));
         }
     }
 }

@@ -33,10 +33,10 @@ mod window;
 use crate::CodegenError;
 use binding::BINDING_ALIGN;
 use groups::Groups;
-use mlp_bundle::gpu::{Binding, Dispatch, GpuProgram, ShaderModule, Transfer, Variant};
+use mlp_bundle::gpu::{Binding, Dispatch, ENABLE_SUBGROUPS, GpuProgram, ShaderModule, Transfer, Variant};
 use mlp_bundle::loops::{Body, BufferId, Kernel};
 use mlp_bundle::plan::{Place, Plan, Port};
-use module::Emitted;
+use module::{Emitted, SUBGROUPS};
 use slots::{MAX_BYTES, Slots};
 
 /// Storage buffers that every WebGPU device binds at once.
@@ -98,16 +98,17 @@ fn modules(emitted: &[(&Kernel, Vec<Emitted>)]) -> Result<(Vec<ShaderModule>, Ch
     let kernels: Vec<&Emitted> = all.iter().map(|(_, made)| *made).collect();
     let mut modules = Vec::new();
     let mut chosen: Chosen = vec![(0, Vec::new()); all.len()];
-    for shared in share::share(&kernels, &|wgsl| validate(wgsl).is_ok()) {
+    for shared in share::share(&kernels, &|wgsl, features| validate(wgsl, features).is_ok()) {
         let (kernel, made) = all[shared.kernels[0].0];
         if !shared.valid {
-            validate(&shared.wgsl).map_err(|error| CodegenError::Internal(format!("kernel `{}`: {error}", kernel.name)))?;
+            validate(&shared.wgsl, made.features).map_err(|error| CodegenError::Internal(format!("kernel `{}`: {error}", kernel.name)))?;
         }
         for (n, params) in shared.kernels {
             chosen[n] = (modules.len() as u32, params);
         }
         let features = made.features.iter().map(|&feature| feature.to_owned()).collect();
-        modules.push(ShaderModule { label: kernel.name.clone(), wgsl: shared.wgsl, variant: made.variant.to_owned(), features });
+        let wgsl = if made.features.contains(&SUBGROUPS) { format!("{ENABLE_SUBGROUPS}{}", shared.wgsl) } else { shared.wgsl };
+        modules.push(ShaderModule { label: kernel.name.clone(), wgsl, variant: made.variant.to_owned(), features });
     }
     Ok((modules, chosen))
 }
@@ -119,7 +120,7 @@ fn emit_kernel(plan: &Plan, kernel: &Kernel, groups: Groups) -> Result<Vec<Emitt
         Body::Contract(contract) => contract::emit(plan, contract, groups)?,
         Body::Depthwise(depthwise) => vec![depthwise::emit(plan, depthwise)?],
         Body::Attention(attention) => vec![attention::emit(plan, attention)?],
-        Body::Rows(rows) => vec![rows::emit(plan, rows)?],
+        Body::Rows(rows) => rows::emit(plan, rows)?,
     };
     if made[0].buffers.len() > MAX_BUFFERS {
         return Err(format!(
@@ -161,10 +162,14 @@ fn bindings(plan: &Plan, slots: &Slots, made: &Emitted, params: bool) -> Vec<Bin
     made.buffers.iter().map(bind).chain(symbols).chain(params.then_some(Binding::Params)).collect()
 }
 
-/// Parses and validates a module against what every WebGPU device has: nothing optional, but 16-bit floats in packing functions.
-fn validate(wgsl: &str) -> Result<(), String> {
-    use naga::valid::{Capabilities, ValidationFlags, Validator};
+/// Parses and validates a module, without the directives for its features, against what every WebGPU device has: nothing optional, but 16-bit floats in packing
+/// functions, and what the features add.
+fn validate(wgsl: &str, features: &[&str]) -> Result<(), String> {
+    use naga::valid::{Capabilities, ShaderStages, SubgroupOperationSet, ValidationFlags, Validator};
     let module = naga::front::wgsl::parse_str(wgsl).map_err(|error| format!("{}\n{wgsl}", error.emit_to_string(wgsl)))?;
-    let mut validator = Validator::new(ValidationFlags::all(), Capabilities::SHADER_FLOAT16_IN_FLOAT32);
+    let mut capabilities = Capabilities::SHADER_FLOAT16_IN_FLOAT32;
+    capabilities.set(Capabilities::SUBGROUP, features.contains(&SUBGROUPS));
+    let mut validator = Validator::new(ValidationFlags::all(), capabilities);
+    validator.subgroup_stages(ShaderStages::COMPUTE).subgroup_operations(SubgroupOperationSet::all());
     validator.validate(&module).map(|_| ()).map_err(|error| format!("{}\n{wgsl}", error.emit_to_string(wgsl)))
 }

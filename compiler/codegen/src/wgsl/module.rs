@@ -8,6 +8,10 @@ use mlp_bundle::plan::Plan;
 /// WebGPU's greatest number of workgroups in one dimension.
 const MAX_GROUPS: u64 = 65_535;
 
+/// The device feature, and WGSL extension, that has subgroup operations; the language feature that has their numbers in a workgroup.
+pub(super) const SUBGROUPS: &str = "subgroups";
+pub(super) const SUBGROUP_ID: &str = "subgroup_id";
+
 /// What a module gathers while its body is written.
 #[derive(Default)]
 pub(super) struct Module {

@@ -61,7 +61,8 @@ pub(super) fn emit(plan: &Plan, nest: &Nest) -> Result<Vec<Emitted>, String> {
     let prepared = Prepared::new(plan, nest)?;
     let mut kernels = vec![alone(plan, &prepared)?];
     if !prepared.packed {
-        kernels.extend(team::emit(plan, &prepared)?);
+        kernels.extend(team::emit(plan, &prepared, false)?);
+        kernels.extend(team::emit(plan, &prepared, true)?);
     }
     Ok(kernels)
 }

@@ -1,12 +1,14 @@
 //! Kernels over rows: a team of invocations takes a row, and several short rows make a workgroup.
 //!
 //! Each invocation of a team folds every so manieth element of its row, in quads where the rows allow it; what they found meets in workgroup memory, with one
-//! barrier for a small team and two for a large one. All reductions of which none reads another share a walk and its barriers. A team of one needs neither.
+//! barrier for a small team and two for a large one. A variant for devices with subgroups gives short rows a subgroup each, which meets without memory or barrier,
+//! and lets the subgroups of a workgroup share a long one. All reductions of which none reads another share a walk and its barriers. A team of one needs neither.
 
 use super::binding::{Bindings, shift};
 use super::collapse::collapse;
 use super::expr::{Emitter, Facts, note_accesses, reachable};
-use super::module::{self, Emitted, Module};
+use super::helpers::Helpers;
+use super::module::{self, Emitted, Module, SUBGROUP_ID, SUBGROUPS};
 use super::nest::decode;
 use super::place::{Axes, Spread, is_long};
 use mlp_bundle::dtype::{DType, Scalar};
@@ -30,8 +32,21 @@ const FLAT: u32 = 16;
 /// Values that one member of a larger team folds for all.
 const BRANCH: u32 = 8;
 
-/// Emits a kernel over rows.
-pub(super) fn emit(plan: &Plan, rows: &Rows) -> Result<Emitted, String> {
+/// The longest rows, by the team they would have, that a subgroup takes alone; invocations and rows of a workgroup of such subgroups. Where subgroups are small
+/// each takes one row, where they are large several in turn.
+const SUBGROUP_TEAM: u32 = 32;
+const SUBGROUP_GROUP: u32 = 128;
+const SUBGROUP_ROWS: u32 = 8;
+
+/// Emits a kernel over rows: what every device runs, then the variant for subgroups where rows are shared.
+pub(super) fn emit(plan: &Plan, rows: &Rows) -> Result<Vec<Emitted>, String> {
+    let plain = emit_as(plan, rows, false)?;
+    let other = emit_as(plan, rows, true)?;
+    Ok(plain.into_iter().chain(other).collect())
+}
+
+/// Emits one form of the kernel, where there is one.
+fn emit_as(plan: &Plan, rows: &Rows, subgroups: bool) -> Result<Option<Emitted>, String> {
     let nest = collapse(&as_nest(rows));
     let live = reachable(&nest.exprs, roots(&nest));
     let along = nest.parallel.len() as u8;
@@ -41,16 +56,30 @@ pub(super) fn emit(plan: &Plan, rows: &Rows) -> Result<Emitted, String> {
     let mut bindings = Bindings::default();
     note_accesses(plan, &nest.exprs, &nest.stores, &live, &axes, &facts, &mut bindings)?;
     let steps = if lane.is_some() { rows.length / 4 } else { rows.length };
-    let team = team(steps, lane.is_some());
-    let shape = Shape { rows: rows.rows(), steps, team, group: team.max(GROUP) };
-    let groups = module::fold(shape.rows.div_ceil(u64::from(shape.group / team)))?;
+    let shape = Shape::of(rows.rows(), steps, team(steps, lane.is_some()), subgroups);
+    if subgroups && (shape.team == 1 || rows.reductions.is_empty()) {
+        return Ok(None);
+    }
+    let groups = module::fold(shape.rows.div_ceil(u64::from(shape.per_group)))?;
 
     let mut module = Module::default();
     let emitter = Emitter::new(&nest.exprs, &facts, axes, &bindings, &mut module.helpers, &mut module.symbols);
     let mut writer = Writer { rows, nest: &nest, live: &live, varies: varies(&nest, along), along, lane: lane.is_some(), shape, emitter };
     writer.main(groups)?;
     let body = writer.memory() + &writer.emitter.out;
-    Ok(module.finish(plan, &bindings, &body, groups))
+    let emitted = module.finish(plan, &bindings, &body, groups);
+    Ok(Some(if subgroups { emitted.variant("subgroup", &[SUBGROUPS, SUBGROUP_ID]) } else { emitted }))
+}
+
+/// Where what the members of a team have found meets.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Meeting {
+    /// In workgroup memory.
+    Memory,
+    /// In the subgroup that the team is.
+    Subgroup,
+    /// In its subgroups, then in workgroup memory.
+    Subgroups,
 }
 
 /// How rows are shared out.
@@ -62,6 +91,20 @@ struct Shape {
     team: u32,
     /// Invocations to a workgroup.
     group: u32,
+    /// Rows to a workgroup.
+    per_group: u32,
+    meeting: Meeting,
+}
+
+impl Shape {
+    fn of(rows: u64, steps: u32, team: u32, subgroups: bool) -> Shape {
+        let (meeting, group, per_group) = match subgroups {
+            false => (Meeting::Memory, team.max(GROUP), team.max(GROUP) / team),
+            true if team <= SUBGROUP_TEAM => (Meeting::Subgroup, SUBGROUP_GROUP, SUBGROUP_ROWS),
+            true => (Meeting::Subgroups, team, 1),
+        };
+        Shape { rows, steps, team, group, per_group, meeting }
+    }
 }
 
 /// Invocations to a row of so many elements or quads.
@@ -138,11 +181,11 @@ struct Writer<'a> {
 impl Writer<'_> {
     /// The workgroup memory: `x` for the members' results, `y` for those of the members that fold several.
     fn memory(&self) -> String {
-        let Shape { team, group, .. } = self.shape;
+        let Shape { team, group, meeting, .. } = self.shape;
         let mut out = String::new();
-        for n in 0..if team > 1 { self.nest.accs.len() } else { 0 } {
+        for n in 0..if team > 1 && meeting != Meeting::Subgroup { self.nest.accs.len() } else { 0 } {
             let _ = writeln!(out, "var<workgroup> x{n}:array<f32,{group}>;");
-            if team > FLAT {
+            if team > FLAT && meeting == Meeting::Memory {
                 let _ = writeln!(out, "var<workgroup> y{n}:array<f32,{}>;", group / BRANCH);
             }
         }
@@ -150,36 +193,49 @@ impl Writer<'_> {
     }
 
     fn main(&mut self, groups: [u32; 3]) -> Result<(), String> {
-        let Shape { rows, steps, team, group } = self.shape;
-        let linear = if groups[1] == 1 { "w.x".to_owned() } else { format!("(w.x+w.y*{}u)", groups[0]) };
-        let per_group = group / team;
-        let row = match (per_group, team) {
-            (1, _) => linear,
-            (_, 1) => format!("{linear}*{group}u+l.x"),
-            _ => format!("{linear}*{per_group}u+l.x/{team}u"),
-        };
+        let Shape { rows, steps, per_group, meeting, .. } = self.shape;
+        self.head(groups);
         let out = &mut self.emitter.out;
-        let _ = writeln!(
-            out,
-            "@compute @workgroup_size({group})\nfn m(@builtin(workgroup_id) w:vec3u,@builtin(local_invocation_id) l:vec3u){{\nlet r={row};"
-        );
         // A team beyond the last row walks over nothing, but meets the others at the barriers.
         let exact = u64::from(groups[0]) * u64::from(groups[1]) * u64::from(per_group) == rows;
         let _ = match exact {
             true => writeln!(out, "let i=r;let e={steps};"),
             false => writeln!(out, "let i=min(r,{}u);let e=select(0,{steps},r<{rows}u);", rows - 1),
         };
-        if team > 1 {
-            let _ = writeln!(out, "let s=i32(l.x%{team}u);let o=i32(l.x)-s;");
-        }
         let points: Vec<(u8, u32)> = (0..).zip(self.nest.parallel.iter().copied()).collect();
         decode(out, &points, None);
         for walk in walks(self.nest) {
             self.walk(walk)?;
         }
         self.stores()?;
-        self.emitter.out.push_str("}\n");
+        self.emitter.out.push_str(if meeting == Meeting::Subgroup { "}}\n" } else { "}\n" });
         Ok(())
+    }
+
+    /// The head of the entry point up to the row `r`, and where an invocation begins in it, `s`.
+    fn head(&mut self, groups: [u32; 3]) {
+        let Shape { team, group, per_group, meeting, .. } = self.shape;
+        let linear = if groups[1] == 1 { "w.x".to_owned() } else { format!("(w.x+w.y*{}u)", groups[0]) };
+        let (out, subgroups) = (&mut self.emitter.out, "@builtin(subgroup_id) d:u32,@builtin(num_subgroups) h:u32");
+        let _ = write!(out, "@compute @workgroup_size({group})\nfn m(@builtin(workgroup_id) w:vec3u,");
+        let _ = match (meeting, per_group, team) {
+            // Invocations count themselves, so that nothing depends on the size of subgroups or on whether they are whole.
+            (Meeting::Subgroup, ..) => writeln!(
+                out,
+                "{subgroups}){{\nlet s=subgroupExclusiveAdd(1);let n=subgroupAdd(1);\nfor(var b=d;b<{per_group}u;b+=h){{\n\
+                 let r={linear}*{per_group}u+b;"
+            ),
+            (Meeting::Subgroups, ..) => writeln!(
+                out,
+                "@builtin(local_invocation_id) l:vec3u,{subgroups}){{\nlet r={linear};let s=i32(l.x);let o=subgroupExclusiveAdd(1);"
+            ),
+            (_, 1, _) => writeln!(out, "@builtin(local_invocation_id) l:vec3u){{\nlet r={linear};"),
+            (_, _, 1) => writeln!(out, "@builtin(local_invocation_id) l:vec3u){{\nlet r={linear}*{group}u+l.x;"),
+            _ => writeln!(out, "@builtin(local_invocation_id) l:vec3u){{\nlet r={linear}*{per_group}u+l.x/{team}u;"),
+        };
+        if team > 1 && meeting == Meeting::Memory {
+            let _ = writeln!(out, "let s=i32(l.x%{team}u);let o=i32(l.x)-s;");
+        }
     }
 
     /// Computes what `roots` need and a whole row shares.
@@ -200,7 +256,8 @@ impl Writer<'_> {
         let along = self.along;
         let start = if self.shape.team > 1 { "s" } else { "0" };
         let unit = if self.lane { "q" } else { "a" };
-        let block = self.emitter.open(&format!("for(var {unit}{along}={start};{unit}{along}<e;{unit}{along}+={})", self.shape.team));
+        let step = if self.shape.meeting == Meeting::Subgroup { "n".to_owned() } else { self.shape.team.to_string() };
+        let block = self.emitter.open(&format!("for(var {unit}{along}={start};{unit}{along}<e;{unit}{along}+={step})"));
         if self.lane {
             let _ = writeln!(self.emitter.out, "let a{along}=q{along}*4;");
         }
@@ -235,15 +292,34 @@ impl Writer<'_> {
             } else {
                 format!("r{n}")
             };
-            let _ = match self.shape.team {
-                1 => writeln!(self.emitter.out, "let c{n}={own};"),
-                _ => writeln!(self.emitter.out, "x{n}[l.x]={own};"),
+            let _ = match (self.shape.meeting, self.shape.team) {
+                (Meeting::Memory, 1) => writeln!(self.emitter.out, "let c{n}={own};"),
+                (Meeting::Memory, _) => writeln!(self.emitter.out, "x{n}[l.x]={own};"),
+                (Meeting::Subgroup, _) => {
+                    let total = subgroup_fold(self.emitter.helpers, op, &own);
+                    writeln!(self.emitter.out, "let c{n}={total};")
+                }
+                (Meeting::Subgroups, _) => {
+                    let part = subgroup_fold(self.emitter.helpers, op, &own);
+                    writeln!(self.emitter.out, "let v{n}={part};if(o==0){{x{n}[d]=v{n};}}")
+                }
             };
         }
-        if self.shape.team > 1 {
-            self.meet(walk);
+        match self.shape.meeting {
+            Meeting::Memory if self.shape.team > 1 => self.meet(walk),
+            Meeting::Subgroups => self.join(walk),
+            Meeting::Memory | Meeting::Subgroup => {}
         }
         Ok(())
+    }
+
+    /// What the subgroups have found becomes one total that everybody folds.
+    fn join(&mut self, walk: Range<usize>) {
+        self.emitter.out.push_str("workgroupBarrier();\n");
+        for n in walk {
+            let next = fold(self.rows.reductions[n].fold, &format!("c{n}"), &format!("x{n}[k]"));
+            let _ = writeln!(self.emitter.out, "var c{n}=x{n}[0];for(var k=1u;k<h;k++){{c{n}={next};}}");
+        }
     }
 
     /// What the members of a team have found becomes one total that all of them know. Each reduction has its own memory, so that nobody overwrites
@@ -306,5 +382,16 @@ fn fold(fold: Fold, a: &str, b: &str) -> String {
         Fold::Sum => format!("{a}+{b}"),
         Fold::Max => format!("select({a},{b},{a}<{b})"),
         Fold::Min => format!("select({a},{b},{b}<{a})"),
+    }
+}
+
+/// How the values of a subgroup become one. Floats are compared by integers that are ordered as they are: infinities count, and no value is not a number, since
+/// a walk takes none in.
+fn subgroup_fold(helpers: &mut Helpers, fold: Fold, value: &str) -> String {
+    let mut compare = |function: &str| format!("{}({function}({}({value})))", helpers.need("kf"), helpers.need("fk"));
+    match fold {
+        Fold::Sum => format!("subgroupAdd({value})"),
+        Fold::Max => compare("subgroupMax"),
+        Fold::Min => compare("subgroupMin"),
     }
 }

@@ -26,8 +26,8 @@ type Likeness = (&'static str, String, String, usize);
 /// A kernel's position, and the tokens of its body.
 type Tokenized<'a> = (usize, Vec<Token<'a>>);
 
-/// Groups kernels by module, in the order of the first kernel of each. `valid` tells whether a module is valid.
-pub(super) fn share(kernels: &[&Emitted], valid: &dyn Fn(&str) -> bool) -> Vec<Shared> {
+/// Groups kernels by module, in the order of the first kernel of each. `valid` tells whether a module that needs some features is valid.
+pub(super) fn share(kernels: &[&Emitted], valid: &dyn Fn(&str, &[&str]) -> bool) -> Vec<Shared> {
     let mut groups: BTreeMap<Likeness, Vec<Tokenized<'_>>> = BTreeMap::new();
     for (n, kernel) in kernels.iter().enumerate() {
         let tokens = tokens(&kernel.body);
@@ -36,7 +36,7 @@ pub(super) fn share(kernels: &[&Emitted], valid: &dyn Fn(&str) -> bool) -> Vec<S
     }
     let mut shared: Vec<Shared> = Vec::new();
     for ((_, head, _, bound), group) in groups {
-        match merge(&head, bound, &group).filter(|merged| valid(&merged.wgsl)) {
+        match merge(&head, bound, &group).filter(|merged| valid(&merged.wgsl, kernels[group[0].0].features)) {
             Some(merged) => shared.push(Shared { valid: true, ..merged }),
             None => shared.extend(apart(kernels, &group)),
         }
@@ -216,8 +216,8 @@ mod tests {
         ))
     }
 
-    fn valid(wgsl: &str) -> bool {
-        super::super::validate(wgsl).is_ok()
+    fn valid(wgsl: &str, features: &[&str]) -> bool {
+        super::super::validate(wgsl, features).is_ok()
     }
 
     #[test]

@@ -199,6 +199,10 @@ fn shared_contractions() {
         Case { size: [9, 11, 24], pixel: 24, out_c: 36, out: [36, 0], kernel: [3, 3], pad: [1, 1], stride: [2, 2], ..many },
         Case { batch: 3, size: [5, 6, 36], pixel: 36, out_c: 33, out: [36, 0], kernel: [3, 2], pad: [1, 0], dilation: [1, 2], ..many },
         Case { size: [1, 33, 112], pixel: 112, out_c: 160, out: [160, 0], residual: true, ..many },
+        // Channels for whole subgroups; fewer steps than these have invocations, and rests.
+        Case { batch: 2, size: [5, 6, 20], pixel: 20, out_c: 131, out: [131, 0], kernel: [3, 2], pad: [1, 0], ..many },
+        Case { size: [1, 3, 77], pixel: 80, offset: 3, out_c: 260, out: [264, 4], ..many },
+        Case { size: [1, 1, 100], pixel: 100, out_c: 129, out: [129, 0], ..many },
     ];
     check(&in_types(&cases));
     for case in in_types(&cases) {
@@ -206,10 +210,15 @@ fn shared_contractions() {
         let variants: Vec<&str> = program.variants().into_iter().collect();
         // Sums of few products are not split.
         let long = case.kernel[0] * case.kernel[1] * case.size[2] >= 64;
-        let mut expected = if long { vec!["split", "tiled"] } else { vec!["tiled"] };
-        if case.input != "f32" {
-            expected.insert(0, "dot");
-        }
+        let has = |name: &&str| match *name {
+            "dot" => case.input != "f32",
+            "split" => long,
+            "subgroup" => long && case.out_c > 124,
+            _ => {
+                case.size[0] * case.size[1] >= 16 && (case.input != "f32" || case.pixel.is_multiple_of(4) && case.size[2].is_multiple_of(4))
+            }
+        };
+        let expected: Vec<&str> = ["dot", "split", "subgroup", "tiled"].into_iter().filter(has).collect();
         assert_eq!(variants, expected, "{}", case.text());
     }
 }

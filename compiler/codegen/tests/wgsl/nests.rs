@@ -194,12 +194,18 @@ fn long_reductions_are_shared_out() {
                 v4 = total 0\nacc f32 0.0 then v3\nstore b1 at 0 [1*i0 of 3 by 1] = v4";
     let bytes = "nest parallel [5]\nreduce [3000]\nv0 = load b0 at 0 [1*i1 of 3000 by 5, 1*i0 of 5 by 1]\nv1 = acc 0\nv2 = add v1 v0\nv3 = total 0\n\
                  acc i32 0 then v2\nstore b1 at 0 [1*i0 of 5 by 1] = v3";
-    for (buffers, kernel, seed) in
-        [([("f32", 9360), ("f32", 16)], pooled, 31), ([("f32", 3093), ("f32", 3)], rows, 32), ([("i8", 15000), ("i32", 5)], bytes, 33)]
-    {
+    let least = bytes.replace("add v1 v0", "min v1 v0").replace("i32 0", "i32 90");
+    // The greatest of floats is not left to a subgroup.
+    for (buffers, kernel, seed, expected) in [
+        ([("f32", 9360), ("f32", 16)], pooled, 31, vec!["team"]),
+        ([("f32", 9360), ("f32", 16)], &pooled.replace("max v3", "add v3").replace("bits:ff800000", "0.0"), 35, vec!["team", "subgroup"]),
+        ([("f32", 3093), ("f32", 3)], rows, 32, vec!["team", "subgroup"]),
+        ([("i8", 15000), ("i32", 5)], bytes, 33, vec!["team", "subgroup"]),
+        ([("i8", 15000), ("i32", 5)], &least, 36, vec!["team", "subgroup"]),
+    ] {
         let text = shaped(&buffers, "", kernel);
         agree(&text, &[], seed);
-        assert_eq!(variants(&text), ["team"]);
+        assert_eq!(variants(&text), expected);
     }
     // What an accumulator is told by itself cannot be taken apart, nor can one that does not begin with nothing.
     let greatest = "nest parallel [6]\nreduce [2500]\nv0 = load b0 at 0 [1*i0 of 6 by 2500, 1*i1 of 2500 by 1]\nv1 = acc 0\nv2 = acc 1\nv3 = axis 1\nv4 = lt v1 v0\n\

@@ -146,3 +146,16 @@ fn small_teams_need_one_barrier_a_walk() {
     };
     assert_eq!([barriers(12), barriers(128), barriers(4096)], [0, 2, 4]);
 }
+
+/// Rows that a subgroup takes, and rows that the subgroups of a workgroup share; none where an invocation takes a row.
+#[test]
+fn shared_rows_have_a_variant_for_subgroups() {
+    for (length, expected) in [(4, None), (128, Some(0)), (4096, Some(2))] {
+        let program = emit(&parse(&over_rows(["f32", "f32"], 64, length, &norm(length)))).expect("the plan is within WebGPU");
+        let module = program.modules.iter().find(|module| module.variant == "subgroup");
+        assert_eq!(module.map(|module| module.wgsl.matches("workgroupBarrier").count()), expected, "{length}");
+        assert!(
+            module.is_none_or(|module| module.wgsl.starts_with("enable subgroups;") && module.features == ["subgroups", "subgroup_id"])
+        );
+    }
+}

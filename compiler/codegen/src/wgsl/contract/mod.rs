@@ -5,12 +5,14 @@
 //! - [`tiled`]: a workgroup computes a larger tile, whose pixels and weights it loads together into workgroup memory, block by block.
 //! - [`split`]: a workgroup computes a few outputs, each invocation over a part of the channels, and adds the parts up in workgroup memory: for
 //!   products whose outputs alone would not occupy a device.
+//! - [`subgroup`]: a workgroup computes a few pixels of many channels; invocations of a subgroup hand each other the input, without workgroup memory.
 //!
 //! Integers come out the same bits in all of them; floats are summed in other orders.
 
 mod direct;
 mod sign;
 mod split;
+mod subgroup;
 mod taps;
 mod tiled;
 
@@ -42,6 +44,7 @@ pub(super) fn emit(plan: &Plan, contract: &Contract, groups: Groups) -> Result<V
     if !float {
         kernels.push(direct::emit(plan, contract, groups, true)?);
     }
+    kernels.extend(subgroup::emit(plan, contract, groups)?);
     Ok(kernels)
 }
 
