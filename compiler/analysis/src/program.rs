@@ -5,7 +5,6 @@ use crate::intrinsic::Intrinsic;
 use crate::left_out;
 use crate::network::{Layer, Network};
 use crate::types::{Dim, LabelsId, Type};
-use crate::unify;
 use mlp_syntax::ast::Operator;
 use mlp_syntax::units::Dimension;
 use mlp_syntax::{Diagnostic, LineColumn, LineIndex, Location};
@@ -158,13 +157,6 @@ pub struct Model {
     pub quantize: Vec<Location>,
 }
 
-impl Model {
-    /// True where its first input takes a value of this type, as far as types and shapes decide.
-    pub fn accepts(&self, value: &Type) -> bool {
-        self.inputs.first().is_some_and(|input| unify::fits(&input.ty, value))
-    }
-}
-
 /// A value with a name.
 #[derive(Clone, Debug)]
 pub struct Const {
@@ -267,11 +259,6 @@ impl Pipeline {
             Dim::Rest(_) | Dim::Param(_) | Dim::Width(_) | Dim::Height(_) => false,
         };
         tensor.dims.iter().all(fits) && !matches!(tensor.labels, crate::types::Labels::Variable(_))
-    }
-
-    /// True where its first parameter takes a value of this type, as far as types and shapes decide.
-    pub fn accepts(&self, value: &Type) -> bool {
-        self.params.first().is_some_and(|param| unify::fits(&param.ty, value))
     }
 
     /// Whether a parameter has a dimension of just that size, so that a value tells it.

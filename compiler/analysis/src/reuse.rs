@@ -96,7 +96,9 @@ impl Reuse {
     ) -> Option<(Body, Vec<(PipelineId, Location)>)> {
         let candidate = self.candidate(checker, file, item, start)?;
         let old = candidate.index;
-        if self.pipelines.get(old) != Some(&Some(PipelineId(index as u32))) {
+        // A circle of calls may have emptied it, and may be gone.
+        let is_empty = matches!(self.program.pipelines.get(old)?.body, Body::Broken);
+        if is_empty || self.pipelines.get(old) != Some(&Some(PipelineId(index as u32))) {
             return None;
         }
         let mut body = std::mem::replace(&mut self.program.pipelines.get_mut(old)?.body, Body::Broken);

@@ -139,7 +139,10 @@ impl Scope {
 
     /// The names that stand for something else than in an earlier check, where `same` compares what they stood for with what they stand for.
     pub(crate) fn changed(&self, before: &Names, same: impl Fn(Symbol, Symbol) -> bool) -> HashSet<String> {
-        let is_same = |name: &String, entry: &Entry| before.get(name).is_some_and(|old| same(old.symbol, entry.symbol));
+        // What an item made used depends on whether that was imported.
+        let is_same = |name: &String, entry: &Entry| {
+            before.get(name).is_some_and(|old| same(old.symbol, entry.symbol) && old.imported == entry.imported)
+        };
         let mut changed: HashSet<String> =
             self.names.iter().filter(|(name, entry)| !is_same(name, entry)).map(|(name, _)| name.clone()).collect();
         if !changed.is_empty() || before.len() != self.names.len() {

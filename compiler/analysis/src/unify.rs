@@ -1,7 +1,7 @@
 //! Fits the types of arguments to the types of parameters, and finds what symbols stand for on the way.
 
 use crate::dims::{Formula, SizeError};
-use crate::program::{ExprKind, Value};
+use crate::program::{ExprKind, Model, Pipeline, Value};
 use crate::types::{Dim, Labels, TensorType, Type, Vocabulary};
 use std::collections::HashMap;
 
@@ -36,8 +36,21 @@ pub(crate) enum Misfit {
     Labels,
 }
 
-/// Whether a value of one type can stand where another is wanted, as far as types and shapes decide.
-pub(crate) fn fits(wanted: &Type, found: &Type) -> bool {
+impl Pipeline {
+    /// True where its first parameter takes a value of this type, as far as types and shapes decide.
+    pub fn accepts(&self, value: &Type) -> bool {
+        self.params.first().is_some_and(|param| fits(&param.ty, value))
+    }
+}
+
+impl Model {
+    /// True where its first input takes a value of this type, as far as types and shapes decide.
+    pub fn accepts(&self, value: &Type) -> bool {
+        self.inputs.first().is_some_and(|input| fits(&input.ty, value))
+    }
+}
+
+fn fits(wanted: &Type, found: &Type) -> bool {
     matches!(Bindings::default().unify(wanted, found), Ok(()) | Err(Misfit::Labels))
 }
 

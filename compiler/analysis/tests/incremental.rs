@@ -94,7 +94,7 @@ fn shown(analysis: &Analysis) -> String {
         program.declarations,
         program.hooks,
         program.consts,
-        program.left_out()
+        (&program.labels, &program.aliases, &program.layers, &program.tests, program.left_out())
     )
 }
 
@@ -212,6 +212,25 @@ fn what_depends_on_an_edit_is_checked_again() {
         assert!(MAIN.contains(from), "{from}");
         let edited = MAIN.replacen(from, to, 1);
         analysis = step(analysis, &edited, OTHER).unwrap();
+        analysis = step(analysis, MAIN, OTHER).unwrap();
+    }
+    // A circle that is cut open again gives back what it took.
+    let chain = |last: &str| {
+        format!(
+            "{MAIN}\npipeline X(x: f32[3]) -> f32[3] {{ return Z(x) }}\npipeline W(x: f32[3]) -> f32[3] {{ return Z(x) }}\npipeline Z(x: f32[3]) -> f32[3] {{ return {last} }}\n"
+        )
+    };
+    for last in ["x", "W(x)", "X(x)", "x", "W(x) + X(x)", "x"] {
+        analysis = step(analysis, &chain(last), OTHER).unwrap();
+    }
+    // A block that is imported from now on.
+    let block = "budget Trial {\n  unit    = device\n  epsilon = share\n}\n";
+    let without = MAIN.replace(block, "").replace(".{ Triple, rate }", ".{ Triple, rate, Trial }");
+    assert_ne!(without, MAIN);
+    let moved = format!("{OTHER}\n{}", block.replace("share", "0.25"));
+    for _ in 0..2 {
+        analysis = step(analysis, &without, &moved).unwrap();
+        analysis = step(analysis, MAIN, &moved).unwrap();
         analysis = step(analysis, MAIN, OTHER).unwrap();
     }
     for (from, to) in

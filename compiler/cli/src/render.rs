@@ -25,7 +25,12 @@ pub(crate) fn human<'a>(diagnostics: &[Diagnostic], sources: &Sources<'a>) {
     let styles = if colour { ThemeStyles::ansi() } else { ThemeStyles::none() };
     let theme = GraphicalTheme { characters: ThemeCharacters::unicode(), styles };
     let handler = GraphicalReportHandler::new_themed(theme).with_width(100);
-    for diagnostic in diagnostics.iter().take(MOST_SHOWN) {
+    // Where not all are shown, no warning takes the place of an error.
+    let mut shown: Vec<&Diagnostic> = diagnostics.iter().collect();
+    if shown.len() > MOST_SHOWN {
+        shown.sort_by_key(|diagnostic| !diagnostic.is_error());
+    }
+    for diagnostic in shown.into_iter().take(MOST_SHOWN) {
         let report = report(diagnostic, sources);
         let mut text = String::new();
         if handler.render_report(&mut text, report.as_ref()).is_ok() {

@@ -182,6 +182,7 @@ fn root(file: &Path) -> String {
 }
 
 /// A package that was checked.
+#[derive(Clone)]
 pub struct Package {
     analysis: Analysis,
     /// Every file that the result depends on, with the digest of what was checked of it, where its contents were looked at.

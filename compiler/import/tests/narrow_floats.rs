@@ -116,6 +116,30 @@ fn what_is_no_number_stays_none() {
     }
 }
 
+/// The powers of two that ONNX's reference finds, with its words for how it rounds.
+#[test]
+fn powers_of_two_are_rounded_as_asked() {
+    let least = 2f32.powi(-127);
+    let x = [0.0, 1.0, 1.1, 1.5, 1.75, -3.0, 6.0, least, 1.1 * least, f32::MAX, f32::INFINITY, f32::NAN];
+    let top = 2f64.powi(127);
+    let none = f64::NAN;
+    let least = f64::from(least);
+    for (mode, saturate, wanted) in [
+        ("up", 1, [least, 1.0, 2.0, 2.0, 2.0, 4.0, 8.0, 2.0 * least, 2.0 * least, top, none, none]),
+        ("up", 0, [least, 1.0, 2.0, 2.0, 2.0, 4.0, 8.0, 2.0 * least, 2.0 * least, none, none, none]),
+        ("down", 1, [least, 1.0, 1.0, 1.0, 1.0, 2.0, 4.0, least, least, top, none, none]),
+        ("nearest", 1, [least, 1.0, 1.0, 2.0, 2.0, 4.0, 8.0, least, 2.0 * least, top, none, none]),
+        ("nearest", 0, [least, 1.0, 1.0, 2.0, 2.0, 4.0, 8.0, least, 2.0 * least, none, none, none]),
+    ] {
+        let attributes = vec![int("to", 24), int("saturate", saturate), string("round_mode", mode)];
+        let model = model(24, vec![port("x", FLOAT, &[x.len() as i64])], vec![], vec![node("Cast", &["x"], &["y"], attributes)], &["y"]);
+        let found = run(&model, &Tensor::from_f32(&[x.len() as u64], &x).unwrap());
+        for ((x, found), wanted) in x.iter().zip(&found).zip(&wanted) {
+            assert!(found == wanted || found.is_nan() && wanted.is_nan(), "{x:e} becomes {found:e} {mode}, not {wanted:e}");
+        }
+    }
+}
+
 #[test]
 fn doubles_are_cast_to_float_first() {
     let refused = import(&bytes(&cast(17, true, 11, 1)), &ImportOptions::default()).map(|graph| graph.order.len()).expect_err("a refusal");

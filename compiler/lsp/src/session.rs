@@ -243,7 +243,11 @@ impl Session {
     /// The package of a document as it would be with another text.
     fn package_with(&self, path: &Path, text: &str) -> Package {
         let overlay = Overlay { documents: &self.documents, disk: &*self.disk, kept: &self.kept, instead: Some((path, text)) };
-        Package::check(&overlay, path)
+        let known = self.documents.get(path).and_then(|document| document.snapshot.as_ref());
+        match known {
+            Some(snapshot) => Package::recheck(&overlay, path, snapshot.package.clone()),
+            None => Package::check(&overlay, path),
+        }
     }
 
     /// The package of an open document as it would be with another text.

@@ -1,6 +1,6 @@
 //! Convolutions of several groups: one dispatch, whose results are those of the graph's reference interpreter.
 
-use crate::harness::{Random, compare, open};
+use crate::harness::{Random, agree_with};
 use mlp_bundle::gpu::GpuProgram;
 use mlp_graph::{Graph, Tensor};
 use mlp_plan::{PlanOptions, Planned};
@@ -131,15 +131,8 @@ fn check(text: &str, seed: u64) -> GpuProgram {
     let expected = mlp_graph::eval::run(&graph, &inputs).unwrap_or_else(|error| panic!("{error}"));
     let expected: Vec<Vec<u8>> = expected.iter().map(|tensor| tensor.bytes().to_vec()).collect();
     let Planned { plan, weights, .. } = mlp_plan::plan(&graph, &PlanOptions::all()).unwrap_or_else(|error| panic!("{error}"));
-    let program = mlp_codegen::wgsl::emit(&plan).unwrap_or_else(|error| panic!("{error}\n{plan}"));
-    let variants = program.variants().into_iter().map(|variant| program.forced(variant));
     let bytes: Vec<&[u8]> = inputs.iter().map(Tensor::bytes).collect();
-    for program in std::iter::once(program.clone()).chain(variants) {
-        program.verify(&plan).unwrap_or_else(|error| panic!("{error}\n{plan}"));
-        let Some(mut session) = open(&program, &weights) else { continue };
-        compare(&plan, &program, &expected, &session.run(&bytes, &[]).unwrap_or_else(|error| panic!("{error}")));
-    }
-    program
+    agree_with(&plan, &weights, &bytes, &[], &expected)
 }
 
 /// An output as it is.

@@ -127,25 +127,33 @@ pub(crate) fn parse(text: &str) -> Plan {
 pub(crate) fn agree_on(plan: &Plan, weights: &[u8], inputs: &[Vec<u8>], symbols: &[u32]) {
     let inputs: Vec<&[u8]> = inputs.iter().map(Vec::as_slice).collect();
     let expected = eval::run(plan, weights, &inputs, symbols).unwrap_or_else(|error| panic!("{error}\n{plan}"));
+    agree_with(plan, weights, &inputs, symbols, &expected);
+}
+
+/// Runs a plan as it is and with each variant of its kernels, and compares with what is expected.
+pub(crate) fn agree_with(plan: &Plan, weights: &[u8], inputs: &[&[u8]], symbols: &[u32], expected: &[Vec<u8>]) -> GpuProgram {
     let program = mlp_codegen::wgsl::emit(plan).unwrap_or_else(|error| panic!("{error}\n{plan}"));
     let variants = program.variants().into_iter().map(|variant| program.forced(variant));
-    for program in std::iter::once(program.clone()).chain(variants) {
+    for (index, program) in std::iter::once(program.clone()).chain(variants).enumerate() {
         program.verify(plan).unwrap_or_else(|error| panic!("{error}\n{plan}"));
-        let Some(mut session) = open(&program, weights) else { continue };
-        let found = session.run(&inputs, symbols).unwrap_or_else(|error| panic!("{error}"));
-        compare(plan, &program, &expected, &found);
+        let session = open(&program, weights);
+        assert!(index > 0 || session.is_some(), "what is made for every device runs on every one");
+        let Some(mut session) = session else { continue };
+        let found = session.run(inputs, symbols).unwrap_or_else(|error| panic!("{error}"));
+        compare(plan, &program, expected, &found);
     }
+    program
 }
 
 /// A session; none where the adapter lacks what the program needs.
-pub(crate) fn open(program: &GpuProgram, weights: &[u8]) -> Option<GpuSession> {
+fn open(program: &GpuProgram, weights: &[u8]) -> Option<GpuSession> {
     match GpuSession::new(program, weights) {
         Err(mlp_gpu::GpuError::Lacks { .. }) => None,
         other => Some(other.unwrap_or_else(|error| panic!("{error}"))),
     }
 }
 
-pub(crate) fn compare(plan: &Plan, program: &GpuProgram, expected: &[Vec<u8>], found: &[Vec<u8>]) {
+fn compare(plan: &Plan, program: &GpuProgram, expected: &[Vec<u8>], found: &[Vec<u8>]) {
     for ((port, expected), found) in plan.outputs.iter().zip(expected).zip(found) {
         let dtype = plan.buffers[port.buffer].dtype;
         for (n, (want, got)) in expected.chunks(dtype.size()).zip(found.chunks(dtype.size())).enumerate() {

@@ -101,7 +101,7 @@ impl Completer<'_> {
         let endings = files::endings(path.asked);
         // What starts with a dot is not for people; what is named stands beside the file that names it.
         let lead = if path.folder.is_empty() { "./" } else { "" };
-        for name in listed.iter().filter(|name| !name.starts_with('.')) {
+        for name in listed.iter().filter(|name| !name.starts_with('.') && !name.contains(['"', '\\'])) {
             let ending = Path::new(name).extension().and_then(|ending| ending.to_str()).unwrap_or("").to_ascii_lowercase();
             let written = format!("{lead}{name}");
             if name.ends_with('/') {
@@ -115,9 +115,10 @@ impl Completer<'_> {
     /// Puts what takes the piped value first, and leaves out what would be imported for nothing.
     fn rank(&mut self, piped: Option<piped::Piped>) {
         let Some(piped) = piped else { return };
-        let fits = |item: &CompletionItem| piped.fits(&item.label) != Some(false);
+        let taking = piped.taking();
+        let fits = |item: &CompletionItem| taking.get(item.label.as_str()) != Some(&false);
         self.items.retain(|item| item.additional_text_edits.is_none() || fits(item));
-        self.items.sort_by_cached_key(|item| !fits(item));
+        self.items.sort_by_key(|item| !fits(item));
     }
 
     fn value(&mut self, key: Option<&str>, callee: Option<&str>, starts: bool) {

@@ -2,9 +2,10 @@
 
 use super::context::{self, Token};
 use crate::typed;
-use mlp_analysis::{Program, STD_MODULES, Type};
+use mlp_analysis::{Pipeline, STD_MODULES, Type};
 use mlp_driver::host::Memory;
 use mlp_driver::package::Package;
+use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::sync::LazyLock;
@@ -30,12 +31,19 @@ impl Piped {
         })
     }
 
-    /// Whether what has a name takes it; none where that is not known.
-    pub(super) fn fits(&self, name: &str) -> Option<bool> {
+    /// What can be called by a name, and whether it takes the value.
+    pub(super) fn taking(&self) -> HashMap<&str, bool> {
         let program = self.package.program();
-        let pipeline = |program: &Program| program.pipelines.iter().find(|one| one.name == name).map(|one| one.accepts(&self.ty));
-        let model = || program.models.iter().find(|one| one.name == name).map(|one| one.accepts(&self.ty));
-        pipeline(program).or_else(model).or_else(|| pipeline(LIBRARY.program()))
+        let mut found = HashMap::new();
+        let mut note = |name, accepts| {
+            found.entry(name).or_insert(accepts);
+        };
+        // What the file declares comes before what others do, and both before what could be imported.
+        let (own, others): (Vec<&Pipeline>, Vec<&Pipeline>) = program.pipelines.iter().partition(|one| one.at.file.0 == 0);
+        own.iter().for_each(|one| note(one.name.as_str(), one.accepts(&self.ty)));
+        program.models.iter().for_each(|one| note(one.name.as_str(), one.accepts(&self.ty)));
+        others.into_iter().chain(&LIBRARY.program().pipelines).for_each(|one| note(one.name.as_str(), one.accepts(&self.ty)));
+        found
     }
 }
 

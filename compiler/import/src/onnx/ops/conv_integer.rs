@@ -41,10 +41,12 @@ fn centred(node: &mut NodeImport<'_>, x: ValueId, zero: usize, axis: usize) -> O
 
 /// Weights that are known, in `I8` less their zero points; none where they are not, or do not fit.
 fn stored_weights(node: &NodeImport<'_>, weights: ValueId) -> Result<Option<Tensor>, Problem> {
-    let Some(stored) = node.builder.known(weights) else { return Ok(None) };
+    let Some(stored) = node.builder.known(weights).filter(|stored| matches!(stored.dtype(), DType::U8 | DType::I8)) else {
+        return Ok(None);
+    };
     let zeros = match node.optional(3) {
         None => vec![0],
-        Some(zero) => match node.builder.known(zero).and_then(Tensor::to_i64) {
+        Some(zero) => match node.builder.known(zero).filter(|zero| zero.dtype() == stored.dtype()).and_then(Tensor::to_i64) {
             Some(zeros) => zeros,
             None => return Ok(None),
         },
@@ -64,15 +66,14 @@ fn stored_weights(node: &NodeImport<'_>, weights: ValueId) -> Result<Option<Tens
 /// The convolution of bytes as they stand: the zero point of the input comes off the sums, as often as the weights of each filter add up to.
 fn of_bytes(node: &mut NodeImport<'_>, x: ValueId, weights: &Tensor, spatial: &Spatial, groups: u64) -> One {
     let filters = weights.shape()[0];
-    let sums: Vec<i32> = weights
-        .bytes()
-        .chunks((weights.bytes().len() / filters.max(1) as usize).max(1))
-        .map(|filter| filter.iter().map(|&byte| i32::from(byte as i8)).sum())
-        .collect();
+    // Integers wrap, as they do where they are computed.
+    let filter = weights.bytes().len() / filters.max(1) as usize;
+    let sum = |filter: &[u8]| filter.iter().fold(0i32, |sum, &byte| sum.wrapping_add(i32::from(byte as i8)));
+    let sums: Vec<i32> = (0..filters as usize).map(|index| sum(&weights.bytes()[index * filter..(index + 1) * filter])).collect();
     let zero = node.optional(2).map(|zero| node.as_scalar(zero, "the zero point of the input")).transpose()?;
     let known = match zero {
         None => Some(0),
-        Some(zero) => node.known_float(zero).map(|zero| zero as i32),
+        Some(zero) => node.builder.known(zero).and_then(Tensor::to_i64).and_then(|zero| i32::try_from(*zero.first()?).ok()),
     };
     let mut spatial = spatial.clone();
     let mut x = x;
@@ -85,7 +86,7 @@ fn of_bytes(node: &mut NodeImport<'_>, x: ValueId, weights: &Tensor, spatial: &S
             x = node.emit(Op::Pad { before, after }, &[x, zero])?;
         }
     }
-    let taken: Vec<i32> = sums.iter().map(|sum| -known.unwrap_or(0) * sum).collect();
+    let taken: Vec<i32> = sums.iter().map(|sum| sum.wrapping_mul(-known.unwrap_or(0))).collect();
     let channels = |node: &mut NodeImport<'_>, shape: &[u64], values: &[i32]| -> One {
         Ok(node.constant(Tensor::from_i32(shape, values).map_err(|error| error.to_string())?))
     };

@@ -5,7 +5,7 @@ use super::narrowing::{Rounding, narrowed};
 use crate::onnx::narrow::Narrow;
 use crate::onnx::node::{Imported, NodeImport, One, Problem, invalid, unsupported};
 use mlp_graph::op::{BinaryOp, CompareOp, UnaryOp};
-use mlp_graph::{DType, Op, ValueId};
+use mlp_graph::{DType, Op, Tensor, ValueId};
 
 pub(super) const TABLE: &[Row] = &[
     ("", "Neg", |node| unary(node, UnaryOp::Neg)),
@@ -108,8 +108,9 @@ fn whole_power(node: &mut NodeImport<'_>, x: ValueId, exponent: ValueId) -> One 
     let odd = node.binary(BinaryOp::And, exponent, one)?;
     let sign = node.select_bit(odd, x)?;
     let (mut power, mut square) = (sign, x);
-    let bits = match node.known_float(exponent) {
-        Some(known) if (0.0..64.0).contains(&known) => 64 - (known as u64).leading_zeros() as usize,
+    let greatest = node.builder.known(exponent).and_then(Tensor::to_i64).and_then(|known| known.into_iter().max());
+    let bits = match greatest {
+        Some(greatest @ 0..) => 64 - greatest.leading_zeros() as usize,
         _ => counts.size() * 8 - usize::from(counts.is_signed_int()),
     };
     for bit in 1..bits {

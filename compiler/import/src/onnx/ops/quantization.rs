@@ -122,6 +122,10 @@ fn quantize_linear(node: &mut NodeImport<'_>) -> Imported {
     let x = if node.dtype(x) == DType::I32 { x } else { node.cast(DType::F32, x)? };
     if let Some(narrow @ Narrow::Float(_)) = narrow {
         // Floats have a zero point of 0, whether it is given or not.
+        if node.builder.known(params.zero).is_some_and(|zero| zero.to_f64().iter().any(|zero| *zero != 0.0)) {
+            return invalid("floats of eight bits and fewer have a zero point of 0");
+        }
+        let x = node.cast(DType::F32, x)?;
         let steps = scaled(node, BinaryOp::Div, x, &params)?;
         return Ok(vec![narrowed(node, narrow, steps, rounding)?]);
     }
@@ -168,12 +172,16 @@ fn scaled(node: &mut NodeImport<'_>, op: BinaryOp, x: ValueId, params: &Params) 
             node.reshape(params.scale, &shape)?
         }
         _ if counts == dims => params.scale,
-        _ => {
+        rank if rank == dims.len()
+            && node.attributes.int("block_size")?.unwrap_or(0) > 0
+            && node.builder.may_create(dims[axis].saturating_mul(8)) =>
+        {
             let block = dims[axis].div_ceil(counts[axis].max(1)).max(1);
             let places: Vec<i64> = (0..dims[axis]).map(|place| (place / block) as i64).collect();
             let places = node.integers(&places)?;
             node.emit(Op::Gather { axis: params.axis }, &[params.scale, places])?
         }
+        _ => return invalid(format!("scales of shape {counts:?} do not fit values of shape {dims:?}")),
     };
     node.binary(op, x, scale)
 }
