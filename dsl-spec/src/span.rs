@@ -92,12 +92,12 @@ impl LineIndex {
     /// The line and column of a byte of `source`, the text the index was made of. An offset past the end is the end.
     pub fn line_column(&self, source: &str, offset: u32) -> LineColumn {
         let offset = (offset as usize).min(source.len());
-        let line = self.starts.partition_point(|start| *start as usize <= offset).max(1);
-        let start = self.starts.get(line - 1).map_or(0, |start| *start as usize);
+        let line = self.line(offset as u32);
+        let start = self.starts.get(line).map_or(0, |start| *start as usize);
         let before = source.bytes().take(offset).skip(start);
         // A character is counted at its first byte; UTF-8 continuation bytes are 10xxxxxx.
         let column = before.filter(|byte| byte & 0xC0 != 0x80).count();
-        LineColumn { line: line as u32, column: column as u32 + 1 }
+        LineColumn { line: line as u32 + 1, column: column as u32 + 1 }
     }
 }
 

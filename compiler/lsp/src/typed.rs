@@ -97,24 +97,14 @@ fn local<'p>(locals: &'p [Local], result: &'p Expr, definition: &Definition) -> 
 /// The type of the largest expression of the root file that ends at a byte.
 pub(crate) fn ending_at(program: &Program, end: usize) -> Option<&Type> {
     let mut found: Option<&Expr> = None;
-    for pipeline in program.pipelines.iter().filter(|pipeline| pipeline.at.file.0 == 0) {
-        let Body::Steps { locals, result, .. } = &pipeline.body else { continue };
-        for expr in locals.iter().map(|local| &local.value).chain([result]) {
-            visit(expr, &mut |expr| {
-                let at = expr.at;
-                let larger = found.is_none_or(|found| at.span.start < found.at.span.start);
-                if at.file.0 == 0 && at.span.end as usize == end && larger {
-                    found = Some(expr);
-                }
-            });
+    visit_file(program, 0, &mut |expr| {
+        let at = expr.at;
+        let larger = found.is_none_or(|found| at.span.start < found.at.span.start);
+        if at.file.0 == 0 && at.span.end as usize == end && larger {
+            found = Some(expr);
         }
-    }
+    });
     found.map(|expr| &expr.ty)
-}
-
-/// True where an error hides a type.
-pub(crate) fn is_unknown(ty: &Type) -> bool {
-    *ty == Type::Unknown
 }
 
 /// A type as messages write it; none where an error hides it.
@@ -135,25 +125,28 @@ pub(crate) struct Called {
 /// The calls in the pipelines of a file.
 pub(crate) fn calls(program: &Program, file: usize) -> Vec<Called> {
     let mut calls = Vec::new();
+    visit_file(program, file, &mut |expr| {
+        if let ExprKind::Call { at, .. } = &expr.kind
+            && at.file.0 as usize == file
+        {
+            let called = known(program, &expr.ty).map(|result| Called {
+                callee: at.span,
+                end: expr.at.span.end as usize,
+                result,
+                bytes: bytes(&expr.ty),
+            });
+            calls.extend(called);
+        }
+    });
+    calls
+}
+
+/// Looks at every expression in the pipelines of a file.
+fn visit_file<'p>(program: &'p Program, file: usize, look: &mut dyn FnMut(&'p Expr)) {
     for pipeline in program.pipelines.iter().filter(|pipeline| pipeline.at.file.0 as usize == file) {
         let Body::Steps { locals, result, .. } = &pipeline.body else { continue };
-        for expr in locals.iter().map(|local| &local.value).chain([result]) {
-            visit(expr, &mut |expr| {
-                if let ExprKind::Call { at, .. } = &expr.kind
-                    && at.file.0 as usize == file
-                {
-                    let called = known(program, &expr.ty).map(|result| Called {
-                        callee: at.span,
-                        end: expr.at.span.end as usize,
-                        result,
-                        bytes: bytes(&expr.ty),
-                    });
-                    calls.extend(called);
-                }
-            });
-        }
+        locals.iter().map(|local| &local.value).chain([result]).for_each(|expr| visit(expr, look));
     }
-    calls
 }
 
 fn visit<'p>(expr: &'p Expr, look: &mut dyn FnMut(&'p Expr)) {

@@ -26,7 +26,7 @@ impl Piped {
         let without = format!("{}{}", &source[..end], &source[offset..]);
         alone.into_iter().chain([without]).find_map(|text| {
             let package = check(&text);
-            let ty = typed::ending_at(package.program(), end).filter(|ty| !typed::is_unknown(ty))?.clone();
+            let ty = typed::ending_at(package.program(), end).filter(|ty| **ty != Type::Unknown)?.clone();
             Some(Piped { package, ty })
         })
     }

@@ -78,6 +78,23 @@ impl<'a> Operands<'a> {
         let (pixel, start) = self.source.layout(&self.bindings, window);
         (pixel, self.groups.place(start, u64::from(self.groups.channels / self.source.unit())))
     }
+
+    /// Channels, or words of four channels, of a tap.
+    fn steps(&self, window: &Window) -> u32 {
+        if self.float { window.in_c } else { window.in_c.div_ceil(4) }
+    }
+
+    /// The input of the pixel with number `p` at a step, a name, of a tap: what weights are multiplied with.
+    fn load(&self, helpers: &mut Helpers, p: u32, step: &str, padded: bool) -> String {
+        let Operands { bindings, source, float, .. } = self;
+        let index = if *float || source.aligned { format!("(i{p}+{step})") } else { format!("(i{p}+{step}*4)") };
+        let (load, padding) = match float {
+            true => (bindings.read(source.buffer, &index), "0f".to_owned()),
+            false => (source.word(bindings, helpers, &index), source.padding_word()),
+        };
+        let load = if padded { format!("select({padding},{load},k{p})") } else { load };
+        if *float { load } else { sign::word(source, &load) }
+    }
 }
 
 /// The helper that multiplies a word of four channels with those of four outputs.

@@ -4,7 +4,7 @@
 
 use super::super::groups::Groups;
 use super::super::module::{self, Emitted, Module};
-use super::super::window::{Unit, is_padded};
+use super::super::window::Unit;
 use super::{DOT, Operands, dots, sign, taps};
 use mlp_bundle::loops::Contract;
 use mlp_bundle::plan::Plan;
@@ -51,12 +51,6 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    /// Channels, or words of four channels, of a tap.
-    fn steps(&self) -> u32 {
-        let channels = self.contract.window.in_c;
-        if self.operands.float { channels } else { channels.div_ceil(4) }
-    }
-
     fn main(&mut self, workgroups: [u32; 3], columns: u32) {
         let w = &self.contract.window;
         let sum = if self.operands.float { "vec4f" } else { "vec4i" };
@@ -74,7 +68,7 @@ impl Writer<'_> {
              let t=i32(l.x);let g=i32({linear});let m=g%{columns}*{};{group}let q={panel}*4+t%4;\nvar j={panel}*{}+t%4+{};",
             GROUP * self.pixels,
             self.pixels,
-            w.taps() * u64::from(self.steps()) * 4,
+            w.taps() * u64::from(self.operands.steps(w)) * 4,
             self.operands.first_weights(self.contract)
         );
         for p in 0..self.pixels {
@@ -98,47 +92,26 @@ impl Writer<'_> {
     }
 
     fn taps(&mut self) {
-        let w = &self.contract.window;
-        let (pixel, start) = self.operands.layout(w);
-        let pointwise = taps::is_pointwise(w);
-        for p in 0..self.pixels {
-            let o = if p == 0 { "m".to_owned() } else { format!("min(m+{p},{})", w.pixels() - 1) };
-            let _ = match pointwise {
-                true => writeln!(self.out, "let i{p}={o}*{pixel}+{start};"),
-                false => write!(self.out, "{}", taps::origin(w, p, &o)),
-            };
-        }
-        if pointwise {
-            return self.steps_of_tap(false);
-        }
-        let _ = writeln!(self.out, "for(var u=0;u<{};u++){{for(var v=0;v<{};v++){{", w.kernel[0], w.kernel[1]);
-        for p in 0..self.pixels {
-            self.out.push_str(&taps::place(w, p, pixel, &start));
-        }
-        self.steps_of_tap(is_padded(w));
-        let _ = writeln!(self.out, "j+={};}}}}", self.steps() * 4);
+        let (before, after, padded) = taps::around(self.operands, &self.contract.window, self.pixels);
+        self.out.push_str(&before);
+        self.steps_of_tap(padded);
+        self.out.push_str(&after);
     }
 
     /// An invocation's part of one tap.
     fn steps_of_tap(&mut self, padded: bool) {
         let Operands { bindings, source, float, .. } = self.operands;
         let helpers = &mut self.module.helpers;
-        let weights = bindings.name(self.contract.weights);
-        let steps = if *float { self.contract.window.in_c } else { self.contract.window.in_c.div_ceil(4) };
+        let (weights, steps) = (bindings.name(self.contract.weights), self.operands.steps(&self.contract.window));
         let _ = writeln!(self.out, "for(var k=t/4;k<{steps};k+={PARTS}){{let w0={weights}[j+k*4];");
         if source.is_unsigned() {
             let _ = writeln!(self.out, "z0+={}({},w0);", dots(helpers), sign::ONES);
         }
         for p in 0..self.pixels {
-            let index = if *float || source.aligned { format!("(i{p}+k)") } else { format!("(i{p}+k*4)") };
-            let (load, padding) = match float {
-                true => (bindings.read(source.buffer, &index), "0f".to_owned()),
-                false => (source.word(bindings, helpers, &index), source.padding_word()),
-            };
-            let load = if padded { format!("select({padding},{load},k{p})") } else { load };
+            let input = self.operands.load(helpers, p, "k", padded);
             let _ = match float {
-                true => writeln!(self.out, "s{p}+={load}*w0;"),
-                false => writeln!(self.out, "s{p}+={}({},w0);", dots(helpers), sign::word(source, &load)),
+                true => writeln!(self.out, "s{p}+={input}*w0;"),
+                false => writeln!(self.out, "s{p}+={}({input},w0);", dots(helpers)),
             };
         }
         self.out.push_str("}\n");

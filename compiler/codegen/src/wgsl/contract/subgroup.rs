@@ -5,7 +5,7 @@
 
 use super::super::groups::Groups;
 use super::super::module::{self, Emitted, Module, SUBGROUPS};
-use super::super::window::{Unit, is_padded};
+use super::super::window::Unit;
 use super::{DOT, Operands, dots, sign, taps};
 use mlp_bundle::loops::Contract;
 use mlp_bundle::plan::Plan;
@@ -51,12 +51,6 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    /// Channels, or words of four channels, of a tap.
-    fn steps(&self) -> u32 {
-        let channels = self.contract.window.in_c;
-        if self.operands.float { channels } else { channels.div_ceil(4) }
-    }
-
     fn main(&mut self, workgroups: [u32; 3], columns: u32, across: u32) {
         let w = &self.contract.window;
         let quads = w.out_c.div_ceil(4);
@@ -76,7 +70,7 @@ impl Writer<'_> {
              let g=i32({linear});let m=g%{columns}*{};{group}let q={tile}*{GROUP}+i32(l.x);let c=min(q,{});\nvar j=(c>>2u)*{}+(c&3)+{};",
             self.pixels,
             quads - 1,
-            w.taps() * u64::from(self.steps()) * 4,
+            w.taps() * u64::from(self.operands.steps(w)) * 4,
             self.operands.first_weights(self.contract)
         );
         for p in 0..self.pixels {
@@ -98,53 +92,26 @@ impl Writer<'_> {
     }
 
     fn taps(&mut self) {
-        let w = &self.contract.window;
-        let (pixel, start) = self.operands.layout(w);
-        let pointwise = taps::is_pointwise(w);
-        for p in 0..self.pixels {
-            let o = if p == 0 { "m".to_owned() } else { format!("min(m+{p},{})", w.pixels() - 1) };
-            let _ = match pointwise {
-                true => writeln!(self.out, "let i{p}={o}*{pixel}+{start};"),
-                false => write!(self.out, "{}", taps::origin(w, p, &o)),
-            };
-        }
-        if pointwise {
-            return self.steps_of_tap(false);
-        }
-        let _ = writeln!(self.out, "for(var u=0;u<{};u++){{for(var v=0;v<{};v++){{", w.kernel[0], w.kernel[1]);
-        for p in 0..self.pixels {
-            self.out.push_str(&taps::place(w, p, pixel, &start));
-        }
-        self.steps_of_tap(is_padded(w));
-        let _ = writeln!(self.out, "j+={};}}}}", self.steps() * 4);
+        let (before, after, padded) = taps::around(self.operands, &self.contract.window, self.pixels);
+        self.out.push_str(&before);
+        self.steps_of_tap(padded);
+        self.out.push_str(&after);
     }
 
     /// The sum over one tap: as many steps at once as there are invocations, of which each loads one.
     fn steps_of_tap(&mut self, padded: bool) {
-        let steps = self.steps();
+        let steps = self.operands.steps(&self.contract.window);
         let _ = writeln!(self.out, "if(b){{for(var h=0;h<{steps};h+=n){{let k=min(h+f,{});", steps - 1);
         for p in 0..self.pixels {
-            let load = self.load(p, "k", padded);
+            let load = self.operands.load(&mut self.module.helpers, p, "k", padded);
             let _ = writeln!(self.out, "let a{p}={load};");
         }
         let _ = writeln!(self.out, "let e=min(n,{steps}-h);for(var d=0;d<e;d++){{");
         self.products("h+d", |p| format!("subgroupShuffle(a{p},u32(d))"));
         let _ = writeln!(self.out, "}}}}}}else{{for(var h=0;h<{steps};h++){{");
-        let loads: Vec<String> = (0..self.pixels).map(|p| self.load(p, "h", padded)).collect();
+        let loads: Vec<String> = (0..self.pixels).map(|p| self.operands.load(&mut self.module.helpers, p, "h", padded)).collect();
         self.products("h", |p| loads[p as usize].clone());
         self.out.push_str("}}\n");
-    }
-
-    /// The input of a pixel at a step, a name.
-    fn load(&mut self, p: u32, step: &str, padded: bool) -> String {
-        let Operands { bindings, source, float, .. } = self.operands;
-        let index = if *float || source.aligned { format!("(i{p}+{step})") } else { format!("(i{p}+{step}*4)") };
-        let (load, padding) = match float {
-            true => (bindings.read(source.buffer, &index), "0f".to_owned()),
-            false => (source.word(bindings, &mut self.module.helpers, &index), source.padding_word()),
-        };
-        let load = if padded { format!("select({padding},{load},k{p})") } else { load };
-        if *float { load } else { sign::word(source, &load) }
     }
 
     /// Adds the products of the weights of a step with the pixels' `inputs`.

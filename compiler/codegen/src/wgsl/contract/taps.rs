@@ -1,7 +1,9 @@
 //! Where the taps of a window lie in the input, as text.
 
 use super::super::window::is_padded;
+use super::Operands;
 use mlp_bundle::loops::Window;
+use std::fmt::Write;
 
 /// Whether output pixels are input pixels, one for one.
 pub(super) fn is_pointwise(w: &Window) -> bool {
@@ -28,4 +30,26 @@ pub(super) fn place(w: &Window, p: u32, pixel: u32, start: &str) -> String {
         true => format!("let k{p}=u32(r{p})<{}u&&u32(c{p})<{}u;let i{p}=select({start},{at},k{p});\n", w.in_h, w.in_w),
         false => format!("let i{p}={at};\n"),
     }
+}
+
+/// What stands before and after the steps of a tap where taps are walked over for `pixels` pixels from `m`, and whether a pixel's tap may be none.
+pub(super) fn around(operands: &Operands<'_>, w: &Window, pixels: u32) -> (String, String, bool) {
+    let (pixel, start) = operands.layout(w);
+    let pointwise = is_pointwise(w);
+    let mut before = String::new();
+    for p in 0..pixels {
+        let o = if p == 0 { "m".to_owned() } else { format!("min(m+{p},{})", w.pixels() - 1) };
+        let _ = match pointwise {
+            true => writeln!(before, "let i{p}={o}*{pixel}+{start};"),
+            false => write!(before, "{}", origin(w, p, &o)),
+        };
+    }
+    if pointwise {
+        return (before, String::new(), false);
+    }
+    let _ = writeln!(before, "for(var u=0;u<{};u++){{for(var v=0;v<{};v++){{", w.kernel[0], w.kernel[1]);
+    for p in 0..pixels {
+        before.push_str(&place(w, p, pixel, &start));
+    }
+    (before, format!("j+={};}}}}\n", operands.steps(w) * 4), is_padded(w))
 }

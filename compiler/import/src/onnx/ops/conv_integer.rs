@@ -2,6 +2,7 @@
 
 use super::Row;
 use super::conv::convolution;
+use super::matmul::less_zero;
 use crate::onnx::node::{Imported, NodeImport, One, Problem, invalid};
 use mlp_graph::op::{BinaryOp, Layout, Spatial};
 use mlp_graph::{DType, Op, Tensor, ValueId};
@@ -15,28 +16,19 @@ fn conv_integer(node: &mut NodeImport<'_>) -> Imported {
     if let (Op::Conv { spatial, groups, .. }, Some(weights)) = (&op, stored_weights(node, weights)?) {
         return Ok(vec![of_bytes(node, x, &weights, spatial, *groups)?]);
     }
-    let x = centred(node, x, 2, 0)?;
-    let weights = centred(node, weights, 3, 0)?;
+    let x = centred(node, x, 2)?;
+    let weights = centred(node, weights, 3)?;
     Ok(vec![node.emit(op, &[x, weights])?])
 }
 
-/// `x` less the zero point at input `zero`, which is one number or one a position of `axis`, in `I32`.
-fn centred(node: &mut NodeImport<'_>, x: ValueId, zero: usize, axis: usize) -> One {
-    let rank = node.rank(x);
-    let x = node.cast(DType::I32, x)?;
-    let Some(zero) = node.optional(zero) else { return Ok(x) };
-    let zero = node.cast(DType::I32, zero)?;
-    let dims = node.dims(zero);
-    let zero = match dims.as_slice() {
-        [] | [1] => node.as_scalar(zero, "the zero point")?,
-        &[count] => {
-            let mut shape = vec![1; rank];
-            shape[axis] = count;
-            node.reshape(zero, &shape)?
-        }
-        _ => return invalid(format!("a zero point has shape {dims:?}")),
-    };
-    node.binary(BinaryOp::Sub, x, zero)
+/// `x` less the zero point at input `zero`, which is one number or one a position of its first axis, in `I32`.
+fn centred(node: &mut NodeImport<'_>, x: ValueId, zero: usize) -> One {
+    let zero = node.optional(zero);
+    let dims = zero.map(|zero| node.dims(zero)).unwrap_or_default();
+    if dims.len() > 1 {
+        return invalid(format!("a zero point has shape {dims:?}"));
+    }
+    less_zero(node, x, zero, node.rank(x) - 1)
 }
 
 /// Weights that are known, in `I8` less their zero points; none where they are not, or do not fit.

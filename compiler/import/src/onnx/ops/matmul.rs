@@ -59,20 +59,20 @@ pub(super) fn scale(node: &mut NodeImport<'_>, x: ValueId, factor: f32) -> One {
 fn matmul_integer(node: &mut NodeImport<'_>) -> Imported {
     let (a, b) = (node.input(0)?, node.input(1)?);
     let (a_zero, b_zero) = (node.optional(2), node.optional(3));
-    let a = less_zero(node, a, a_zero, true)?;
-    let b = less_zero(node, b, b_zero, false)?;
+    let a = less_zero(node, a, a_zero, 1)?;
+    let b = less_zero(node, b, b_zero, 0)?;
     Ok(vec![node.emit(Op::MatMul, &[a, b])?])
 }
 
-/// `x` less its zero point in `I32`; of several, one a row or else one a column.
-pub(super) fn less_zero(node: &mut NodeImport<'_>, x: ValueId, zero: Option<ValueId>, rows: bool) -> One {
+/// `x` less its zero point in `I32`; of several, one a position of the axis that so many others come after.
+pub(super) fn less_zero(node: &mut NodeImport<'_>, x: ValueId, zero: Option<ValueId>, after: usize) -> One {
     let x = node.cast(DType::I32, x)?;
     let Some(zero) = zero else { return Ok(x) };
     let zero = node.cast(DType::I32, zero)?;
     let dims = node.dims(zero);
     let zero = match dims.as_slice() {
         [1] => node.as_scalar(zero, "the zero point")?,
-        &[count] if rows => node.reshape(zero, &[count, 1])?,
+        &[count] if after > 0 => node.reshape(zero, &[&[count], vec![1; after].as_slice()].concat())?,
         _ => zero,
     };
     node.binary(BinaryOp::Sub, x, zero)

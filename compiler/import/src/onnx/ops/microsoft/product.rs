@@ -80,7 +80,7 @@ struct Quantized {
 /// `(A - a_zero) x (B - b_zero) * a_scale * b_scale + bias`, the sums exact in `I32`.
 fn scaled_product(node: &mut NodeImport<'_>, a: &Quantized, b: &Quantized, bias: Option<ValueId>) -> One {
     let dtype = node.dtype(b.scale);
-    let (x, y) = (less_zero(node, a.value, a.zero, true)?, less_zero(node, b.value, b.zero, false)?);
+    let (x, y) = (less_zero(node, a.value, a.zero, 1)?, less_zero(node, b.value, b.zero, 0)?);
     let sum = node.emit(Op::MatMul, &[x, y])?;
     let sum = node.cast(DType::F32, sum)?;
     let (x, y) = (column_scale(node, a.scale)?, column_scale(node, b.scale)?);
