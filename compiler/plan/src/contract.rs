@@ -4,11 +4,12 @@ use crate::draft::Draft;
 use crate::group::Group;
 use crate::location::Location;
 use crate::map::{requantized, result_range};
+use crate::narrow::{self, Narrow};
 use crate::pack;
 use crate::planner::Planner;
 use crate::scope::{Guard, Scope};
 use mlp_bundle::DType;
-use mlp_bundle::loops::{Affine, Arithmetic, Body, BufferId, Contract, Depthwise, Epilogue, ExprId, Window};
+use mlp_bundle::loops::{Affine, Arithmetic, Body, BufferId, Contract, Depthwise, Epilogue, ExprId, PANEL, Scales, Window};
 use mlp_graph::op::{Layout, Spatial};
 use mlp_graph::{Op, Tensor, ValueId};
 
@@ -35,6 +36,7 @@ struct Input {
 struct Packed {
     window: Window,
     weights: BufferId,
+    scales: Option<Scales>,
     first: u64,
 }
 
@@ -187,18 +189,33 @@ impl Planner<'_> {
         let mut parts = Vec::new();
         for from in (0..matrix.outputs).step_by(step as usize) {
             let part = pack::Weights { outputs: step.min(matrix.outputs - from), first: matrix.first + from * matrix.strides[0], ..matrix };
-            let weights = self.constant(&name, weights.dtype(), |file| pack::panels(weights, &part, file));
-            parts.push(Packed { window: Window { out_c: part.outputs as u32, ..window }, weights, first: first + from });
+            let window = Window { out_c: part.outputs as u32, ..window };
+            let (weights, scales) = match self.options.narrow_weights.then(|| narrow_panels(weights, &part, &window)).flatten() {
+                Some(narrow) => self.narrow_constant(&name, narrow),
+                None => (self.constant(&name, weights.dtype(), |file| pack::panels(weights, &part, file)), None),
+            };
+            parts.push(Packed { window, weights, scales, first: first + from });
         }
         parts
+    }
+
+    /// The buffers of weights in fewer bits, and of their factors.
+    fn narrow_constant(&mut self, name: &str, narrow: Narrow) -> (BufferId, Option<Scales>) {
+        let weights = self.constant(name, narrow.dtype, |file| file.extend(narrow.bytes));
+        let scales = narrow.scales.map(|factors| {
+            let bytes = factors.values.iter().flat_map(|value| value.to_le_bytes());
+            let buffer = self.constant(&format!("{name} (scales)"), DType::F32, |file| file.extend(bytes));
+            Scales { buffer, per: factors.per, bits: factors.bits }
+        });
+        (weights, scales)
     }
 
     /// Contractions of packed weights. All must fuse alike: the first one that cannot take the tail makes all others store the frame.
     fn emit_outputs(&mut self, group: &Group, what: &str, input: BufferId, parts: Vec<Packed>) {
         let arithmetic = self.arithmetic(group);
-        for Packed { window, weights, first } in parts {
+        for Packed { window, weights, scales, first } in parts {
             self.emit_contraction(group, what, first, u64::from(window.out_c), |epilogue| {
-                Body::Contract(Contract { window, arithmetic, input, weights, epilogue })
+                Body::Contract(Contract { window, arithmetic, input, weights, scales, epilogue })
             });
         }
     }
@@ -367,4 +384,19 @@ impl Planner<'_> {
         }
         value
     }
+}
+
+/// The packed weights of a product in fewer bits, where they have such a form and it pays.
+fn narrow_panels(weights: &Tensor, part: &pack::Weights, window: &Window) -> Option<Narrow> {
+    let bytes = part.outputs * part.inputs * DType::F32.size() as u64;
+    if weights.dtype() != DType::F32 || !window.is_product() || bytes < narrow::LEAST_BYTES {
+        return None;
+    }
+    let floats = |part: &pack::Weights| {
+        let mut file = Vec::new();
+        pack::panels(weights, part, &mut file);
+        file.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect::<Vec<f32>>()
+    };
+    let first = floats(&pack::Weights { outputs: part.outputs.min(u64::from(PANEL)), ..*part });
+    narrow::narrow(part.inputs as usize, &first, || floats(part))
 }

@@ -107,6 +107,9 @@ fn rename(kernel: &mut Kernel, renamed: &SecondaryMap<BufferId, Option<BufferId>
         Body::Contract(contract) => {
             one(&mut contract.input);
             one(&mut contract.weights);
+            if let Some(scales) = &mut contract.scales {
+                one(&mut scales.buffer);
+            }
             all(&mut contract.epilogue.exprs, &mut contract.epilogue.stores);
         }
         Body::Depthwise(depthwise) => {

@@ -4,7 +4,7 @@
 //! The steps, in order:
 //! 1. `shapes`: all sizes, and what cannot be planned.
 //! 2. `group`: which operations become one kernel, and which values get memory.
-//! 3. `emit`: kernels, one file an operator family: `contract` and `pack` (convolutions and products over packed weights), `window`, `product`,
+//! 3. `emit`: kernels, one file an operator family: `contract`, `pack` and `narrow` (convolutions and products over packed weights), `window`, `product`,
 //!    `reduce`, `topk`, `softmax`, `rows`, `attention`, `resize`, `vary` (sizes known at run time alone); `value` and `map` turn all that is fused into expressions; `draft` tidies a nest.
 //! 4. `inplace`, `finish` and `arena`: maps that overwrite their operand, ports, lifetimes, offsets, and the weights file.
 
@@ -20,6 +20,7 @@ mod group;
 mod inplace;
 mod location;
 mod map;
+mod narrow;
 mod pack;
 mod planner;
 mod product;
@@ -55,12 +56,14 @@ pub struct PlanOptions {
     pub rows: bool,
     /// Most bytes of packed weights that one kernel reads, where its outputs can be made by several; no limit otherwise.
     pub kernel_weights: Option<u64>,
+    /// Keeps the weights of products in fewer bits where those stand for exactly the same numbers ([`mlp_bundle::loops::Scales`]); floats of 32 bits otherwise.
+    pub narrow_weights: bool,
 }
 
 impl PlanOptions {
     /// All kinds of kernels that there are.
     pub fn all() -> PlanOptions {
-        PlanOptions { attention: true, rows: true, kernel_weights: Some(MAX_KERNEL_WEIGHTS) }
+        PlanOptions { attention: true, rows: true, kernel_weights: Some(MAX_KERNEL_WEIGHTS), narrow_weights: true }
     }
 }
 

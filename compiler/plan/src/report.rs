@@ -75,6 +75,7 @@ pub(crate) fn buffers_of(kernel: &Kernel) -> (BTreeSet<BufferId>, BTreeSet<Buffe
         Body::Nest(nest) => (&nest.exprs, &nest.stores),
         Body::Contract(contract) => {
             read.extend([contract.input, contract.weights]);
+            read.extend(contract.scales.map(|scales| scales.buffer));
             (&contract.epilogue.exprs, &contract.epilogue.stores)
         }
         Body::Depthwise(depthwise) => {

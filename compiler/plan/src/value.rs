@@ -1,6 +1,8 @@
 //! A value at some coordinates, as an expression: a load where it is stored, and what computes it where it is inlined.
 
 use crate::group::Role;
+use crate::location::Location;
+use crate::narrow;
 use crate::planner::Planner;
 use crate::scope::{Guard, Scope};
 use mlp_bundle::loops::{Affine, BinaryOp, CompareOp, ExprId};
@@ -117,7 +119,23 @@ impl Planner<'_> {
         let mut moved = coords[..axis].to_vec();
         moved.push(index);
         moved.extend_from_slice(&coords[axis + rank..]);
-        self.read(scope, x, &moved)
+        match self.narrow_table(x) {
+            Some(table) => scope.load(&table, &moved, Guard::Clamp),
+            None => self.read(scope, x, &moved),
+        }
+    }
+
+    /// Where a table of floats lies in fewer bits; none where it is small, or its numbers are of 32 bits.
+    fn narrow_table(&mut self, value: ValueId) -> Option<Location> {
+        let bytes = self.dims(value).iter().product::<u64>() * DType::F32.size() as u64;
+        let gathered = self.dtype(value) == DType::F32 && self.role(value) == Role::Constant && bytes >= narrow::LEAST_BYTES;
+        if !gathered || !self.options.narrow_weights {
+            return None;
+        }
+        let tensor = self.tensor(value)?;
+        let (dtype, bytes) = narrow::table(&tensor.as_f32()?)?;
+        let buffer = self.constant(&self.value_name(value), dtype, |file| file.extend(bytes));
+        Some(Location::dense(buffer, dtype, tensor.shape()))
     }
 
     /// A gathered index: negative ones count from the end. The load clamps it; 64-bit ones are clamped before they are narrowed.

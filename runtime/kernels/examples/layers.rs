@@ -112,13 +112,13 @@ fn main() {
         let bytes = &weights[weights_at..];
         // SAFETY (both): the buffers are as long as the window asks for, and aligned.
         let (f32_time, int_time) = if depthwise {
-            let buffers = DepthwiseBuffers { input, weights: weights_ptr, scratch: area };
+            let buffers = DepthwiseBuffers { input, weights: weights_ptr, scales: std::ptr::null(), scratch: area };
             let (float, int) =
                 (DepthwiseConv::f32(kernels, w, &[]).expect(SMALL), DepthwiseConv::int8(kernels, w, false, 0, bytes, &[]).expect(SMALL));
             let f32_time = fastest(|| unsafe { float.run_f32(0..float.items(), &buffers, &finish) });
             (f32_time, fastest(|| unsafe { int.run_i8(0..int.items(), &buffers, &finish_int) }))
         } else {
-            let buffers = ContractionBuffers { input, weights: weights_ptr, scratch: area };
+            let buffers = ContractionBuffers { input, weights: weights_ptr, scales: std::ptr::null(), scratch: area };
             let (float, int) =
                 (Contraction::f32(kernels, w, &[], 1).expect(SMALL), Contraction::int8(kernels, w, false, 0, bytes, &[], 1).expect(SMALL));
             assert!(float.scratch_bytes().max(int.scratch_bytes()) <= 8 << 20);

@@ -231,6 +231,7 @@ impl Attention {
             let of = |input: *const f32, weights: *const f32| ContractionBuffers {
                 input: input.cast(),
                 weights: weights.cast(),
+                scales: core::ptr::null(),
                 scratch: areas.tiles,
             };
             products.scores.run_f32(0..products.scores.items(), &of(query, areas.keys), &plain(areas.scores, s.keys));

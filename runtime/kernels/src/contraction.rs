@@ -9,6 +9,7 @@ use crate::simd::DotFormat;
 use crate::table::{Kernels, MAX_COLS};
 use crate::tile::convert::Pixels;
 use crate::tile::matrix::{FinishInt, Tile};
+use crate::tile::widen::{Panel, Stored};
 use crate::window::Window;
 use std::ops::Range;
 
@@ -47,6 +48,8 @@ pub struct Contraction {
     input: Input,
     /// Repacked weights; the plan's own bytes are used where there are none.
     repacked: Option<Vec<u32>>,
+    /// How weights of floats are kept, where that is not as floats.
+    stored: Option<Stored>,
     /// What each channel's sum begins with, as bits, padded past the widest tile.
     init: Vec<u32>,
     shape: Shape,
@@ -80,6 +83,8 @@ pub struct ContractionBuffers {
     pub input: *const u8,
     /// The packed weights as the plan holds them.
     pub weights: *const u8,
+    /// The scales of [`Stored`] weights, where they have some.
+    pub scales: *const f32,
     /// [`Contraction::scratch_bytes`] bytes for this thread alone, aligned to 64.
     pub scratch: *mut u8,
 }
@@ -124,10 +129,11 @@ impl Shape {
         Some(Shape { taps, steps, panel: depth_bytes / 4 * 64, pixel_bytes, row_bytes, depth_bytes, staged })
     }
 
-    /// Output rows of a block.
-    fn block_rows(&self, window: &Window, threads: usize) -> usize {
+    /// Output rows of a block. `narrow` weights are widened once a block, so that more rows pay.
+    fn block_rows(&self, window: &Window, threads: usize, narrow: bool) -> usize {
         let most = (BLOCK_PIXELS / window.out_w).max(1);
-        let block_bytes = (self.depth_bytes.saturating_mul(window.out_c) / 4).clamp(MIN_BLOCK_BYTES, MAX_BLOCK_BYTES);
+        let max = if narrow { 2 * MAX_BLOCK_BYTES } else { MAX_BLOCK_BYTES };
+        let block_bytes = (self.depth_bytes.saturating_mul(window.out_c) / 4).clamp(MIN_BLOCK_BYTES, max);
         let row_bytes = window.stride[0].saturating_mul(self.row_bytes).max(1);
         let rows = (block_bytes / row_bytes).clamp(1, most).min(window.out_h);
         if threads < 2 {
@@ -144,7 +150,18 @@ impl Contraction {
     /// window takes more than [`MAX_SCRATCH`] bytes of working memory.
     pub fn f32(kernels: &'static Kernels, window: Window, bias: &[f32], threads: usize) -> Option<Contraction> {
         let init = bias.iter().map(|b| b.to_bits()).collect();
-        Contraction::new(kernels, window, Input::F32, init, threads)
+        Contraction::new(kernels, window, Input::F32, None, init, threads)
+    }
+
+    /// A product of `f32` as [`Contraction::f32`], over weights that are kept in fewer bits. `None` too where a panel of them takes more than
+    /// [`MAX_SCRATCH`] bytes as floats, or their scales are not for whole blocks of inputs.
+    pub fn narrow(kernels: &'static Kernels, window: Window, stored: Stored, bias: &[f32], threads: usize) -> Option<Contraction> {
+        if stored.per().is_some_and(|per| per == 0 || !window.in_c.is_multiple_of(per)) || window.kernel != [1, 1] {
+            return None;
+        }
+        let init = bias.iter().map(|b| b.to_bits()).collect();
+        let made = Contraction::new(kernels, window, Input::F32, Some(stored), init, threads)?;
+        (made.widened_bytes() <= MAX_SCRATCH).then_some(made)
     }
 
     /// A contraction of bytes, over weights `[ceil(out_c/16)][kh][kw][ceil(in_c/4)][16][4]`, whose sums begin with `bias` (empty for none). `None` as
@@ -178,14 +195,21 @@ impl Contraction {
             let sum = own.fold(0_i32, |sum, &w| sum.wrapping_add(i32::from(w as i8)));
             *first = first.wrapping_sub(moved.wrapping_mul(sum) as u32);
         }
-        let mut made = Contraction::new(kernels, window, Input::Bytes { signed, pad_value }, init, threads)?;
+        let mut made = Contraction::new(kernels, window, Input::Bytes { signed, pad_value }, None, init, threads)?;
         if kernels.dot == DotFormat::PairsI16 {
             made.repacked = Some(pairs_of_quads(weights));
         }
         Some(made)
     }
 
-    fn new(kernels: &'static Kernels, mut window: Window, input: Input, mut init: Vec<u32>, threads: usize) -> Option<Contraction> {
+    fn new(
+        kernels: &'static Kernels,
+        mut window: Window,
+        input: Input,
+        stored: Option<Stored>,
+        mut init: Vec<u32>,
+        threads: usize,
+    ) -> Option<Contraction> {
         if window.is_pointwise() {
             // A row a pixel, so that blocks may end anywhere.
             let pixels = window.pixels();
@@ -196,13 +220,13 @@ impl Contraction {
         // Integer tiles come in whole units alone.
         let half = if input == Input::F32 { kernels.half_unit() } else { 0 };
         let columns = split_columns(window.out_c, kernels.unit, half);
-        let block_rows = shape.block_rows(&window, threads);
+        let block_rows = shape.block_rows(&window, threads, stored.is_some());
         // Blocks of one size, rather than a small last one.
         let blocks_per_image = window.out_h.div_ceil(block_rows);
         let block_rows = window.out_h.div_ceil(blocks_per_image);
         let blocks = blocks_per_image * window.batch;
         let chunks = if threads > 1 { (2 * threads).div_ceil(blocks).clamp(1, columns.len().max(1)) } else { 1 };
-        Some(Contraction { kernels, window, input, repacked: None, init, shape, block_rows, blocks_per_image, columns, chunks })
+        Some(Contraction { kernels, window, input, repacked: None, stored, init, shape, block_rows, blocks_per_image, columns, chunks })
     }
 
     /// Pieces of work, all independent.
@@ -215,7 +239,36 @@ impl Contraction {
         let pixels = self.block_rows * self.window.out_w;
         let pointers = (pixels * size_of::<*const u8>()).next_multiple_of(64);
         let staged = if self.shape.staged { (self.staged_rows(self.block_rows) * self.shape.row_bytes).next_multiple_of(64) } else { 0 };
-        pointers + staged + pixels * MAX_COLS * 4 + 64
+        pointers + staged + self.widened_bytes() + pixels * MAX_COLS * 4 + 64
+    }
+
+    /// Bytes of the panels of a tile as floats, where weights are kept in fewer bits.
+    fn widened_bytes(&self) -> usize {
+        self.stored.map_or(0, |_| self.shape.panel.saturating_mul(MAX_COLS / 16))
+    }
+
+    /// Makes floats of the panels of a tile's channels, and says where they are.
+    ///
+    /// # Safety
+    /// As for [`Contraction::run_f32`].
+    unsafe fn widened(&self, stored: Stored, columns: &Columns, buffers: &ContractionBuffers) -> *const u8 {
+        let (steps, first) = (self.shape.panel / 64, columns.channel / 16);
+        let at = self.scratch_bytes() - 64 - self.block_rows * self.window.out_w * MAX_COLS * 4 - self.widened_bytes();
+        // SAFETY: the scratch has room for as many panels before the sums of a block as a tile reads; weights and scales are those of whole panels.
+        unsafe {
+            let area = buffers.scratch.add(at);
+            for panel in 0..columns.cols.div_ceil(16) {
+                let scales = stored.per().map_or(core::ptr::null(), |per| buffers.scales.add((first + panel) * (steps / per) * 16));
+                (self.kernels.widen)(&Panel {
+                    stored,
+                    from: buffers.weights.add((first + panel) * steps * stored.step_bytes()),
+                    scales,
+                    to: area.add(panel * self.shape.panel).cast(),
+                    steps,
+                });
+            }
+            area
+        }
     }
 
     /// Multiplications of one run, for estimates.
@@ -331,6 +384,13 @@ impl Contraction {
         let share = chunk * self.columns.len() / self.chunks..(chunk + 1) * self.columns.len() / self.chunks;
         let weights = self.repacked.as_ref().map_or(buffers.weights, |w| w.as_ptr().cast());
         for columns in &self.columns[share] {
+            // SAFETY: the caller's promise; the first panel of the channels.
+            let weights = unsafe {
+                match self.stored {
+                    Some(stored) => self.widened(stored, columns, buffers),
+                    None => weights.add(columns.channel / 16 * self.shape.panel),
+                }
+            };
             let most = self.kernels.tiles_f32[columns.units].len();
             for (from, rows, count) in tile_runs(block.pixels, most) {
                 // SAFETY: every pointer of the block is set; panels and first values of the columns are inside their arrays.
@@ -340,7 +400,7 @@ impl Contraction {
                         taps: self.shape.taps.as_ptr(),
                         tap_count: self.shape.taps.len(),
                         steps: self.shape.steps,
-                        weights: weights.add(columns.channel / 16 * self.shape.panel),
+                        weights,
                         panel: self.shape.panel,
                         init: self.init.as_ptr().add(columns.channel).cast(),
                         pixel: block.first_pixel + from,

@@ -32,5 +32,6 @@ pub use isa::Isa;
 pub use peak::Peak;
 pub use program::{ERF_DENOMINATOR, ERF_NUMERATOR, EpilogueProgram, Function, MAX_STEPS, Operator, ProgramStep};
 pub use table::Kernels;
+pub use tile::widen::Stored;
 pub use window::Window;
 pub use winograd::Winograd;

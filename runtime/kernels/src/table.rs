@@ -8,6 +8,7 @@ use crate::tile::convert::Pixels;
 use crate::tile::depthwise::RowTile;
 use crate::tile::matrix::{FinishInt, Tile};
 use crate::tile::softmax::ScoreRow;
+use crate::tile::widen::Panel;
 use crate::tile::winograd::{InputTile, OutputTile};
 
 pub(crate) type TileF32 = unsafe fn(&Tile, &FinishF32);
@@ -60,6 +61,8 @@ pub struct Kernels {
     pub(crate) stencil_format: StencilFormat,
     /// Converts pixels to [`Kernels::dot`].
     pub(crate) convert: unsafe fn(&Pixels),
+    /// Makes floats of a panel of narrower weights.
+    pub(crate) widen: unsafe fn(&Panel),
     /// Runs an epilogue's program over a block of sums.
     pub(crate) program: unsafe fn(&EpilogueProgram, &Raw),
     /// Turns a row of attention's scores into weights.
@@ -131,6 +134,11 @@ macro_rules! tier {
                 unsafe { crate::tile::convert::convert(<$simd as Simd>::DOT, p) }
             }
             $(#[$features])?
+            unsafe fn widen(p: &Panel) {
+                // SAFETY: as above.
+                unsafe { crate::tile::widen::widen(p) }
+            }
+            $(#[$features])?
             unsafe fn program(program: &EpilogueProgram, raw: &Raw) {
                 // SAFETY: as above.
                 unsafe { crate::program::run(program, raw) }
@@ -168,6 +176,7 @@ macro_rules! tier {
                 stencils_i8: stencils!(stencil_i8: $($ps)*),
                 stencil_format: StencilFormat::$stencil_format,
                 convert,
+                widen,
                 program,
                 softmax,
                 winograd_input,

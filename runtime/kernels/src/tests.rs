@@ -213,7 +213,12 @@ fn check_f32(w: Window, threads: usize, residual: Option<usize>) -> Result<(), T
     for kernels in tiers() {
         let conv = Contraction::f32(kernels, w, &bias, threads).expect("a small window");
         let mut area = scratch(conv.scratch_bytes());
-        let buffers = ContractionBuffers { input: input.as_ptr().cast(), weights: packed.as_ptr().cast(), scratch: aligned(&mut area) };
+        let buffers = ContractionBuffers {
+            input: input.as_ptr().cast(),
+            weights: packed.as_ptr().cast(),
+            scales: std::ptr::null(),
+            scratch: aligned(&mut area),
+        };
         let mut out = vec![f32::NAN; w.pixels() * w.out_c];
         let source = if residual.is_some() { add.as_ptr() } else { std::ptr::null() };
         let residual_cols = residual.unwrap_or(0).min(w.out_c);
@@ -269,7 +274,8 @@ fn check_i8(w: Window, threads: usize, signed: bool, add: bool) -> Result<(), Te
     for kernels in tiers() {
         let conv = Contraction::int8(kernels, w, signed, pad_value, &packed, &bias, threads).expect("a small window");
         let mut area = scratch(conv.scratch_bytes());
-        let buffers = ContractionBuffers { input: input.as_ptr(), weights: packed.as_ptr(), scratch: aligned(&mut area) };
+        let buffers =
+            ContractionBuffers { input: input.as_ptr(), weights: packed.as_ptr(), scales: std::ptr::null(), scratch: aligned(&mut area) };
         let mut out = vec![0xee; w.pixels() * w.out_c];
         let finish = bytes.finish(&w, &mut out);
         let mut raw = vec![i32::MIN; sums.len()];
@@ -465,7 +471,8 @@ fn check_ties(w: &Window, input: &[u8], dense: &[i8], multiplier: &[i32], requan
     for kernels in tiers() {
         let conv = Contraction::int8(kernels, w, false, 0, &packed, &[], 1).expect("a small window");
         let mut area = scratch(conv.scratch_bytes());
-        let buffers = ContractionBuffers { input: input.as_ptr(), weights: packed.as_ptr(), scratch: aligned(&mut area) };
+        let buffers =
+            ContractionBuffers { input: input.as_ptr(), weights: packed.as_ptr(), scales: std::ptr::null(), scratch: aligned(&mut area) };
         let mut out = vec![0; 64 * out_c];
         let finish = FinishI8 {
             out: out.as_mut_ptr(),

@@ -412,7 +412,12 @@ mod tests {
                 return Err(TestCaseError::reject("not worth it"));
             };
             let mut area = scratch(conv.scratch_bytes());
-            let buffers = ContractionBuffers { input: input.as_ptr().cast(), weights: std::ptr::null(), scratch: aligned(&mut area) };
+            let buffers = ContractionBuffers {
+                input: input.as_ptr().cast(),
+                weights: std::ptr::null(),
+                scales: std::ptr::null(),
+                scratch: aligned(&mut area),
+            };
             let mut out = vec![f32::NAN; w.pixels() * w.out_c];
             let mut raw = vec![i32::MIN; out.len()];
             let residual = if adds { add.as_ptr() } else { std::ptr::null() };

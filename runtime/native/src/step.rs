@@ -9,7 +9,7 @@ use mlp_bundle::loops::{self, Arithmetic, Body, BufferId, Contract, Depthwise, E
 use mlp_bundle::plan::{Place, Plan};
 use mlp_kernels::{
     Attention, AttentionBuffers, AttentionShape, Contraction, ContractionBuffers, DepthwiseBuffers, DepthwiseConv, EpilogueProgram,
-    FinishF32, FinishI8, HeadStrides, Kernels, ProgramStep, Raw, Requantization, ResidualAdd, Window, Winograd,
+    FinishF32, FinishI8, HeadStrides, Kernels, ProgramStep, Raw, Requantization, ResidualAdd, Stored, Window, Winograd,
 };
 use std::ops::Range;
 
@@ -47,6 +47,8 @@ enum Work<C> {
         conv: Contraction,
         input: *const u8,
         weights: *const u8,
+        /// Of weights that are kept in fewer bits.
+        scales: *const f32,
         finish: Finish<C>,
     },
     /// A convolution by tiles, with its weights transformed.
@@ -175,7 +177,9 @@ impl Builder<'_> {
         let (finish, bias, int_bias) =
             self.finish(&contract.epilogue, contract.arithmetic, &window, window.kernel[0] * window.kernel[1] * window.in_c)?;
         let input = self.address(contract.input).cast_const();
+        let stored = self.stored(contract);
         if contract.arithmetic == Arithmetic::F32
+            && stored.is_none()
             && matches!(self.plan.buffers[contract.weights].place, Place::Weights { .. })
             && let Some(conv) = Winograd::new(self.kernels, window, self.packed(contract.weights), &bias, self.threads)
         {
@@ -183,7 +187,10 @@ impl Builder<'_> {
             return Ok(Pending { work: Work::Winograd { conv: Box::new(conv), input, finish }, cost });
         }
         let conv = match contract.arithmetic {
-            Arithmetic::F32 => Contraction::f32(self.kernels, window, &bias, self.threads),
+            Arithmetic::F32 => match stored {
+                Some(stored) => Contraction::narrow(self.kernels, window, stored, &bias, self.threads),
+                None => Contraction::f32(self.kernels, window, &bias, self.threads),
+            },
             Arithmetic::Int8 { pad_value } => {
                 let signed = self.plan.buffers[contract.input].dtype == DType::I8;
                 Contraction::int8(self.kernels, window, signed, pad_value, self.packed(contract.weights), &int_bias, self.threads)
@@ -191,9 +198,23 @@ impl Builder<'_> {
         };
         let conv = conv.ok_or_else(|| CompileError::Window { kernel: name.into() })?;
         let weights = self.address(contract.weights).cast_const();
+        let scales = contract.scales.map_or(std::ptr::null(), |scales| self.address(scales.buffer).cast_const().cast());
         // About forty multiplications a nanosecond.
         let cost = conv.macs() / 40;
-        Ok(Pending { work: Work::Contract { conv, input, weights, finish }, cost })
+        Ok(Pending { work: Work::Contract { conv, input, weights, scales, finish }, cost })
+    }
+
+    /// How the weights of a product of floats are kept, where that is not as floats.
+    fn stored(&self, contract: &Contract) -> Option<Stored> {
+        match (contract.arithmetic, contract.scales, self.plan.buffers[contract.weights].dtype) {
+            (Arithmetic::F32, Some(scales), _) => {
+                let per = scales.per as usize;
+                Some(if scales.bits == 4 { Stored::I4 { per } } else { Stored::I8 { per } })
+            }
+            (Arithmetic::F32, None, DType::F16) => Some(Stored::F16),
+            (Arithmetic::F32, None, DType::BF16) => Some(Stored::BF16),
+            _ => None,
+        }
     }
 
     fn depthwise(&mut self, depthwise: &Depthwise, name: &str) -> Result<Pending, CompileError> {
@@ -302,7 +323,9 @@ impl Pending {
                 Work::Nest { code: Linked { nest: Some(jit.nest_fn(&code)), epilogue: None, outer: code.outer }, bases }
             }
             Work::Attention { attention, buffers } => Work::Attention { attention, buffers },
-            Work::Contract { conv, input, weights, finish: f } => Work::Contract { conv, input, weights, finish: finish(f, jit) },
+            Work::Contract { conv, input, weights, scales, finish: f } => {
+                Work::Contract { conv, input, weights, scales, finish: finish(f, jit) }
+            }
             Work::Winograd { conv, input, finish: f } => Work::Winograd { conv, input, finish: finish(f, jit) },
             Work::Depthwise { conv, input, weights, finish: f } => Work::Depthwise { conv, input, weights, finish: finish(f, jit) },
         };
@@ -371,8 +394,8 @@ impl Step {
                     }
                 }
                 Work::Attention { attention, buffers } => attention.run(items, &AttentionBuffers { scratch, ..*buffers }),
-                Work::Contract { conv, input, weights, finish } => {
-                    let buffers = ContractionBuffers { input: *input, weights: *weights, scratch };
+                Work::Contract { conv, input, weights, scales, finish } => {
+                    let buffers = ContractionBuffers { input: *input, weights: *weights, scales: *scales, scratch };
                     match finish {
                         Finish::F32(f) => conv.run_f32(items, &buffers, f),
                         Finish::Int8 { .. } => conv.run_i8(items, &buffers, &finish.int8()),
@@ -381,7 +404,7 @@ impl Step {
                     }
                 }
                 Work::Winograd { conv, input, finish } => {
-                    let buffers = ContractionBuffers { input: *input, weights: std::ptr::null(), scratch };
+                    let buffers = ContractionBuffers { input: *input, weights: std::ptr::null(), scales: std::ptr::null(), scratch };
                     match finish {
                         Finish::F32(f) => conv.run_f32(items, &buffers, f),
                         Finish::Int8 { .. } => unreachable!("its sums are floats"),

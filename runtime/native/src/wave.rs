@@ -127,6 +127,7 @@ impl Footprint {
             Body::Attention(attention) => {
                 Footprint { reads: memory(&attention.reads().collect::<Vec<_>>()), writes: memory(&[attention.out.buffer]) }
             }
+            // Scales lie in the weights, which no kernel writes.
             Body::Contract(c) => Footprint::of_sums(plan, &c.epilogue, memory(&[c.input, c.weights]), &c.window),
             Body::Depthwise(d) => Footprint::of_sums(plan, &d.epilogue, memory(&[d.input, d.weights]), &d.window),
         }

@@ -2,7 +2,8 @@
 
 mod support;
 
-use mlp_bundle::loops::{Access, Arithmetic, BinaryOp, Epilogue, Expr, ExprId, Exprs, Store, UnaryOp, Window};
+use mlp_bundle::loops::scalar::{f32_to_bf16, f32_to_f16};
+use mlp_bundle::loops::{Access, Arithmetic, BinaryOp, Body, Contract, Epilogue, Expr, ExprId, Exprs, Scales, Store, UnaryOp, Window};
 use mlp_bundle::{DType, Scalar};
 use proptest::prelude::*;
 use support::{Builder, Noise, binary, by_channel, by_pixel, contraction, float, int, load, weights_len};
@@ -140,6 +141,75 @@ fn check_f32(depthwise: bool, w: Window, after: After) {
     let code = after == After::Other || (after == After::Smooth && w.out_c < 32);
     let tiles = if transformed { "winograd" } else { "tiles" };
     assert_eq!(program.methods(), [if code { format!("{tiles}+code") } else { tiles.into() }]);
+}
+
+/// A product of floats over weights that are kept in fewer bits: whole numbers of so many bits that share a scale by `per` inputs, or none of binary16 and its like.
+fn check_narrow(dtype: DType, scaled: Option<(u8, u32)>, [rows, in_c, out_c]: [u32; 3], after: After) {
+    let window = Window {
+        batch: 1,
+        in_h: 1,
+        in_w: rows,
+        in_c,
+        in_pixel: in_c + 3,
+        in_offset: 2,
+        out_h: 1,
+        out_w: rows,
+        out_c,
+        kernel: [1, 1],
+        stride: [1, 1],
+        dilation: [1, 1],
+        pad: [0, 0],
+    };
+    let mut builder = Builder::new();
+    let mut noise = Noise(5);
+    let input = builder.input(DType::F32, noise.floats((rows * window.in_pixel) as usize));
+    let panels = out_c.div_ceil(16) as usize;
+    let count = panels * in_c as usize * 16;
+    let numbers = match scaled {
+        Some((bits, _)) => noise.bytes(count * usize::from(bits) / 8),
+        None => noise.floats(count).chunks_exact(4).flat_map(|f| narrowed(dtype, f32::from_le_bytes([f[0], f[1], f[2], f[3]]))).collect(),
+    };
+    let weights = builder.constant(dtype, numbers);
+    let scales = scaled.map(|(bits, per)| {
+        let values = noise.floats(panels * (in_c / per) as usize * 16);
+        // Small, and of either sign.
+        let small = values.chunks_exact(4).flat_map(|f| (f32::from_le_bytes([f[0], f[1], f[2], f[3]]) * 0.01).to_le_bytes());
+        Scales { buffer: builder.constant(DType::F32, small.collect()), per, bits }
+    });
+    let bias = builder.constant(DType::F32, noise.floats(out_c as usize));
+    let out = builder.output(DType::F32, (rows * out_c) as usize);
+    let mut exprs = Exprs::new();
+    let total = exprs.push(Expr::Total(0));
+    let bias = load(&mut exprs, by_channel(bias, out_c));
+    let mut value = binary(&mut exprs, BinaryOp::Add, total, bias);
+    if after == After::Other {
+        value = exprs.push(Expr::Unary(UnaryOp::Tanh, value));
+    }
+    let stores = vec![Store { access: by_pixel(out, &window, u64::from(out_c), 0), value }];
+    let epilogue = Epilogue { exprs, stores };
+    builder.kernel(Body::Contract(Contract { window, arithmetic: Arithmetic::F32, input, weights, scales, epilogue }));
+    builder.check(2e-5);
+}
+
+fn narrowed(dtype: DType, value: f32) -> [u8; 2] {
+    match dtype {
+        DType::F16 => f32_to_f16(value).to_le_bytes(),
+        _ => f32_to_bf16(value).to_le_bytes(),
+    }
+}
+
+#[test]
+fn products_of_narrow_weights() {
+    let sizes = [[1, 64, 48], [2, 48, 17], [7, 16, 8], [150, 96, 33], [9, 400, 20], [700, 32, 80]];
+    for (n, size) in sizes.into_iter().enumerate() {
+        let after = if n % 2 == 0 { After::Clamp } else { After::Other };
+        check_narrow(DType::F16, None, size, after);
+        check_narrow(DType::BF16, None, size, after);
+        for per in [size[1], 16] {
+            check_narrow(DType::I8, Some((8, per)), size, after);
+            check_narrow(DType::U8, Some((4, per)), size, after);
+        }
+    }
 }
 
 fn check_int8(depthwise: bool, w: Window, after: After, signed: bool) {

@@ -177,7 +177,7 @@ fn padding(plan: &Plan) -> u64 {
 /// The most bytes of scratch that some kernel uses.
 fn scratch(plan: &Plan) -> u64 {
     let of = |kernel: &Kernel| match &kernel.body {
-        Body::Contract(contract) => contract::scratch(contract),
+        Body::Contract(contract) => contract::scratch(plan, contract),
         Body::Attention(attention) => attention::scratch(attention),
         Body::Nest(_) | Body::Depthwise(_) | Body::Rows(_) => 0,
     };

@@ -49,9 +49,10 @@ const HELPERS: &[Helper] = &[
     // Floats that are numbers as integers of the same order, and back.
     helper!("fk", [], "fn fk(x:f32)->i32{let b=bitcast<i32>(x);return b^((b>>31u)&2147483647);}\n"),
     helper!("kf", [], "fn kf(k:i32)->f32{return bitcast<f32>(k^((k>>31u)&2147483647));}\n"),
-    // Four bytes of a word as integers, unsigned and signed, and back.
+    // Four bytes of a word as integers, unsigned and signed, four low halves of its bytes, and back.
     helper!("u4", [], "fn u4(w:u32)->vec4i{return vec4i((vec4u(w)>>vec4u(0,8,16,24))&vec4u(255));}\n"),
     helper!("sx", [], "fn sx(w:u32)->vec4i{return (vec4i(bitcast<i32>(w))<<vec4u(24,16,8,0))>>vec4u(24);}\n"),
+    helper!("n4", [], "fn n4(w:u32)->vec4i{return (vec4i(bitcast<i32>(w))<<vec4u(28,20,12,4))>>vec4u(28);}\n"),
     helper!("p4", [], "fn p4(v:vec4i)->u32{let u=(bitcast<vec4u>(v)&vec4u(255))<<vec4u(0,8,16,24);return u.x|u.y|u.z|u.w;}\n"),
     // Four bytes that start at byte `o` of two neighbouring words.
     helper!("wd", [], "fn wd(a:u32,b:u32,o:i32)->u32{let s=u32(o&3)*8u;return (a>>s)|((b<<(31u-s))<<1u);}\n"),

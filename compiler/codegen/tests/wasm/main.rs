@@ -2,6 +2,9 @@
 
 mod attention;
 mod contractions;
+mod narrow;
 mod nests;
+#[path = "../narrow/mod.rs"]
+mod products;
 mod rows;
 mod support;

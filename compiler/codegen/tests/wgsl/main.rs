@@ -4,6 +4,9 @@ mod attention;
 mod contractions;
 mod groups;
 mod harness;
+mod narrow;
 mod nests;
+#[path = "../narrow/mod.rs"]
+mod products;
 mod programs;
 mod rows;

@@ -368,7 +368,8 @@ pub const PANEL: u32 = 16;
 /// A convolution (one group) or matrix product: for output pixel `m` and channel `c`,
 /// `Total(0) = sum over taps t and input channels k of input[pixel(m, t), k] * weight[t, k, c]`.
 ///
-/// Packed weights. `F32`: `[ceil(out_c/16)][kh][kw][in_c][16]`. `Int8`: `[ceil(out_c/16)][kh][kw][ceil(in_c/4)][16][4]`, the last axis four successive input channels.
+/// Packed weights. `F32`: `[ceil(out_c/16)][kh][kw][in_c][16]`, those of a product ([`Window::is_product`]) also narrower: `F16`, `BF16`, or whole numbers
+/// with [`Scales`]. Each stands for exactly one number of `F32`. `Int8`: `[ceil(out_c/16)][kh][kw][ceil(in_c/4)][16][4]`, the last axis four successive input channels.
 /// Channels past `out_c` and `in_c` are zero, so a backend may read up to 15 bytes past the end of an `Int8` input pixel's channels (buffers end with
 /// [`crate::plan::SLACK`] readable bytes).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -381,8 +382,23 @@ pub struct Contract {
     pub input: BufferId,
     /// The packed weights. Those of `F32` may lie in the arena, where earlier kernels have packed them.
     pub weights: BufferId,
+    /// What whole numbers that stand for weights are multiplied with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scales: Option<Scales>,
     /// What is done with each sum.
     pub epilogue: Epilogue,
+}
+
+/// Factors of the whole numbers that stand for weights of [`Arithmetic::F32`]: a weight is the product of the number, as `F32`, and its scale, rounded once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Scales {
+    /// The `F32` factors, `[ceil(out_c/16)][in_c/per][16]`, in the weights.
+    pub buffer: BufferId,
+    /// Successive input channels that share a factor; a divisor of their number.
+    pub per: u32,
+    /// 8: the weights are `I8`. 4: they are `U8` that hold two numbers of two's complement each, `[ceil(out_c/16)][in_c][8]`: that of channel `c` below 8 of a
+    /// panel in the low half, that of channel `c + 8` in the high half.
+    pub bits: u8,
 }
 
 /// A depthwise convolution with multiplier 1: `Total(0) = sum over taps t of input[pixel(m, t), c] * weight[t, c]`.

@@ -2,7 +2,7 @@
 
 use super::{Access, AccessDim, Accumulator, Affine, Arithmetic, Body, Bounds, Contract, Depthwise, Epilogue, Expr, ExprId, Exprs};
 use super::{Attention, Fold, Mask, Reduction, Rows, Strided};
-use super::{BinaryOp, BufferId, CompareOp, Extent, Kernel, Nest, Store, SymbolId, UnaryOp, Window};
+use super::{BinaryOp, BufferId, CompareOp, Extent, Kernel, Nest, Scales, Store, SymbolId, UnaryOp, Window};
 use crate::dtype::{DType, Scalar};
 use crate::plan::{Buffer, Formula, Place, Plan, Port, Size, Symbol, Term};
 use cranelift_entity::{EntityRef, PrimaryMap};
@@ -254,12 +254,16 @@ impl Parser {
         let body = match self.word()?.as_str() {
             "nest" => Body::Nest(self.nest()?),
             "contract" => {
-                let (arithmetic, input, weights, window) = self.contraction()?;
-                Body::Contract(Contract { window, arithmetic, input, weights, epilogue: self.epilogue()? })
+                let (arithmetic, input, weights) = self.operands()?;
+                let scales = match self.eat("scales") {
+                    true => Some(Scales { buffer: self.entity("b")?, per: self.field("per")?, bits: self.field("bits")? }),
+                    false => None,
+                };
+                Body::Contract(Contract { window: self.window()?, arithmetic, input, weights, scales, epilogue: self.epilogue()? })
             }
             "depthwise" => {
-                let (arithmetic, input, weights, window) = self.contraction()?;
-                Body::Depthwise(Depthwise { window, arithmetic, input, weights, epilogue: self.epilogue()? })
+                let (arithmetic, input, weights) = self.operands()?;
+                Body::Depthwise(Depthwise { window: self.window()?, arithmetic, input, weights, epilogue: self.epilogue()? })
             }
             "attention" => Body::Attention(self.attention()?),
             "rows" => Body::Rows(self.rows()?),
@@ -269,7 +273,8 @@ impl Parser {
         Ok(Kernel { name, origin, body })
     }
 
-    fn contraction(&mut self) -> Result<(Arithmetic, BufferId, BufferId, Window)> {
+    /// The operands of a contraction.
+    fn operands(&mut self) -> Result<(Arithmetic, BufferId, BufferId)> {
         let arithmetic = if self.eat("f32") {
             Arithmetic::F32
         } else {
@@ -279,7 +284,7 @@ impl Parser {
         let input = self.entity("b")?;
         self.expect("*")?;
         let weights = self.entity("b")?;
-        Ok((arithmetic, input, weights, self.window()?))
+        Ok((arithmetic, input, weights))
     }
 
     fn window(&mut self) -> Result<Window> {

@@ -1,6 +1,8 @@
 //! The text form of plans, written. [`super::parse`] reads it back to an equal plan.
 
-use super::{Access, Affine, Arithmetic, Attention, Body, Bounds, Epilogue, Expr, Exprs, Extent, Kernel, Nest, Rows, Store, Window};
+use super::{
+    Access, Affine, Arithmetic, Attention, Body, Bounds, Epilogue, Expr, Exprs, Extent, Kernel, Nest, Rows, Scales, Store, Window,
+};
 use crate::dtype::Scalar;
 use crate::plan::{Place, Plan, Port, Size};
 use std::fmt::{self, Display, Formatter, Write};
@@ -52,7 +54,11 @@ impl Display for Kernel {
         match &self.body {
             Body::Nest(nest) => write!(f, "{nest}")?,
             Body::Contract(c) => {
-                writeln!(f, "  contract {} {} * {} {}", Kind(c.arithmetic), c.input, c.weights, c.window)?;
+                write!(f, "  contract {} {} * {}", Kind(c.arithmetic), c.input, c.weights)?;
+                if let Some(Scales { buffer, per, bits }) = c.scales {
+                    write!(f, " scales {buffer} per {per} bits {bits}")?;
+                }
+                writeln!(f, " {}", c.window)?;
                 write!(f, "{}", c.epilogue)?;
             }
             Body::Depthwise(d) => {

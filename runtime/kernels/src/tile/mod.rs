@@ -20,4 +20,5 @@ pub(crate) mod softmax;
 pub(crate) mod stencil;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod stencil_vnni;
+pub(crate) mod widen;
 pub(crate) mod winograd;

@@ -244,7 +244,7 @@ pub fn contraction(
     if depthwise {
         Body::Depthwise(Depthwise { window, arithmetic, input, weights, epilogue })
     } else {
-        Body::Contract(Contract { window, arithmetic, input, weights, epilogue })
+        Body::Contract(Contract { window, arithmetic, input, weights, scales: None, epilogue })
     }
 }
 

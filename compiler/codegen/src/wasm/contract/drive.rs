@@ -2,10 +2,11 @@
 
 use super::edges::Edges;
 use super::epilogue::Epilogue;
+use super::panels::Panels;
 use super::products::Products;
 use super::taps::{Bounds, Row, Taps};
 use super::widen::{Block, Rows, Widening};
-use super::{Job, Kind, Part, is_product, reaches_outside};
+use super::{Job, Kind, Part, reaches_outside};
 use crate::wasm::code::{Arg, Code, Local, Range};
 use crate::wasm::layout::Layout;
 use crate::wasm::math::Library;
@@ -71,6 +72,8 @@ struct Driver<'a> {
     padding: u64,
     /// How inputs are widened, for products of bytes.
     widening: Option<Widening>,
+    /// How panels of weights are widened, where they are kept in fewer bits.
+    panels: Option<Panels>,
 }
 
 impl<'a> Driver<'a> {
@@ -101,6 +104,7 @@ impl<'a> Driver<'a> {
             }
             _ => None,
         };
+        let panels = job.stored.map(|stored| Panels::new(&mut epilogue.eval, layout, job, stored));
         let stride = widening.as_ref().map_or(pixel * window.stride[1], |widening| widening.block.pixel * widening.block.stride);
         let code = &mut epilogue.eval.code;
         let sizes = Sizes {
@@ -110,7 +114,7 @@ impl<'a> Driver<'a> {
             pixel: code.param(pixel as i32),
             stride: code.param(stride as i32),
         };
-        Driver { window, kind: job.kind, part, epilogue, inner, sizes, steps, padding, widening }
+        Driver { window, kind: job.kind, part, epilogue, inner, sizes, steps, padding, widening, panels }
     }
 
     fn code(&mut self) -> &mut Code {
@@ -118,7 +122,7 @@ impl<'a> Driver<'a> {
     }
 
     fn run(mut self) -> Code {
-        if is_product(&self.window) {
+        if self.window.is_product() {
             self.product()
         } else {
             self.convolution()
@@ -131,7 +135,8 @@ impl<'a> Driver<'a> {
         let rows = self.part.tile.rows as u32;
         let size = match &self.widening {
             Some(widening) => widening.block.outputs,
-            None => (BLOCK_BYTES / (self.steps * 4 * rows)).clamp(2, 16) * rows,
+            // Weights that are widened once a block want more pixels for it.
+            None => (BLOCK_BYTES / (self.steps * 4 * rows)).clamp(if self.panels.is_some() { 8 } else { 2 }, 16) * rows,
         };
         let input = self.sizes.input;
         let bounds = self.part.pixels;
@@ -302,7 +307,7 @@ impl<'a> Driver<'a> {
         code.get(first);
         let channel = code.take(ValType::I32);
         code.begin_loop();
-        self.push_column(channel);
+        self.push_column(channel, first);
         let code = self.code();
         let column = code.take(ValType::I32);
         code.get(line.from);
@@ -342,9 +347,14 @@ impl<'a> Driver<'a> {
         }
     }
 
-    /// Pushes the address of a channel's weights at the first tap.
-    fn push_column(&mut self, channel: Local) {
+    /// Pushes the address of a channel's weights at the first tap; `first` is the first channel of all.
+    fn push_column(&mut self, channel: Local, first: Local) {
         let (weights, panel, size) = (self.sizes.weights, self.sizes.panel, self.size());
+        if let Some(panels) = &self.panels {
+            let code = &mut self.epilogue.eval.code;
+            panels.widen(code, weights, channel, first);
+            return panels.push_column(code, channel);
+        }
         let depthwise = matches!(self.inner, Inner::Depthwise(..));
         let code = self.code();
         code.get(weights);

@@ -9,6 +9,7 @@
 mod drive;
 pub(crate) mod edges;
 pub(crate) mod epilogue;
+mod panels;
 pub(crate) mod products;
 mod requantize;
 mod taps;
@@ -22,6 +23,7 @@ use epilogue::Epilogue;
 use mlp_bundle::DType;
 use mlp_bundle::loops::{self, Arithmetic, BufferId, PANEL, Window};
 use mlp_bundle::plan::Plan;
+use panels::Stored;
 
 /// The size and kind of a tile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,11 +59,6 @@ struct Part {
     channels: (u32, u32),
 }
 
-/// Whether every pixel is one input pixel, so that rows, columns and images are one run of pixels.
-fn is_product(window: &Window) -> bool {
-    window.kernel == [1, 1] && window.stride == [1, 1] && window.pad == [0, 0] && window.in_h == window.out_h && window.in_w == window.out_w
-}
-
 /// Whether some window reaches outside of the input.
 pub(crate) fn reaches_outside(window: &Window) -> bool {
     let beyond = |axis: usize, size: u32, outputs: u32| {
@@ -90,14 +87,14 @@ const INT8_ROWS: u32 = 4;
 
 /// Pixels that follow each other at one distance.
 fn line(window: &Window) -> u32 {
-    if is_product(window) { window.pixels() } else { window.out_w }
+    if window.is_product() { window.pixels() } else { window.out_w }
 }
 
-/// Bytes that the contraction of a kernel widens its inputs into.
-pub(crate) fn scratch(contract: &loops::Contract) -> u64 {
+/// Bytes that the contraction of a kernel widens its inputs or weights into.
+pub(crate) fn scratch(plan: &Plan, contract: &loops::Contract) -> u64 {
     let window = &contract.window;
     match contract.arithmetic {
-        Arithmetic::F32 => 0,
+        Arithmetic::F32 => Stored::of(plan, contract).map_or(0, |_| panels::scratch(contract)),
         Arithmetic::Int8 { .. } => widen::Block::scratch(window, line(window), INT8_ROWS),
     }
 }
@@ -116,14 +113,17 @@ struct Job<'a> {
     depthwise: bool,
     input: BufferId,
     weights: BufferId,
+    /// How weights of floats are kept in fewer bits, where they are.
+    stored: Option<Stored>,
     epilogue: &'a loops::Epilogue,
 }
 
 /// The functions and calls of a convolution or matrix product.
 pub(crate) fn emit_dense(plan: &Plan, layout: &Layout, library: &mut Library, contract: &loops::Contract) -> Result<Vec<Call>, String> {
-    let loops::Contract { window, arithmetic, input, weights, epilogue } = contract;
+    let loops::Contract { window, arithmetic, input, weights, scales: _, epilogue } = contract;
     let kind = kind(plan, library, *arithmetic, *input);
-    let job = Job { window: *window, arithmetic: *arithmetic, kind, depthwise: false, input: *input, weights: *weights, epilogue };
+    let stored = if *arithmetic == Arithmetic::F32 { Stored::of(plan, contract) } else { None };
+    let job = Job { window: *window, arithmetic: *arithmetic, kind, depthwise: false, input: *input, weights: *weights, stored, epilogue };
     let line = line(window);
     let rows = rows(kind);
     // A single row of pixels has room for all the channels of a panel.
@@ -140,7 +140,8 @@ pub(crate) fn emit_depthwise(
 ) -> Result<Vec<Call>, String> {
     let loops::Depthwise { window, arithmetic, input, weights, epilogue } = depthwise;
     let kind = kind(plan, library, *arithmetic, *input);
-    let job = Job { window: *window, arithmetic: *arithmetic, kind, depthwise: true, input: *input, weights: *weights, epilogue };
+    let job =
+        Job { window: *window, arithmetic: *arithmetic, kind, depthwise: true, input: *input, weights: *weights, stored: None, epilogue };
     let line = line(window);
     // The tile that covers a line with the fewest outputs computed twice, the longer the better.
     let most = 12u32.saturating_sub(window.kernel[1]).clamp(4, 8);

@@ -62,6 +62,7 @@ pub(super) fn emit(plan: &Plan, contract: &Contract, groups: Groups, dot: bool) 
     // Kept where it always fails: kernels of all sizes are then one module.
     let guard = format!("a0>={pixels}");
     let mut body = operands.epilogue.function(&operands.bindings, &mut module, (tile.pixels > 1).then_some(guard.as_str()))?;
+    body.push_str(&operands.weights_function(&mut module.helpers, contract));
     let Operands { bindings, source, float, .. } = &operands;
     let mut writer = Writer {
         operands: &operands,
@@ -240,7 +241,6 @@ impl Writer<'_> {
 
     /// A loop over input channels of floats.
     fn floats(&mut self, padded: bool) {
-        let weights = self.bindings.name(self.contract.weights);
         let _ = writeln!(self.out, "for(var k=0;k<{};k++){{", self.window.in_c);
         for p in 0..self.tile.pixels {
             let load = self.bindings.read(self.source.buffer, &format!("(i{p}+k)"));
@@ -250,7 +250,8 @@ impl Writer<'_> {
             };
         }
         for q in 0..self.tile.quads {
-            let _ = writeln!(self.out, "let w{q}={weights}[j+{q}];");
+            let weight = self.operands.weight(self.contract, &format!("j+{q}"));
+            let _ = writeln!(self.out, "let w{q}={weight};");
         }
         for (p, q) in self.tiles() {
             let _ = writeln!(self.out, "a{p}{q}+=x{p}x*w{q};");

@@ -15,6 +15,7 @@ mod split;
 mod subgroup;
 mod taps;
 mod tiled;
+mod weights;
 
 use super::binding::{Bindings, Need};
 use super::epilogue::{self, Prepared};
@@ -63,6 +64,9 @@ impl<'a> Operands<'a> {
         let source = Source::prepare(plan, (&contract.window, groups.channels), contract.arithmetic, contract.input, unit, &mut bindings)?;
         let float = source.dtype == DType::F32;
         bindings.note(plan, contract.weights, if float { Need::Quad } else { Need::Sixteen }, false)?;
+        if let Some(scales) = &contract.scales {
+            bindings.note(plan, scales.buffer, Need::Quad, false)?;
+        }
         let total = if float { DType::F32 } else { DType::I32 };
         let epilogue = epilogue::prepare(plan, &contract.epilogue, (&contract.window, groups.count), total, &mut bindings)?;
         Ok(Operands { bindings, source, float, groups, epilogue })
@@ -70,7 +74,22 @@ impl<'a> Operands<'a> {
 
     /// Quads, or sixteen bytes, of packed weights before the group's first one.
     fn first_weights(&self, contract: &Contract) -> String {
-        self.groups.place(self.bindings.get(contract.weights).shift / if self.float { 4 } else { 16 }, self.groups.weights)
+        let shift = self.bindings.get(contract.weights).shift;
+        self.groups.place(if self.float { weights::quads(contract, shift) } else { shift / 16 }, self.groups.weights)
+    }
+
+    /// The function that [`Operands::weight`] calls, where weights are kept in fewer bits.
+    fn weights_function(&self, helpers: &mut Helpers, contract: &Contract) -> String {
+        if self.is_narrow(contract) { weights::function(&self.bindings, helpers, contract) } else { String::new() }
+    }
+
+    /// A quad of weights of floats, or sixteen bytes of weights.
+    fn weight(&self, contract: &Contract, index: &str) -> String {
+        if self.is_narrow(contract) { format!("W({index})") } else { format!("{}[{index}]", self.bindings.name(contract.weights)) }
+    }
+
+    fn is_narrow(&self, contract: &Contract) -> bool {
+        self.float && self.bindings.get(contract.weights).dtype != DType::F32
     }
 
     /// Units of the input from one pixel to the next, and to the group's first channel of the first one.

@@ -35,6 +35,7 @@ pub(super) fn emit(plan: &Plan, contract: &Contract, groups: Groups) -> Result<O
     let mut module = Module::default();
     let guard = format!("a0>={}", window.pixels());
     let mut body = operands.epilogue.function(&operands.bindings, &mut module, (pixels > 1).then_some(guard.as_str()))?;
+    body.push_str(&operands.weights_function(&mut module.helpers, contract));
     let mut writer = Writer { operands: &operands, module: &mut module, contract, pixels, out: String::new() };
     writer.main(workgroups, columns);
     body.push_str(&writer.out);
@@ -100,10 +101,10 @@ impl Writer<'_> {
 
     /// An invocation's part of one tap.
     fn steps_of_tap(&mut self, padded: bool) {
-        let Operands { bindings, source, float, .. } = self.operands;
+        let Operands { source, float, .. } = self.operands;
         let helpers = &mut self.module.helpers;
-        let (weights, steps) = (bindings.name(self.contract.weights), self.operands.steps(&self.contract.window));
-        let _ = writeln!(self.out, "for(var k=t/4;k<{steps};k+={PARTS}){{let w0={weights}[j+k*4];");
+        let (weight, steps) = (self.operands.weight(self.contract, "j+k*4"), self.operands.steps(&self.contract.window));
+        let _ = writeln!(self.out, "for(var k=t/4;k<{steps};k+={PARTS}){{let w0={weight};");
         if source.is_unsigned() {
             let _ = writeln!(self.out, "z0+={}({},w0);", dots(helpers), sign::ONES);
         }

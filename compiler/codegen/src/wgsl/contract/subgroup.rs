@@ -35,6 +35,7 @@ pub(super) fn emit(plan: &Plan, contract: &Contract, groups: Groups) -> Result<O
     let mut module = Module::default();
     let guard = format!("a0>={}", window.pixels());
     let mut body = operands.epilogue.function(&operands.bindings, &mut module, (pixels > 1).then_some(guard.as_str()))?;
+    body.push_str(&operands.weights_function(&mut module.helpers, contract));
     let mut writer = Writer { operands: &operands, module: &mut module, contract, pixels, out: String::new() };
     writer.main(workgroups, columns, across);
     body.push_str(&writer.out);
@@ -116,9 +117,9 @@ impl Writer<'_> {
 
     /// Adds the products of the weights of a step with the pixels' `inputs`.
     fn products(&mut self, step: &str, inputs: impl Fn(u32) -> String) {
-        let Operands { bindings, source, float, .. } = self.operands;
+        let Operands { source, float, .. } = self.operands;
         let helpers = &mut self.module.helpers;
-        let _ = writeln!(self.out, "let w0={}[j+({step})*4];", bindings.name(self.contract.weights));
+        let _ = writeln!(self.out, "let w0={};", self.operands.weight(self.contract, &format!("j+({step})*4")));
         if source.is_unsigned() {
             let _ = writeln!(self.out, "z0+={}({},w0);", dots(helpers), sign::ONES);
         }

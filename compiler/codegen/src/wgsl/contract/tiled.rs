@@ -51,6 +51,7 @@ pub(super) fn emit(plan: &Plan, contract: &Contract, groups: Groups) -> Result<O
     let workgroups = module::fold(workgroups(window, groups))?;
     let mut module = Module::default();
     let mut body = operands.epilogue.function(&operands.bindings, &mut module, Some(&format!("a0>={}", window.pixels())))?;
+    body.push_str(&operands.weights_function(&mut module.helpers, contract));
     let (units, loads) = if operands.float { (4, 16) } else { (8, 4) };
     let mut writer = Writer { operands: &operands, module: &mut module, contract, units, loads, wide: wide(window), out: String::new() };
     writer.main(workgroups);
@@ -202,19 +203,14 @@ impl Writer<'_> {
     /// Loads the weights of a block: each panel's lie in a row. Panels beyond the last one are the last one again.
     fn weights(&mut self) {
         let w = &self.contract.window;
-        let name = self.operands.bindings.name(self.contract.weights);
         let row = self.units * self.loads;
         let panels = w.out_c.div_ceil(16);
         let all = w.taps() * u64::from(w.in_c.div_ceil(4) * self.loads);
         for n in 0..2 * self.wide * row / GROUP {
             let panel = if row == GROUP { n.to_string() } else { format!("(t/{row}+{})", n * (GROUP / row)) };
-            let _ = writeln!(
-                self.out,
-                "B[{panel}*{}+t%{row}]={name}[min(q/4+{panel},{})*{all}+j+h*{}+t%{row}];",
-                self.panel(),
-                panels - 1,
-                self.loads
-            );
+            let place = format!("min(q/4+{panel},{})*{all}+j+h*{}+t%{row}", panels - 1, self.loads);
+            let weight = self.operands.weight(self.contract, &place);
+            let _ = writeln!(self.out, "B[{panel}*{}+t%{row}]={weight};", self.panel());
         }
     }
 

@@ -4,7 +4,8 @@ mod attention;
 mod rows;
 
 use super::{
-    Access, Arithmetic, Body, Bounds, Contract, Depthwise, Epilogue, Expr, ExprId, Exprs, Extent, Kernel, Nest, PANEL, Store, Window,
+    Access, Arithmetic, Body, Bounds, Contract, Depthwise, Epilogue, Expr, ExprId, Exprs, Extent, Kernel, Nest, PANEL, Scales, Store,
+    Window,
 };
 use super::{BufferId, scalar};
 use crate::dtype::{DType, Scalar};
@@ -231,11 +232,31 @@ impl Machine<'_> {
                             }
                         };
                         let x = source.map(|start| self.element(contract.input, (start + u64::from(k)) as usize));
-                        sum.add(x, self.element(contract.weights, weight as usize));
+                        sum.add(x, self.weight(contract, weight));
                     }
                 }
                 self.epilogue(&contract.epilogue, &list, &mut values, pixel, channel, sum.total());
             }
+        }
+    }
+
+    /// The packed weight with a number, as what it stands for.
+    fn weight(&self, contract: &Contract, index: u64) -> Scalar {
+        let Some(Scales { buffer, per, bits }) = contract.scales else { return self.element(contract.weights, index as usize) };
+        let (step, lane) = (index / u64::from(PANEL), index % u64::from(PANEL));
+        let number = match bits {
+            4 => {
+                let Scalar::I32(pair) = self.element(contract.weights, (step * 8 + lane % 8) as usize) else {
+                    unreachable!("the verifier has typed the weights")
+                };
+                Scalar::I32(pair << (if lane < 8 { 28 } else { 24 }) >> 28)
+            }
+            _ => self.element(contract.weights, index as usize),
+        };
+        let scale = self.element(buffer, (step / u64::from(per) * u64::from(PANEL) + lane) as usize);
+        match (number, scale) {
+            (Scalar::I32(number), Scalar::F32(scale)) => Scalar::f32(number as f32 * f32::from_bits(scale)),
+            _ => unreachable!("the verifier has typed the weights and the scales"),
         }
     }
 
@@ -299,6 +320,11 @@ impl Window {
     /// Output pixels, all images together.
     pub fn pixels(&self) -> u32 {
         self.batch * self.out_h * self.out_w
+    }
+
+    /// Whether every output pixel is one input pixel, in the same order: rows, columns and images are one run of pixels.
+    pub fn is_product(&self) -> bool {
+        self.kernel == [1, 1] && self.stride == [1, 1] && self.pad == [0, 0] && self.in_h == self.out_h && self.in_w == self.out_w
     }
 
     /// The element of the input where output pixel `pixel` reads the first channel through tap `tap` (row-major); none where that is padding.

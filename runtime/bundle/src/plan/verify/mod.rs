@@ -11,7 +11,8 @@
 //!   extent over all loops. Stores are `Inside`, go to the arena, and no two parallel points store to one element.
 //! - *Overlap*: a buffer that a kernel stores to shares no byte with another that it loads; one that it also loads, it loads with the same access.
 //! - *Contractions*: the window's sizes are not 0, the input and the packed weights are as large as it says, and of its element types. Packed weights lie in
-//!   the weights file, or, those of an `F32` `Contract`, in the arena, where the kernel does not store over them.
+//!   the weights file, or, those of an `F32` `Contract`, in the arena, where the kernel does not store over them. Weights that are narrower than `F32`, and their
+//!   scales, are those of products.
 //! - *Attention*: sizes are not 0, the scale is finite, every element of every operand lies inside its `F32` buffer, no two results at one place.
 //! - *Rows*: reductions are `F32` and read the totals of earlier ones alone.
 //! - *Work*: the iterations of all kernels stay under [`MAX_WORK`].
@@ -24,7 +25,9 @@ pub use rows::MAX_REDUCTIONS;
 use super::{ALIGN, Buffer, PLAN_VERSION, Place, Plan, Port, SLACK, Size};
 use crate::dtype::DType;
 use crate::loops::types::{Scope, infer};
-use crate::loops::{Access, Arithmetic, Body, Bounds, BufferId, Epilogue, Expr, ExprId, Exprs, Kernel, Nest, PANEL, Store, Window};
+use crate::loops::{
+    Access, Arithmetic, Body, Bounds, BufferId, Contract, Epilogue, Expr, ExprId, Exprs, Kernel, Nest, PANEL, Store, Window,
+};
 use cranelift_entity::EntityRef;
 use std::collections::HashSet;
 
@@ -137,12 +140,12 @@ fn check_kernel<'p>(plan: &'p Plan, kernel: &'p Kernel, names: &mut HashSet<&'p 
                 Arithmetic::F32 => u64::from(window.in_c),
                 Arithmetic::Int8 { .. } => u64::from(window.in_c.next_multiple_of(4)),
             };
-            let panels = u64::from(window.out_c.div_ceil(PANEL)) * u64::from(PANEL);
+            let panels = u64::from(window.out_c.div_ceil(PANEL))
+                * u64::from(contract.scales.map_or(PANEL, |scales| PANEL * u32::from(scales.bits) / 8));
             let weights = [panels, u64::from(window.kernel[0]), u64::from(window.kernel[1]), depth];
+            check_weights(plan, contract)?;
             let work =
                 check_contraction(plan, &window, contract.arithmetic, contract.input, contract.weights, &weights, &contract.epilogue)?;
-            let fixed = matches!(plan.buffers[contract.weights].place, Place::Weights { .. });
-            ensure(fixed || contract.arithmetic == Arithmetic::F32, || "its weights do not lie in the weights".into())?;
             ensure(contract.epilogue.stores.iter().all(|store| !plan.overlap(store.access.buffer, contract.weights)), || {
                 "it stores over its weights".into()
             })?;
@@ -153,6 +156,8 @@ fn check_kernel<'p>(plan: &'p Plan, kernel: &'p Kernel, names: &mut HashSet<&'p 
             ensure(window.in_c == window.out_c, || "its input and output channels differ".into())?;
             let fixed = |buffer: &Buffer| matches!(buffer.place, Place::Weights { .. });
             ensure(plan.buffers.get(depthwise.weights).is_none_or(fixed), || "its weights do not lie in the weights".into())?;
+            let typed = |buffer: &Buffer| buffer.dtype == weight_type(depthwise.arithmetic);
+            ensure(plan.buffers.get(depthwise.weights).is_none_or(typed), || "its weights are of another type than its arithmetic".into())?;
             let weights = [u64::from(window.out_c.next_multiple_of(PANEL)), u64::from(window.kernel[0]), u64::from(window.kernel[1])];
             check_contraction(plan, &window, depthwise.arithmetic, depthwise.input, depthwise.weights, &weights, &depthwise.epilogue)
         }
@@ -188,6 +193,43 @@ fn check_nest(plan: &Plan, nest: &Nest) -> Result<u64, String> {
     Ok(extents.iter().fold(1u64, |product, &extent| product.saturating_mul(u64::from(extent))))
 }
 
+/// What only the weights of dense contractions may be: computed, or narrower than what they are multiplied with.
+fn check_weights(plan: &Plan, contract: &Contract) -> Check {
+    let weights = plan.buffers.get(contract.weights).ok_or("it has no weights")?;
+    let fixed = |buffer: &Buffer| matches!(buffer.place, Place::Weights { .. });
+    let kept = weight_type(contract.arithmetic);
+    ensure(fixed(weights) || (kept == DType::F32 && weights.dtype == kept), || "its weights do not lie in the weights".into())?;
+    if weights.dtype == kept && contract.scales.is_none() {
+        return Ok(());
+    }
+    ensure(kept == DType::F32 && contract.window.is_product(), || {
+        format!("its weights are {}, and it is no product of f32", weights.dtype)
+    })?;
+    let Some(scales) = contract.scales else {
+        return ensure(matches!(weights.dtype, DType::F16 | DType::BF16), || format!("its weights are {} without scales", weights.dtype));
+    };
+    let counted = match scales.bits {
+        8 => DType::I8,
+        4 => DType::U8,
+        bits => return Err(format!("its scales are of numbers of {bits} bits")),
+    };
+    ensure(weights.dtype == counted, || format!("its scales are of numbers of {} bits, its weights are {}", scales.bits, weights.dtype))?;
+    let steps = contract.window.in_c;
+    ensure(scales.per > 0 && steps.is_multiple_of(scales.per), || format!("its scales are of {} of {steps} channels", scales.per))?;
+    let buffer = plan.buffers.get(scales.buffer).ok_or("its scales have no buffer")?;
+    ensure(fixed(buffer) && buffer.dtype == DType::F32, || "its scales are no f32 in the weights".into())?;
+    let needed = u64::from(contract.window.out_c.div_ceil(PANEL)) * u64::from(steps / scales.per) * u64::from(PANEL);
+    ensure(buffer.len == needed, || format!("its scales have {} elements, the window takes {needed}", buffer.len))
+}
+
+/// The element type of weights that are as wide as what they are multiplied with.
+fn weight_type(arithmetic: Arithmetic) -> DType {
+    match arithmetic {
+        Arithmetic::F32 => DType::F32,
+        Arithmetic::Int8 { .. } => DType::I8,
+    }
+}
+
 fn check_contraction(
     plan: &Plan,
     window: &Window,
@@ -206,11 +248,11 @@ fn check_contraction(
     ensure(u64::from(w.in_offset) + u64::from(w.in_c) <= u64::from(w.in_pixel), || "its channels exceed a pixel".into())?;
     let pixels = product(&[w.batch.into(), w.out_h.into(), w.out_w.into()]).filter(|&n| n < 1 << 31).ok_or("it has too many pixels")?;
     let (x, y) = (plan.buffers.get(input).ok_or("it has no input")?, plan.buffers.get(weights).ok_or("it has no weights")?);
-    let types_fit = match arithmetic {
-        Arithmetic::F32 => x.dtype == DType::F32 && y.dtype == DType::F32,
-        Arithmetic::Int8 { .. } => matches!(x.dtype, DType::U8 | DType::I8) && y.dtype == DType::I8,
+    let fits = match arithmetic {
+        Arithmetic::F32 => x.dtype == DType::F32,
+        Arithmetic::Int8 { .. } => matches!(x.dtype, DType::U8 | DType::I8),
     };
-    ensure(types_fit, || format!("its input is {}, its weights are {}", x.dtype, y.dtype))?;
+    ensure(fits, || format!("its input is {}, its weights are {}", x.dtype, y.dtype))?;
     if let Arithmetic::Int8 { pad_value } = arithmetic {
         let range = if x.dtype == DType::U8 { 0..=255 } else { -128..=127 };
         ensure(range.contains(&pad_value), || format!("its padding {pad_value} is no {}", x.dtype))?;
