@@ -111,7 +111,8 @@ impl Planner<'_> {
         let rank = self.dims(indices).len();
         let index = self.read(scope, indices, &coords[axis..axis + rank]);
         let mut index = self.resolve_index(scope, index, size);
-        if self.view(x).is_none() {
+        let table = self.narrow_table(x);
+        if table.is_none() && self.view(x).is_none() {
             // What is computed from the index must see it clamped; a load clamps it anyway.
             let expr = scope.index(&index);
             index = Scope::dynamic(scope.clamp_i32(expr, 0, size as i32 - 1));
@@ -119,7 +120,7 @@ impl Planner<'_> {
         let mut moved = coords[..axis].to_vec();
         moved.push(index);
         moved.extend_from_slice(&coords[axis + rank..]);
-        match self.narrow_table(x) {
+        match table {
             Some(table) => scope.load(&table, &moved, Guard::Clamp),
             None => self.read(scope, x, &moved),
         }

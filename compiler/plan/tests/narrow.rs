@@ -22,7 +22,8 @@ fn both(text: &str) -> [Planned; 2] {
 }
 
 fn contract(planned: &Planned) -> &Contract {
-    let contracts = planned.plan.kernels.iter().find_map(|kernel| if let Body::Contract(contract) = &kernel.body { Some(contract) } else { None });
+    let contracts =
+        planned.plan.kernels.iter().find_map(|kernel| if let Body::Contract(contract) = &kernel.body { Some(contract) } else { None });
     contracts.expect("a product is a contraction")
 }
 

@@ -134,6 +134,68 @@ fn the_verifier_refuses_broken_plans() {
     }
 }
 
+/// A product of three pixels of four channels: weights of four bits, two inputs a scale, in one panel.
+const NARROW: &str = r#"
+plan "narrow" version 1 arena 256 weights 448
+buffer b0 "x" f32 x 12 arena 0
+buffer b1 "w" u8 x 32 weights 0
+buffer b2 "scales" f32 x 32 weights 128
+buffer b3 "y" f32 x 27 arena 64
+buffer b4 "other" f32 x 27 weights 320
+input "x" b0 [3, 4]
+output "y" b3 [3, 9]
+
+kernel product {
+  contract f32 b0 * b1 scales b2 per 2 bits 4 batch 1 in 1 x 3 x 4 pixel 4 offset 0 out 1 x 3 x 9 kernel 1 x 1 stride 1 x 1 dilation 1 x 1 pad 0 x 0
+  v0 = total 0
+  store b3 at 0 [1*i0 of 3 by 9, 1*i1 of 9 by 1] = v0
+}
+"#;
+
+#[test]
+fn numbers_of_four_bits_stand_for_weights() {
+    let plan: Plan = NARROW.parse().unwrap();
+    assert_eq!(plan.to_string().parse::<Plan>().unwrap(), plan);
+    assert_eq!(serde_json::from_str::<Plan>(&serde_json::to_string(&plan).unwrap()).unwrap(), plan);
+    let mut weights = vec![0_u8; 448];
+    // Channel 0 of inputs 0 to 3 is 1, -2, 7, -8; channel 8, in the high halves, 3, 0, 0, -1.
+    (weights[0], weights[8], weights[16], weights[24]) = (0x31, 0x0e, 0x07, 0xf8);
+    for (place, scale) in [(0, 0.5_f32), (16, 0.25), (8, 10.0), (24, 100.0)] {
+        weights[128 + place * 4..][..4].copy_from_slice(&scale.to_le_bytes());
+    }
+    let x = bytes(&[1.0_f32, 0.0, 0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 1.0, 1.0, 1.0, 1.0], f32::to_le_bytes);
+    let outputs = eval::run(&plan, &weights, &[&x], &[]).unwrap();
+    let y: Vec<f32> = outputs[0].chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+    assert_eq!([y[0], y[9], y[18]], [0.5, -0.5, -0.5 + 0.25 * (7.0 - 8.0)]);
+    assert_eq!([y[8], y[17], y[26]], [30.0, 30.0, -70.0]);
+    assert!(y.iter().enumerate().all(|(n, &y)| matches!(n % 9, 0 | 8) || y == 0.0));
+}
+
+#[test]
+fn the_verifier_refuses_broken_scales() {
+    let cases = [
+        ("per 2", "per 3", "of 3 of 4 channels"),
+        ("per 2", "per 0", "of 0 of 4 channels"),
+        ("per 2", "per 4", "its scales have 32 elements"),
+        ("bits 4", "bits 8", "of 8 bits, its weights are u8"),
+        ("bits 4", "bits 7", "numbers of 7 bits"),
+        ("\"w\" u8 x 32", "\"w\" u8 x 48", "its weights have 48 elements"),
+        ("\"w\" u8 x 32 weights 0", "\"w\" u8 x 32 arena 192", "its weights do not lie in the weights"),
+        ("scales b2", "scales b9", "no buffer"),
+        ("scales b2", "scales b3", "no f32 in the weights"),
+        ("\"scales\" f32", "\"scales\" i32", "no f32 in the weights"),
+        (" scales b2 per 2 bits 4", "", "its weights are u8 without scales"),
+        ("in 1 x 3 x 4 pixel 4 offset 0 out 1 x 3 x 9", "in 1 x 6 x 4 pixel 4 offset 0 out 1 x 3 x 9", "no product"),
+        ("contract f32 b0", "contract int8 pad 0 b0", "no product of f32"),
+    ];
+    for (from, to, reason) in cases {
+        assert!(NARROW.contains(from), "the plan has no `{from}`");
+        let plan: Plan = NARROW.replacen(from, to, 1).parse().unwrap();
+        let error = verify::verify(&plan).expect_err(to).to_string();
+        assert!(error.contains(reason), "`{to}` gives `{error}`, not `{reason}`");
+    }
+}
+
 #[test]
 fn broken_text_names_its_line() {
     let error = PLAN.replace("= max v2 v3", "= most v2 v3").parse::<Plan>().unwrap_err();

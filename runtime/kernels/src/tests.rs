@@ -1,5 +1,7 @@
 //! Every tier that this machine runs, and the model of AVX-512's tile shapes, against sums written as plain loops.
 
+mod narrow;
+
 use crate::*;
 use proptest::prelude::*;
 

@@ -1,4 +1,4 @@
-//! The passes, in the order they run. One file a pass; each takes any valid graph and leaves a valid graph that computes the same.
+//! The passes, in the order they run. One file a pass; each takes any valid graph and leaves a valid graph that computes the same, where half precision is rounded aside (`widen`).
 
 use crate::infer::InferError;
 use crate::ir::Graph;
@@ -21,12 +21,15 @@ mod quantized;
 mod reshape_groups;
 mod rewrite;
 mod shuffles;
+mod widen;
 
 /// What a pass is: its name and what it does.
 pub type Pass = (&'static str, fn(&mut Graph) -> Result<(), InferError>);
 
 /// All passes, in order.
 pub const PASSES: &[Pass] = &[
+    // What is of half precision is computed in binary32: all that follows sees one kind of floats.
+    ("widen", widen::run),
     // Tables of bytes are gathered from before folding would make them tables of floats.
     ("gathers", gathers::run),
     // Shape arithmetic and reshaped weights become constants, so that all later passes see them as such.
