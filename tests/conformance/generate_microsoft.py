@@ -154,6 +154,13 @@ def blocks():
             case(f"ms_matmul_{bits}_bits_{k}", "MatMulNBits", [x, *stored], **sizes)
             zeros = Stored(packed(integers(0, 1 << bits, n, count), bits))
             case(f"ms_matmul_{bits}_bits_{k}_zeros", "MatMulNBits", [x, *stored, zeros], **sizes)
+    # Weights that are worth keeping in few bits.
+    for bits, rows in ((4, 1), (4, 40), (8, 3)):
+        k, n, block = 256, 90, 32
+        weights = Stored(packed(integers(0, 1 << bits, n, k // block, block), bits))
+        sizes = {"K": k, "N": n, "bits": bits, "block_size": block}
+        case(f"ms_matmul_{bits}_bits_wide_{rows}", "MatMulNBits", [floats(rows, k), weights, Stored(np.abs(floats(n, k // block)) / (1 << bits))], **sizes)
+    k, n, block, count = 80, 6, 32, 3
     zeros = Stored(np.abs(floats(n, count)) * 8)
     weights, scales = Stored(packed(integers(0, 16, n, count, block), 4)), Stored(np.abs(floats(n, count)) / 16)
     sizes = {"K": k, "N": n, "bits": 4, "block_size": block}

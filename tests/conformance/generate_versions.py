@@ -10,7 +10,7 @@ import numpy as np
 import recorded
 from recorded import Stored, case
 
-F32, I8, U8, I32, I64 = np.float32, np.int8, np.uint8, np.int32, np.int64
+F16, F32, I8, U8, I32, I64 = np.float16, np.float32, np.int8, np.uint8, np.int32, np.int64
 random = np.random.default_rng(11)
 
 
@@ -131,6 +131,20 @@ def integers():
     case("pow_i64_constant", "Pow", [large, Stored(np.array(5, I64))], expected=[large**5])
 
 
+def halves():
+    """Half precision: weights that are worth keeping so, and results that are rounded once."""
+    x, weights = floats(7, 160).astype(F16), floats(160, 110).astype(F16)
+    product = (x.astype(F32) @ weights.astype(F32)).astype(F16)
+    case("half_matmul", "MatMul", [x, Stored(weights)], expected=[product])
+    image, points = floats(2, 128, 5, 6).astype(F16), floats(140, 128, 1, 1).astype(F16)
+    bias = floats(140).astype(F16)
+    sums = np.einsum("nchw,oc->nohw", image.astype(F32), points[:, :, 0, 0].astype(F32)) + bias.astype(F32)[:, None, None]
+    case("half_conv_point", "Conv", [image, Stored(points), Stored(bias)], expected=[sums.astype(F16)])
+    table, rows = floats(500, 70).astype(F16), np.array([[0, -1], [499, 250]], I64)
+    case("half_gather", "Gather", [Stored(table), rows], expected=[table[rows]])
+    case("half_gather_float", "Gather", [Stored(table.astype(F32)), rows], expected=[table[rows].astype(F32)])
+
+
 def others():
     x = floats(3, 4)
     case("v7_clip", "Clip", [x], version=7, min=-0.5, max=0.7)
@@ -168,4 +182,5 @@ if __name__ == "__main__":
     windows()
     others()
     integers()
+    halves()
     recorded.main(__doc__)

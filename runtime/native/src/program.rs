@@ -26,7 +26,7 @@ impl Reader<'_> {
         let mut steps = Vec::new();
         self.step(store.value, &mut HashMap::new(), &mut steps)?;
         // What loading and choosing steps costs is won back by functions that take long, and where rows of channels are long; else code of four lanes is faster.
-        let slow = |piece: &Piece| matches!(piece, Piece::Step(ProgramStep::Function(Function::Exp | Function::Erf, _)));
+        let slow = |piece: &Piece| matches!(piece, Piece::Step(ProgramStep::Function(Function::Exp | Function::Erf | Function::Tanh, _)));
         if self.channels < MIN_CHANNELS || !steps.iter().any(slow) {
             return None;
         }
@@ -72,6 +72,7 @@ fn function(op: UnaryOp) -> Option<Function> {
         UnaryOp::Sqrt => Function::Sqrt,
         UnaryOp::Exp => Function::Exp,
         UnaryOp::Erf => Function::Erf,
+        UnaryOp::Tanh => Function::Tanh,
         _ => return None,
     })
 }

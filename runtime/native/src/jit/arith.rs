@@ -39,6 +39,9 @@ impl Emitter<'_, '_, '_> {
             if op == UnaryOp::Erf && lanes {
                 return Val::Lanes(self.erf_lanes(value));
             }
+            if op == UnaryOp::Tanh && lanes {
+                return Val::Lanes(self.tanh_lanes(value));
+            }
             let name = names[usize::from(dtype == DType::F64)];
             let ty = scalar_type(dtype);
             return self.map(&[x], dtype, |e, x| e.call(name, ty, x, ty));

@@ -1,10 +1,10 @@
 //! Functions that generated code calls, and the exponential that it computes itself.
 
 use super::emit::Emitter;
-use cranelift_codegen::ir::condcodes::IntCC;
+use cranelift_codegen::ir::condcodes::{FloatCC, IntCC};
 use cranelift_codegen::ir::{InstBuilder, MemFlagsData, Value, types};
 use mlp_bundle::loops::{UnaryOp, scalar};
-use mlp_kernels::{ERF_DENOMINATOR, ERF_NUMERATOR};
+use mlp_kernels::{ERF_DENOMINATOR, ERF_NUMERATOR, TANH, TANH_NEAR};
 
 /// An address of code, which is fine to share.
 pub(crate) struct Address(pub *const u8);
@@ -148,6 +148,35 @@ impl Emitter<'_, '_, '_> {
         });
         let p = self.b.ins().fmul(x, p);
         self.b.ins().fdiv(p, q)
+    }
+
+    /// The hyperbolic tangent of four lanes: an odd polynomial near 0, elsewhere `1 - 2 / (e^2|x| + 1)` with the sign of `x`; within 3e-7 of its value.
+    pub(crate) fn tanh_lanes(&mut self, x: Value) -> Value {
+        let s = self.b.ins().fmul(x, x);
+        let mut near = self.float_lanes(TANH[TANH.len() - 1]);
+        for &c in TANH[..TANH.len() - 1].iter().rev() {
+            let c = self.float_lanes(c);
+            near = self.b.ins().fmul(near, s);
+            near = self.b.ins().fadd(near, c);
+        }
+        let near = self.b.ins().fmul(near, x);
+        let (one, two) = (self.float_lanes(1.0), self.float_lanes(2.0));
+        let magnitude = self.b.ins().fabs(x);
+        let twice = self.b.ins().fmul(magnitude, two);
+        let power = self.exp_lanes(twice);
+        let power = self.b.ins().fadd(power, one);
+        let rest = self.b.ins().fdiv(two, power);
+        let far = self.b.ins().fsub(one, rest);
+        // It is not negative, and takes the sign of `x`.
+        let (far, sign) = [far, x].map(|value| self.b.ins().bitcast(types::I32X4, little(), value)).into();
+        let mask = self.int_lanes(i32::MIN);
+        let sign = self.b.ins().band(sign, mask);
+        let far = self.b.ins().bor(far, sign);
+        let far = self.b.ins().bitcast(types::F32X4, little(), far);
+        let limit = self.float_lanes(TANH_NEAR);
+        let is_near = self.b.ins().fcmp(FloatCC::LessThan, s, limit);
+        let is_near = self.b.ins().bitcast(types::F32X4, little(), is_near);
+        self.b.ins().bitselect(is_near, near, far)
     }
 
     /// `saturate_i32(round_half_even(value * multiplier / 2^shift))` of scalars.
