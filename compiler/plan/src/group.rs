@@ -2,7 +2,8 @@
 //!
 //! A *group* starts at a frame: an operation whose result is computed at its own coordinates (a contraction, a reduction, or a map whose
 //! result many read). It then takes in every map that reads the frame's value at the same coordinates, as long as one value at most
-//! leaves the group: its root, the one value of the group that gets memory. Everything else is inlined: a map that one operation
+//! leaves the group: its root, the one value of the group that gets memory. A group of maps takes in table look-ups as well, so that a walk
+//! whose place many read is one kernel for several steps. Everything else is inlined: a map that one operation
 //! reads is computed where it is read, and a movement operation is an index map that costs nothing. So an operation belongs to a
 //! group's tail, to the expressions of whoever reads it, or starts a group.
 
@@ -372,6 +373,13 @@ impl Grouping<'_> {
         match self.kind(op) {
             Kind::Map => read.into_iter().all(|&operand| self.shapes.dims(operand) == self.shapes.dims(result)),
             Kind::Movement => node.op == Op::Reshape && self.shapes.joins(members[0], result),
+            // A look-up at each element, in a table that is there before: nothing that a contraction's epilogue should do.
+            Kind::Gather => {
+                let (table, indices) = (node.operands[0], node.operands[1]);
+                let of_maps =
+                    self.graph.definition(members[0]).is_some_and(|(frame, _)| matches!(self.kind(frame), Kind::Map | Kind::Gather));
+                of_maps && !members.contains(&table) && self.shapes.dims(indices) == self.shapes.dims(result)
+            }
             _ => false,
         }
     }

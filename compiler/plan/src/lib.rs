@@ -5,7 +5,7 @@
 //! 1. `shapes`: all sizes, and what cannot be planned.
 //! 2. `group`: which operations become one kernel, and which values get memory.
 //! 3. `emit`: kernels, one file an operator family: `contract`, `pack` and `narrow` (convolutions and products over packed weights), `window`, `product`,
-//!    `reduce`, `topk`, `softmax`, `rows`, `attention`, `resize`, `vary` (sizes known at run time alone); `value` and `map` turn all that is fused into expressions; `draft` tidies a nest.
+//!    `reduce`, `topk`, `softmax`, `rows`, `attention`, `resize`, `vary` (sizes known at run time alone); `value`, `map` and `interval` turn all that is fused into expressions; `draft` tidies a nest.
 //! 4. `inplace`, `finish` and `arena`: maps that overwrite their operand, ports, lifetimes, offsets, and the weights file.
 
 mod arena;
@@ -18,6 +18,7 @@ mod filters;
 mod finish;
 mod group;
 mod inplace;
+mod interval;
 mod location;
 mod map;
 mod narrow;

@@ -110,7 +110,9 @@ impl Planner<'_> {
         let size = self.dims(x)[axis] as i64;
         let rank = self.dims(indices).len();
         let index = self.read(scope, indices, &coords[axis..axis + rank]);
-        let mut index = self.resolve_index(scope, index, size);
+        let natural = self.interval(indices).is_some_and(|(low, high)| low >= 0 && high <= i64::from(i32::MAX));
+        let mut index =
+            if natural && scope.ty(index) == DType::I32 { Scope::dynamic(index) } else { self.resolve_index(scope, index, size) };
         let table = self.narrow_table(x);
         if table.is_none() && self.view(x).is_none() {
             // What is computed from the index must see it clamped; a load clamps it anyway.

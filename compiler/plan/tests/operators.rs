@@ -126,6 +126,60 @@ fn gather_counts_from_the_end_and_clamps() {
 }
 
 #[test]
+fn look_ups_that_follow_one_another_are_one_kernel() {
+    // Two levels of a tree for seven rows: each reads what the last one found three times.
+    let planned = check_both(
+        r#"input %0 "x": f32[21]
+        input %1 "start": i32[2, 7]
+        %2 = constant data(0, 2, 1, 1, 0, 2): i32[6]
+        %3 = constant data(0.5, -0.5, 0, 1, -1, 0): f32[6]
+        %4 = constant data(5, 3, 7, 9, 8, 2): i32[6]
+        %5 = constant data(0, 3, 6, 9, 12, 15, 18): i32[1, 7]
+        %6 = constant splat(1): i32[]
+        %7 = constant splat(0): i32[]
+        %8 = max %1, %7: i32[2, 7]
+        %9 = gather %2, %8 {axis=0}: i32[2, 7]
+        %10 = add %9, %5: i32[2, 7]
+        %11 = gather %0, %10 {axis=0}: f32[2, 7]
+        %12 = gather %3, %8 {axis=0}: f32[2, 7]
+        %13 = lt %12, %11: bool[2, 7]
+        %14 = cast %13 {to=i32}: i32[2, 7]
+        %15 = gather %4, %8 {axis=0}: i32[2, 7]
+        %16 = shr %15, %6: i32[2, 7]
+        %17 = and %14, %15: i32[2, 7]
+        %18 = add %16, %17: i32[2, 7]
+        %19 = gather %2, %18 {axis=0}: i32[2, 7]
+        %20 = add %19, %5: i32[2, 7]
+        %21 = gather %0, %20 {axis=0}: f32[2, 7]
+        %22 = gather %3, %18 {axis=0}: f32[2, 7]
+        %23 = lt %22, %21: bool[2, 7]
+        %24 = cast %23 {to=i32}: i32[2, 7]
+        %25 = gather %4, %18 {axis=0}: i32[2, 7]
+        %26 = shr %25, %6: i32[2, 7]
+        %27 = and %24, %25: i32[2, 7]
+        %28 = add %26, %27: i32[2, 7]
+        output "at" %28"#,
+    );
+    assert_eq!(kernels(&planned), ["map"]);
+    // No index is negative, so that none is counted from the end.
+    assert!(!planned.plan.to_string().contains("select"), "{}", planned.plan);
+}
+
+#[test]
+fn a_look_up_is_no_part_of_a_contraction() {
+    let planned = check_both(
+        r#"input %0 "x": f32[4, 8]
+        %1 = constant noise(1): f32[8, 6]
+        %2 = matmul %0, %1: f32[4, 6]
+        %3 = cast %2 {to=i32}: i32[4, 6]
+        %4 = constant data(1, 2, 3, 4, 5): f32[5]
+        %5 = gather %4, %3 {axis=0}: f32[4, 6]
+        output "y" %5"#,
+    );
+    assert_eq!(kernels(&planned), ["matmul", "gather"]);
+}
+
+#[test]
 fn reductions_over_any_axes() {
     for kind in ["sum", "mean", "prod", "max", "min"] {
         for (axes, kept, dropped) in [("[0, 2]", "[1, 5, 1]", "[5]"), ("[1]", "[3, 1, 4]", "[3, 4]"), ("[0, 1, 2]", "[1, 1, 1]", "[]")] {

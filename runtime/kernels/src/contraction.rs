@@ -271,6 +271,11 @@ impl Contraction {
         }
     }
 
+    /// Whether the weights were rewritten, so that those of the plan are not read again.
+    pub fn has_own_weights(&self) -> bool {
+        self.repacked.is_some()
+    }
+
     /// Multiplications of one run, for estimates.
     pub fn macs(&self) -> u64 {
         let w = &self.window;
@@ -453,6 +458,12 @@ impl Contraction {
     unsafe fn stage(&self, image: usize, first_row: usize, rows: usize, input: *const u8, area: *mut u8) {
         let w = &self.window;
         let columns = staged_columns(w);
+        if w.is_pointwise() {
+            // Rows of one pixel, none of them padding: one run of pixels, not a call for each.
+            let first = (image * w.in_h + first_row) * w.in_pixel + w.in_offset;
+            // SAFETY: the caller's promise; the area has a pixel for each row.
+            return unsafe { self.copy_pixels(input, first, area, rows) };
+        }
         let top = (first_row * w.stride[0]) as isize - w.pad[0] as isize;
         // Columns before the input, in it, and after it.
         let before = w.pad[1].min(columns);

@@ -2,8 +2,9 @@
 
 use crate::finish::{Form, Plane, Reader};
 use crate::jit::{Code, EpilogueFn, Jit, NestFn};
+use crate::map::release;
 use crate::program::Piece;
-use crate::{CompileError, offset};
+use crate::{CompileError, jit, offset};
 use mlp_bundle::DType;
 use mlp_bundle::loops::{self, Arithmetic, Body, BufferId, Contract, Depthwise, Epilogue, Expr, Kernel, Nest, Rows, Strided};
 use mlp_bundle::plan::{Place, Plan};
@@ -115,7 +116,11 @@ impl Builder<'_> {
     }
 
     fn bases(&self, code: &Code) -> Vec<*mut u8> {
-        code.buffers.iter().map(|&buffer| self.address(buffer)).collect()
+        let address = |place: &jit::Place| {
+            let bytes = place.element as usize * self.plan.buffers[place.buffer].dtype.size();
+            self.address(place.buffer).wrapping_add(bytes)
+        };
+        code.places.iter().map(address).collect()
     }
 
     fn plane<T>(&self, plane: &Plane) -> *mut T {
@@ -183,6 +188,7 @@ impl Builder<'_> {
             && matches!(self.plan.buffers[contract.weights].place, Place::Weights { .. })
             && let Some(conv) = Winograd::new(self.kernels, window, self.packed(contract.weights), &bias, self.threads)
         {
+            release(self.packed(contract.weights));
             let cost = conv.macs() / 40;
             return Ok(Pending { work: Work::Winograd { conv: Box::new(conv), input, finish }, cost });
         }
@@ -197,6 +203,9 @@ impl Builder<'_> {
             }
         };
         let conv = conv.ok_or_else(|| CompileError::Window { kernel: name.into() })?;
+        if conv.has_own_weights() {
+            release(self.packed(contract.weights));
+        }
         let weights = self.address(contract.weights).cast_const();
         let scales = contract.scales.map_or(std::ptr::null(), |scales| self.address(scales.buffer).cast_const().cast());
         // About forty multiplications a nanosecond.
@@ -225,7 +234,9 @@ impl Builder<'_> {
             Arithmetic::F32 => DepthwiseConv::f32(self.kernels, window, &bias),
             Arithmetic::Int8 { pad_value } => {
                 let signed = self.plan.buffers[depthwise.input].dtype == DType::I8;
-                DepthwiseConv::int8(self.kernels, window, signed, pad_value, self.packed(depthwise.weights), &int_bias)
+                let conv = DepthwiseConv::int8(self.kernels, window, signed, pad_value, self.packed(depthwise.weights), &int_bias);
+                release(self.packed(depthwise.weights));
+                conv
             }
         };
         let conv = conv.ok_or_else(|| CompileError::Window { kernel: name.into() })?;

@@ -238,8 +238,31 @@ fn indices_computed_at_run_time() {
             let dims = vec![dim(&[(0, 1)], -2, Some(index), 12, 6)];
             load(exprs, Access { buffer: table, offset: 4, dims, bounds })
         });
+        // Nothing but the index, of a row and of a column: all lanes are clamped at once.
+        let alone = builder.output(DType::F32, 9);
+        builder.map(&[9], alone, |exprs| {
+            let index = load(exprs, dense(rows, &[9]));
+            let dims = vec![dim(&[], 0, Some(index), 12, 6), dim(&[], 0, Some(index), 5, 1)];
+            load(exprs, Access { buffer: table, offset: 1, dims, bounds })
+        });
         builder.check(0.0);
     }
+}
+
+#[test]
+fn parts_of_buffers_that_differ_in_their_place_alone() {
+    let mut builder = Builder::new();
+    let bytes = Noise(11).floats(64);
+    let x = builder.input(DType::F32, bytes);
+    for first in [0, 3, 17] {
+        let out = builder.output(DType::F32, 11);
+        builder.map(&[11], out, |exprs| {
+            let later = load(exprs, Access { offset: first + 30, ..dense(x, &[11]) });
+            let earlier = load(exprs, Access { offset: first, ..dense(x, &[11]) });
+            binary(exprs, BinaryOp::Sub, later, earlier)
+        });
+    }
+    builder.check(0.0);
 }
 
 #[test]

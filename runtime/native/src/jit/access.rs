@@ -125,8 +125,23 @@ impl Emitter<'_, '_, '_> {
         index
     }
 
+    /// A clamped index that is one value a lane, clamped in all lanes at once: every lane asks for the same instructions, which are shared.
+    fn clamped_lane(&mut self, access: &Access, dim: &AccessDim, lane: i64) -> Option<Value> {
+        let dynamic =
+            dim.index.dynamic.filter(|_| access.bounds == Bounds::Clamp && dim.index.terms.is_empty() && dim.index.constant == 0)?;
+        let Val::Lanes(lanes) = self.value(dynamic) else { return None };
+        let (zero, last) = (self.int_lanes(0), self.int_lanes(i32::try_from(i64::from(dim.extent) - 1).ok()?));
+        let lanes = self.b.ins().smax(lanes, zero);
+        let lanes = self.b.ins().smin(lanes, last);
+        let one = self.b.ins().extractlane(lanes, lane as u8);
+        Some(self.b.ins().uextend(types::I64, one))
+    }
+
     /// An index that may leave its extent, brought inside; with [`Bounds::Else`], also whether it was.
     fn index(&mut self, access: &Access, dim: &AccessDim, lane: i64) -> (Value, Option<Value>) {
+        if let Some(index) = self.clamped_lane(access, dim, lane) {
+            return (index, None);
+        }
         let index = self.raw_index(dim, lane);
         let zero = self.int(0);
         if let Bounds::Else(_) = access.bounds {

@@ -21,7 +21,7 @@ use mlp_bundle::plan::Plan;
 use mlp_bundle::{DType, Scalar};
 use std::collections::HashMap;
 
-/// Code of a nest: `bases` are the addresses of [`Code::buffers`]' first bytes, and the iterations `begin..end` of the outermost loop are run.
+/// Code of a nest: `bases` are the addresses of [`Code::places`], and the iterations `begin..end` of the outermost loop are run.
 pub(crate) type NestFn = unsafe extern "C" fn(bases: *const *mut u8, symbols: *const u32, begin: u64, end: u64);
 
 /// Code of an epilogue over sums of four bytes at `sums`, rows `stride` sums apart, for pixels `m0..m1` and channels `c0..c1`.
@@ -31,10 +31,17 @@ pub(crate) type EpilogueFn =
 /// A compiled function and what it needs.
 pub(crate) struct Code {
     id: FuncId,
-    /// The buffers whose addresses it takes, in order.
-    pub buffers: Vec<BufferId>,
+    /// The places whose addresses it takes, in order.
+    pub places: Vec<Place>,
     /// Iterations of the outermost loop (for a nest).
     pub outer: u64,
+}
+
+/// Where accesses begin: an element of a buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub buffer: BufferId,
+    pub element: u64,
 }
 
 /// The functions of a plan, first being made, then run.
@@ -96,49 +103,49 @@ impl Jit {
     /// Compiles a nest of a verified plan.
     pub(crate) fn nest(&mut self, plan: &Plan, nest: &Nest) -> Result<Code, CompileError> {
         let mut nest = nest.clone();
-        let buffers = relabel(&mut nest.exprs, &mut nest.stores);
-        let kinds: Vec<DType> = buffers.iter().map(|&b| plan.buffers[b].dtype).collect();
+        let places = relabel(&mut nest.exprs, &mut nest.stores);
+        let kinds: Vec<DType> = places.iter().map(|place| plan.buffers[place.buffer].dtype).collect();
         let key = format!("{kinds:?}{nest:?}");
         if let Some(&(id, outer)) = self.known.get(&key) {
-            return Ok(Code { id, buffers, outer });
+            return Ok(Code { id, places, outer });
         }
         let mut outer = 0;
         let symbols = self.symbols;
         let id = self.define(&[types::I64; 4], |builder, calls| outer = nest::emit(builder, calls, &nest, &kinds, symbols))?;
         self.known.insert(key, (id, outer));
-        Ok(Code { id, buffers, outer })
+        Ok(Code { id, places, outer })
     }
 
     /// Compiles a kernel over rows of a verified plan: code like that of a nest, whose outermost loop is over the rows.
     pub(crate) fn rows(&mut self, plan: &Plan, rows: &Rows) -> Result<Code, CompileError> {
         let mut rows = rows.clone();
-        let buffers = relabel(&mut rows.exprs, &mut rows.stores);
-        let kinds: Vec<DType> = buffers.iter().map(|&b| plan.buffers[b].dtype).collect();
+        let places = relabel(&mut rows.exprs, &mut rows.stores);
+        let kinds: Vec<DType> = places.iter().map(|place| plan.buffers[place.buffer].dtype).collect();
         let outer = rows.rows();
         let key = format!("{kinds:?}{rows:?}");
         if let Some(&(id, outer)) = self.known.get(&key) {
-            return Ok(Code { id, buffers, outer });
+            return Ok(Code { id, places, outer });
         }
         let symbols = self.symbols;
         let id = self.define(&[types::I64; 4], |builder, calls| rows::emit(builder, calls, &rows, &kinds, symbols))?;
         self.known.insert(key, (id, outer));
-        Ok(Code { id, buffers, outer })
+        Ok(Code { id, places, outer })
     }
 
     /// Compiles an epilogue of a verified plan, over sums of `total`.
     pub(crate) fn epilogue(&mut self, plan: &Plan, epilogue: &Epilogue, total: DType, extents: [u32; 2]) -> Result<Code, CompileError> {
         let mut epilogue = epilogue.clone();
-        let buffers = relabel(&mut epilogue.exprs, &mut epilogue.stores);
-        let kinds: Vec<DType> = buffers.iter().map(|&b| plan.buffers[b].dtype).collect();
+        let places = relabel(&mut epilogue.exprs, &mut epilogue.stores);
+        let kinds: Vec<DType> = places.iter().map(|place| plan.buffers[place.buffer].dtype).collect();
         let key = format!("{kinds:?}{total}{extents:?}{epilogue:?}");
         if let Some(&(id, outer)) = self.known.get(&key) {
-            return Ok(Code { id, buffers, outer });
+            return Ok(Code { id, places, outer });
         }
         let symbols = self.symbols;
         let id =
             self.define(&[types::I64; 8], |builder, calls| epilogue::emit(builder, calls, &epilogue, total, extents, &kinds, symbols))?;
         self.known.insert(key, (id, 0));
-        Ok(Code { id, buffers, outer: 0 })
+        Ok(Code { id, places, outer: 0 })
     }
 
     fn define(&mut self, params: &[Type], emit: impl FnOnce(&mut FunctionBuilder<'_>, &mut Calls<'_>)) -> Result<FuncId, CompileError> {
@@ -159,8 +166,9 @@ impl Jit {
         defined.map(|()| id)
     }
 
-    /// Makes all functions runnable.
+    /// Makes all functions runnable, and lets go of what making them took.
     pub(crate) fn finish(&mut self) -> Result<(), CompileError> {
+        (self.context, self.builder, self.known) = (Context::new(), FunctionBuilderContext::new(), HashMap::new());
         self.module().finalize_definitions().map_err(failed)
     }
 
@@ -199,23 +207,29 @@ impl Calls<'_> {
     }
 }
 
-/// Renames buffers to their order of first use, so that equal layers over different buffers are equal, and answers which they were.
-fn relabel(exprs: &mut Exprs, stores: &mut [Store]) -> Vec<BufferId> {
-    let mut buffers: Vec<BufferId> = Vec::new();
-    let mut rename = |access: &mut Access| {
-        let place = buffers.iter().position(|&b| b == access.buffer).unwrap_or_else(|| {
-            buffers.push(access.buffer);
-            buffers.len() - 1
-        });
-        access.buffer = BufferId::from_u32(place as u32);
-    };
+/// Renames buffers to their order of first use, and counts elements from the first place of each that is accessed, so that equal layers over different buffers or
+/// parts of them are equal; answers which places they were.
+fn relabel(exprs: &mut Exprs, stores: &mut [Store]) -> Vec<Place> {
+    let mut places: Vec<Place> = Vec::new();
+    for_each_access(exprs, stores, |access| match places.iter_mut().find(|place| place.buffer == access.buffer) {
+        Some(place) => place.element = place.element.min(access.offset),
+        None => places.push(Place { buffer: access.buffer, element: access.offset }),
+    });
+    for_each_access(exprs, stores, |access| {
+        let index = places.iter().position(|place| place.buffer == access.buffer).expect("it was seen just now");
+        access.buffer = BufferId::from_u32(index as u32);
+        access.offset -= places[index].element;
+    });
+    places
+}
+
+fn for_each_access(exprs: &mut Exprs, stores: &mut [Store], mut f: impl FnMut(&mut Access)) {
     for expr in exprs.values_mut() {
         if let Expr::Load(access) = expr {
-            rename(access);
+            f(access);
         }
     }
-    stores.iter_mut().for_each(|store| rename(&mut store.access));
-    buffers
+    stores.iter_mut().for_each(|store| f(&mut store.access));
 }
 
 /// The register type of a scalar of a compute type.
@@ -240,4 +254,35 @@ fn infer(exprs: &Exprs, kinds: &[DType], axes: usize, accs: &[Scalar], totals: &
     let scope = mlp_bundle::loops::types::Scope { buffer: &buffer, symbols, axes, accs, totals };
     let types = mlp_bundle::loops::types::infer(exprs, &scope).expect("the plan is verified");
     exprs.keys().map(|id| types[id].unwrap_or(DType::I32)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mlp_bundle::loops::{AccessDim, Affine, Bounds};
+
+    fn access(buffer: u32, offset: u64) -> Access {
+        let index = Affine { constant: 0, terms: vec![(0, 1)], dynamic: None };
+        let dims = vec![AccessDim { index, extent: 4, stride: 1 }];
+        Access { buffer: BufferId::from_u32(buffer), offset, dims, bounds: Bounds::Inside }
+    }
+
+    /// `out[i + first] = x[i + second] + x[i + second + gap]`, relabelled.
+    fn relabelled(first: u64, second: u64, gap: u64) -> (String, Vec<Place>) {
+        let mut exprs = Exprs::default();
+        let (x, y) = (exprs.push(Expr::Load(access(7, second + gap))), exprs.push(Expr::Load(access(7, second))));
+        let value = exprs.push(Expr::Binary(mlp_bundle::loops::BinaryOp::Add, x, y));
+        let mut stores = vec![Store { access: access(3, first), value }];
+        let places = relabel(&mut exprs, &mut stores);
+        (format!("{exprs:?}{stores:?}"), places)
+    }
+
+    #[test]
+    fn layers_over_parts_of_buffers_are_equal() {
+        let (here, there) = (relabelled(0, 5, 2), relabelled(45, 90, 2));
+        assert_eq!(here.0, there.0);
+        let place = |buffer, element| Place { buffer: BufferId::from_u32(buffer), element };
+        assert_eq!((here.1, there.1), (vec![place(7, 5), place(3, 0)], vec![place(7, 90), place(3, 45)]));
+        assert_ne!(here.0, relabelled(0, 5, 3).0, "what lies otherwise is other code");
+    }
 }

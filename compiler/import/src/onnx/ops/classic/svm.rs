@@ -47,11 +47,14 @@ fn radial(node: &mut NodeImport<'_>, x: ValueId, vectors: &[f32], count: u64, ga
     if rows.checked_mul(count).and_then(|pairs| pairs.checked_mul(features)).is_none_or(|elements| elements > KERNEL_ELEMENTS) {
         return unsupported(format!("{rows} rows and {count} support vectors of {features} features are too many together"));
     }
-    let vectors = matrix(node, count, features, vectors)?;
-    let x = node.reshape(x, &[rows, 1, features])?;
+    // Vectors are last, so that what neighbouring results read lies side by side.
+    let by_feature: Vec<f32> =
+        (0..features as usize).flat_map(|feature| vectors.iter().skip(feature).step_by(features as usize).copied()).collect();
+    let vectors = matrix(node, features, count, &by_feature)?;
+    let x = node.reshape(x, &[rows, features, 1])?;
     let difference = node.binary(BinaryOp::Sub, x, vectors)?;
     let square = node.binary(BinaryOp::Mul, difference, difference)?;
-    let distance = node.reduce(ReduceKind::Sum, &[2], false, square)?;
+    let distance = node.reduce(ReduceKind::Sum, &[1], false, square)?;
     let gamma = node.scalar(DType::F32, -gamma);
     let exponent = node.binary(BinaryOp::Mul, distance, gamma)?;
     node.unary(UnaryOp::Exp, exponent)

@@ -66,10 +66,8 @@ pub(super) struct Forest {
     pub(super) weights: Vec<Weight>,
     /// Targets, or classes.
     pub(super) targets: u32,
-    /// Steps from a root to the farthest leaf.
-    pub(super) depth: usize,
     /// The nodes that walks reach, each after those that follow it.
-    order: Vec<u32>,
+    pub(super) order: Vec<u32>,
 }
 
 impl Forest {
@@ -94,7 +92,7 @@ impl Forest {
         self.next[node as usize] = outcomes.map(|outcome| if outcome { yes } else { no });
     }
 
-    /// Checks that every walk from a root ends at a leaf, and measures the longest.
+    /// Checks that every walk from a root ends at a leaf, and that none is too long.
     pub(super) fn finish(mut self) -> Result<Forest, Problem> {
         if self.roots.is_empty() {
             return invalid("it holds no tree");
@@ -124,11 +122,23 @@ impl Forest {
                 pending.extend(unknown);
             }
         }
-        self.depth = self.roots.iter().filter_map(|&root| height[root as usize]).max().unwrap_or(0);
-        if self.depth > DEPTH {
-            return invalid(format!("a tree is {} levels deep; {DEPTH} are supported", self.depth));
+        let depth = self.roots.iter().filter_map(|&root| height[root as usize]).max().unwrap_or(0);
+        if depth > DEPTH {
+            return invalid(format!("a tree is {depth} levels deep; {DEPTH} are supported"));
         }
         Ok(self)
+    }
+
+    /// How many nodes there are.
+    pub(super) fn len(&self) -> usize {
+        self.features.len()
+    }
+
+    /// 1 for each node that says something of a target, else 0.
+    pub(super) fn presences(&self, target: u32) -> Vec<f64> {
+        let mut table = vec![0.0; self.len()];
+        self.weights.iter().filter(|weight| weight.target == target).for_each(|weight| table[weight.node as usize] = 1.0);
+        table
     }
 
     /// The weight of each node for each target, row-major; `missing` where it has none. Several add up.
