@@ -111,7 +111,7 @@ test('two calls in a pipeline have memories of their own', async () => {
     async ([audio]) => {
       const both = open_('Both');
       const found = [];
-      for (const left of audio) found.push((await answer(both, { left, right: new Float32Array(16) }, 'wasm')).left);
+      for (const left of audio) found.push((await answer(both, { left, right: new Float32Array(16) }, 'wasm')).near);
       return found;
     },
     [listener['in:audio']],
