@@ -199,7 +199,7 @@ mod tests {
         assert_eq!(verify(&graph), Ok(()));
         assert_eq!(graph.state("x").map(|(input, output)| (&*input.name, &*output.name)), Some(("x", "x")));
         graph.compact();
-        let read = crate::text::parse(&graph.to_string()).unwrap();
+        let read = crate::text::parse(&crate::text::print(&graph)).unwrap();
         assert_eq!((&read.states, verify(&read)), (&vec!["x".to_owned()], Ok(())));
         assert!(graph.make_state("x", "x").is_err(), "it is one already");
     }
