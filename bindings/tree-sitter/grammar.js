@@ -49,8 +49,9 @@ module.exports = grammar({
     type_alias: ($) => seq('type', field('name', $.identifier), '=', field('type', $._type)),
     labels: ($) => seq('labels', field('name', $.identifier), '=', field('value', $._expression)),
 
-    model: ($) => seq('model', field('name', $.identifier), '{', lines(choice($.port, $.layers, $._member)), '}'),
+    model: ($) => seq('model', field('name', $.identifier), '{', lines(choice($.port, $.state, $.layers, $._member)), '}'),
     port: ($) => seq(choice('input', 'output'), field('name', $.identifier), ':', field('type', $._type)),
+    state: ($) => seq('state', field('name', $.identifier), ':', field('type', $._type), '=', field('next', $.identifier)),
     layers: ($) => seq('layers', $.body),
 
     intrinsic: ($) => seq('intrinsic', choice('pipeline', 'layer'), $._signature),

@@ -89,6 +89,8 @@ codes! {
     E0308 Error "Layers and their file do not go together"
     E0309 Error "A tokenizer cannot be read or does not run everywhere"
     E0310 Error "A tokenizer is of another kind"
+    E0311 Error "A state does not fit its model"
+    E0312 Error "A model with state is called where it may not run exactly once"
     E0401 Error "An expectation has a form that a test cannot check"
     E0402 Error "A label does not exist"
     E0403 Error "A test's photo cannot be found"

@@ -57,6 +57,9 @@ fn write_model(out: &mut String, node: &Model) -> std::fmt::Result {
     for (kind, port) in node.inputs.iter().map(|port| ("input", port)).chain(node.outputs.iter().map(|port| ("output", port))) {
         writeln!(out, "  {}{kind} {}: {}", doc(&port.doc), port.name.text, ty(&port.ty))?;
     }
+    for State { port, next } in &node.states {
+        writeln!(out, "  {}state {}: {} = {}", doc(&port.doc), port.name.text, ty(&port.ty), next.text)?;
+    }
     node.blocks.iter().try_for_each(|block| write_block(out, block, 1))?;
     let Some(layers) = &node.layers else { return Ok(()) };
     writeln!(out, "  layers")?;

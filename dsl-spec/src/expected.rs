@@ -84,6 +84,7 @@ fn keyword(rule: Rule) -> Option<&'static str> {
         Rule::kw_layers | Rule::layers_block => "`layers`",
         Rule::kw_input | Rule::input_port => "`input`",
         Rule::kw_output | Rule::output_port => "`output`",
+        Rule::kw_state | Rule::state_port => "`state`",
         Rule::kw_return | Rule::return_stmt => "`return`",
         Rule::kw_expect | Rule::expect_stmt => "`expect`",
         _ => return None,

@@ -153,9 +153,16 @@ fn word(parent: Option<Rule>) -> TokenClass {
         Some(Rule::dim | Rule::rest_dim) => TokenClass::Symbol,
         Some(Rule::module) => TokenClass::Module,
         Some(Rule::attribute) => TokenClass::Attribute,
-        Some(Rule::entry | Rule::field | Rule::field_type | Rule::record_entry | Rule::limit | Rule::input_port | Rule::output_port) => {
-            TokenClass::Property
-        }
+        Some(
+            Rule::entry
+            | Rule::field
+            | Rule::field_type
+            | Rule::record_entry
+            | Rule::limit
+            | Rule::input_port
+            | Rule::output_port
+            | Rule::state_port,
+        ) => TokenClass::Property,
         Some(
             Rule::model_item
             | Rule::labels_item
@@ -191,7 +198,7 @@ fn lexical(text: &str, tokens: &mut Vec<Highlighted>) {
                 let known = std::mem::take(&mut first) && KEYWORDS.contains(&&rest[..end]);
                 let class = match &rest[..end] {
                     _ if known => TokenClass::Keyword,
-                    "return" | "expect" | "when" | "else" | "input" | "output" => TokenClass::Keyword,
+                    "return" | "expect" | "when" | "else" | "input" | "output" | "state" => TokenClass::Keyword,
                     _ if rest[end..].starts_with('(') => TokenClass::Function,
                     _ => TokenClass::Variable,
                 };

@@ -16,8 +16,8 @@ const MAX_JOINED: usize = 64;
 
 /// Keywords inside items, which a word beside an error may have been meant for.
 const KEYWORDS: &[&str] = &[
-    "return", "expect", "input", "output", "when", "else", "each", "parallel", "loop", "at_most", "until", "counting", "layers", "for",
-    "from", "in", "over", "public", "pipeline", "layer",
+    "return", "expect", "input", "output", "state", "when", "else", "each", "parallel", "loop", "at_most", "until", "counting", "layers",
+    "for", "from", "in", "over", "public", "pipeline", "layer",
 ];
 /// What other languages call it.
 const HABITS: &[(&str, &str)] = &[

@@ -5,7 +5,7 @@
 [(number) (size)] @number
 (unit) @type.builtin
 
-["edition" "use" "const" "type" "labels" "model" "intrinsic" "pipeline" "layer" "layers" "test" "hook" "budget" "device" "outlet" "monitor" "explain" "experiment" "for" "from" "input" "output" "public"] @keyword
+["edition" "use" "const" "type" "labels" "model" "intrinsic" "pipeline" "layer" "layers" "test" "hook" "budget" "device" "outlet" "monitor" "explain" "experiment" "for" "from" "input" "output" "state" "public"] @keyword
 ["return" "expect" "when" "else" "each" "parallel" "loop" "at_most" "counting" "until"] @keyword.control
 ["in" "over"] @keyword.operator
 ["|>" "->" "=" "==" "!=" "<" "<=" ">" ">=" "+" "-" "*" "/" "|" ".." "?"] @operator
@@ -34,5 +34,6 @@
 (field_type name: (identifier) @property)
 (record_entry name: (identifier) @property)
 (port name: (identifier) @property)
+(state name: (identifier) @property)
 (attribute name: (identifier) @attribute)
 (const name: (identifier) @constant)

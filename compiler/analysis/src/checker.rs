@@ -8,7 +8,9 @@ use crate::reuse::Reuse;
 use crate::scope::{Scope, Symbol};
 use crate::types::Type;
 use crate::world::World;
-use crate::{aliases, blocks, constants, cycles, expectations, hooks, labels, layers, load, models, pipelines, privacy, scope, stdlib};
+use crate::{
+    aliases, blocks, constants, cycles, expectations, hooks, labels, layers, load, models, pipelines, privacy, scope, states, stdlib,
+};
 use mlp_syntax::ast::{self, DeclarationKind, File};
 use mlp_syntax::{Code, Diagnostic, FileId, Location, Parsed, Span, closest};
 use std::collections::HashMap;
@@ -102,6 +104,7 @@ fn run(world: &dyn World, root: &str, before: Option<Analysis>) -> Analysis {
     let mut reuse = before.and_then(|(program, kept)| Reuse::new(&checker, program, kept));
     pipelines::check_bodies(&mut checker, &mut reuse);
     cycles::check(&mut checker);
+    states::check_uses(&mut checker);
     layers::check_all(&mut checker);
     blocks::check_quantize(&mut checker);
     let mut declarations = blocks::check_all(&mut checker, &mut reuse);

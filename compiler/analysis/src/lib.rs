@@ -37,6 +37,7 @@ mod scope;
 mod shapes;
 mod signature;
 mod sizes;
+mod states;
 mod stdlib;
 mod texts;
 mod types;

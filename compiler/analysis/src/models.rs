@@ -2,9 +2,10 @@
 
 use crate::checker::{Checker, at, unknown_name};
 use crate::labels;
-use crate::program::{Bound, LabelSet, ModelPort};
+use crate::program::{Bound, LabelSet, ModelPort, ModelState};
 use crate::scope::Symbol;
 use crate::signature::{self, SignatureNames};
+use crate::states;
 use crate::types::{Dim, Labels, TensorType, Type};
 use crate::world::{self, ModelSignature, SignatureDim, SignaturePort, Weights};
 use mlp_syntax::ast::{self, Expr, ExprKind, Item};
@@ -32,7 +33,10 @@ pub(crate) fn each(checker: &mut Checker<'_>, visit: fn(&mut Checker<'_>, FileId
 fn check(checker: &mut Checker<'_>, file: FileId, index: usize, node: &ast::Model) {
     // The second of two models with one name is reported already, and no name leads to it.
     let source = entries(checker, file, index, node);
-    let (inputs, bounds) = ports(checker, file, &node.name.text, &node.inputs, false);
+    // States are inputs of the file, and no name is given to two of its inputs.
+    let taken: Vec<ast::Port> = node.inputs.iter().chain(node.states.iter().map(|state| &state.port)).cloned().collect();
+    let (mut inputs, bounds) = ports(checker, file, &node.name.text, &taken, false);
+    let kept = inputs.split_off(node.inputs.len());
     let (outputs, _) = ports(checker, file, &node.name.text, &node.outputs, true);
     for (ports, what) in [(&node.inputs, "input"), (&node.outputs, "output")] {
         if ports.is_empty() {
@@ -45,6 +49,7 @@ fn check(checker: &mut Checker<'_>, file: FileId, index: usize, node: &ast::Mode
     checker.models[index].bounds = bounds;
     checker.models[index].inputs = inputs;
     checker.models[index].outputs = outputs;
+    checker.models[index].states = kept.into_iter().map(|port| ModelState { port, next: String::new() }).collect();
     let Some(Source { path, place, holds_weights }) = source else { return };
     let unreadable = |reason: String| {
         Diagnostic::new(Code::E0301, format!("the model file `{path}` cannot be read: {reason}"))
@@ -52,6 +57,7 @@ fn check(checker: &mut Checker<'_>, file: FileId, index: usize, node: &ast::Mode
             .help("the path is relative to this file")
     };
     if holds_weights {
+        states::no_layers(checker, file, node);
         let weights = checker.world.weights(&path).map_err(|reason| checker.report(unreadable(reason))).ok();
         if let Some(weights) = &weights {
             check_digest(checker, file, node, &weights.sha256, place);
@@ -326,6 +332,14 @@ fn bad_file(place: Location) -> Diagnostic {
         .help("write `output name: f32[N, 10] @labels(\"./labels.txt\")`")
 }
 
+/// What a port of a model is.
+#[derive(Clone, Copy)]
+enum Side {
+    Input,
+    Output,
+    State,
+}
+
 /// Compares the declared ports of a model with those of its file.
 struct Matching<'c, 'w> {
     checker: &'c mut Checker<'w>,
@@ -337,13 +351,23 @@ struct Matching<'c, 'w> {
 
 impl Matching<'_, '_> {
     fn run(mut self, node: &ast::Model, signature: &ModelSignature) {
-        let inputs = self.pair(node, &node.inputs, &signature.inputs, "input");
+        // In the order of the source, which is the file's where no name agrees.
+        let mut taken: Vec<(ast::Port, Side, usize)> =
+            node.inputs.iter().enumerate().map(|(position, port)| (port.clone(), Side::Input, position)).collect();
+        taken.extend(node.states.iter().enumerate().map(|(position, state)| (state.port.clone(), Side::State, position)));
+        taken.sort_by_key(|(port, ..)| port.span.start);
+        let declared: Vec<ast::Port> = taken.iter().map(|(port, ..)| port.clone()).collect();
+        let inputs = self.pair(node, &declared, &signature.inputs, "input");
         let outputs = self.pair(node, &node.outputs, &signature.outputs, "output");
         let matched_all = inputs.is_some() && outputs.is_some();
-        for (is_input, pairs) in [(true, inputs), (false, outputs)] {
-            for (declared, actual) in pairs.into_iter().flatten().enumerate() {
-                self.port(node, declared, &actual, is_input);
-            }
+        for ((port, side, position), actual) in taken.iter().zip(inputs.into_iter().flatten()) {
+            self.port(port, *position, &actual, *side);
+        }
+        for (position, (port, actual)) in node.outputs.iter().zip(outputs.into_iter().flatten()).enumerate() {
+            self.port(port, position, &actual, Side::Output);
+        }
+        for (position, state) in node.states.iter().enumerate() {
+            self.state(state, position, signature);
         }
         if matched_all {
             self.unbound(node);
@@ -370,29 +394,59 @@ impl Matching<'_, '_> {
         None
     }
 
-    fn port(&mut self, node: &ast::Model, position: usize, actual: &SignaturePort, is_input: bool) {
-        let (nodes, model) = (if is_input { &node.inputs } else { &node.outputs }, &mut self.checker.models[self.index]);
-        let ports = if is_input { &mut model.inputs } else { &mut model.outputs };
-        let (Some(port), Some(node)) = (ports.get_mut(position), nodes.get(position)) else { return };
+    fn port(&mut self, node: &ast::Port, position: usize, actual: &SignaturePort, side: Side) {
+        let model = &mut self.checker.models[self.index];
+        let port = match side {
+            Side::Input => model.inputs.get_mut(position),
+            Side::Output => model.outputs.get_mut(position),
+            Side::State => model.states.get_mut(position).map(|state| &mut state.port),
+        };
+        let Some(port) = port else { return };
         port.onnx = actual.name.clone();
         let Type::Tensor(declared) = port.ty.clone() else { return };
-        if let Err(remark) = self.fit(&declared, actual) {
-            if is_input {
-                self.checker.models[self.index].inputs[position].ty = Type::Unknown;
+        let Err(remark) = self.fit(&declared, actual) else { return };
+        let model = &mut self.checker.models[self.index];
+        let what = match side {
+            Side::Input => {
+                model.inputs[position].ty = Type::Unknown;
+                "input"
             }
-            let place = at(self.file, node.ty.span);
-            let what = if is_input { "input" } else { "output" };
-            let fixed = fix_text(&declared, actual);
-            let shown = self.checker.show(&Type::Tensor(declared));
-            self.checker.report(
-                Diagnostic::new(
-                    Code::E0302,
-                    format!("the {what} `{}` is declared {shown}, but the model's file has `{actual}`", node.name.text),
-                )
-                .label(place, remark)
-                .help("declare it as the file has it")
-                .fix(place, fixed),
-            );
+            Side::Output => "output",
+            Side::State => {
+                model.states[position].port.ty = Type::Unknown;
+                "state"
+            }
+        };
+        let place = at(self.file, node.ty.span);
+        let fixed = fix_text(&declared, actual);
+        let shown = self.checker.show(&Type::Tensor(declared));
+        self.checker.report(
+            Diagnostic::new(
+                Code::E0302,
+                format!("the {what} `{}` is declared {shown}, but the model's file has `{actual}`", node.name.text),
+            )
+            .label(place, remark)
+            .help("declare it as the file has it")
+            .fix(place, fixed),
+        );
+    }
+
+    /// What becomes of a state: an output of the model or of its file, of the state's own type.
+    fn state(&mut self, node: &ast::State, position: usize, signature: &ModelSignature) {
+        let model = &self.checker.models[self.index];
+        let declared = model.outputs.iter().find(|port| port.name == node.next.text && !port.onnx.is_empty()).map(|port| &port.onnx);
+        let wanted = declared.unwrap_or(&node.next.text);
+        let Some(actual) = signature.outputs.iter().find(|port| port.name == *wanted) else {
+            return states::no_output(self.checker, self.file, node, signature);
+        };
+        let Some(state) = self.checker.models[self.index].states.get_mut(position) else { return };
+        state.next.clone_from(&actual.name);
+        let Type::Tensor(kept) = state.port.ty.clone() else { return };
+        if !states::is_fixed(self.checker, self.file, node, &kept) {
+            return;
+        }
+        if let Err(remark) = self.fit(&kept, actual) {
+            states::other_type(self.checker, self.file, node, actual, remark);
         }
     }
 

@@ -147,6 +147,8 @@ pub struct Model {
     pub inputs: Vec<ModelPort>,
     /// What it gives.
     pub outputs: Vec<ModelPort>,
+    /// What it keeps from one run to the next.
+    pub states: Vec<ModelState>,
     /// The named sizes of the ONNX file, or of the inputs of layers, that the declared types give a size or another name.
     pub sizes: Vec<(String, Dim)>,
     /// The largest sizes of its symbols.
@@ -205,6 +207,15 @@ pub struct ModelPort {
     pub doc: String,
     /// Its type, over the symbols of the model's signature.
     pub ty: Type,
+}
+
+/// An input of a model's file that takes what an output gave in the run before, and zeros in the first run.
+#[derive(Clone, Debug)]
+pub struct ModelState {
+    /// The input, which calls do not give.
+    pub port: ModelPort,
+    /// The name of the output in the ONNX file.
+    pub next: String,
 }
 
 /// A set of labels: those of a model's output, or a `labels` item.

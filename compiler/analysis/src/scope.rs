@@ -208,6 +208,7 @@ fn declare_item(checker: &mut Checker<'_>, file: FileId, item: &Item) -> Option<
                 licence: None,
                 inputs: Vec::new(),
                 outputs: Vec::new(),
+                states: Vec::new(),
                 sizes: Vec::new(),
                 bounds: Vec::new(),
                 network: None,

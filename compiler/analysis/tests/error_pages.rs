@@ -40,7 +40,8 @@ fn diagnostics(source: &str) -> Vec<Diagnostic> {
         .file("photo.png", "")
         .with_tokenizers()
         .with_weights()
-        .model("colours.onnx", "c0ffee", "x f32[batch, 3]", "y f32[batch, 3]");
+        .model("colours.onnx", "c0ffee", "x f32[batch, 3]", "y f32[batch, 3]")
+        .model("voice.onnx", "f00d", "audio f32[1, 512]; h f32[1, 64]", "speech f32[1, 1]; hn f32[1, 64]");
     let analysis = check(&world, "main.mlp");
     analysis.diagnostics().to_vec()
 }

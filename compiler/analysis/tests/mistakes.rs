@@ -17,7 +17,8 @@ fn analyse(source: &str) -> Analysis {
         .file("colours.txt", "red\ngreen\nblue\n")
         .file("photo.png", "")
         .with_tokenizers()
-        .model("colours.onnx", "c0ffee", "x f32[batch, 3]", "y f32[batch, 3]");
+        .model("colours.onnx", "c0ffee", "x f32[batch, 3]", "y f32[batch, 3]")
+        .model("voice.onnx", "f00d", "audio f32[1, 512]; h f32[1, 64]", "speech f32[1, 1]; hn f32[1, 64]");
     check(&world, "main.mlp")
 }
 

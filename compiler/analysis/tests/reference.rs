@@ -56,7 +56,8 @@ fn analyze(text: &str) -> Analysis {
         .file("reference.npy", "")
         .with_weights()
         .model("objects.onnx", "0b1ec7", "image f32[batch, 3, 224, 224]", "logits f32[batch, 1000]")
-        .model("colours.onnx", "c0ffee", "x f32[batch, 3]", "y f32[batch, 3]");
+        .model("colours.onnx", "c0ffee", "x f32[batch, 3]", "y f32[batch, 3]")
+        .model("voice.onnx", "f00d", "audio f32[1, 512]; h f32[1, 64]", "speech f32[1, 1]; hn f32[1, 64]");
     check(&world, "main.mlp")
 }
 

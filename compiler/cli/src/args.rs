@@ -191,7 +191,7 @@ pub(crate) struct Test {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  mlpc build objects.mlp -o dist\n  mlpc build objects.mlp -o objects.mlpb        the same in one file\n  mlpc build mobilenet.onnx -o dist --dim N=1   a bare model\n  mlpc build minilm.onnx -o dist --dim batch=1..4 --dim sequence=1..128   sizes that vary from run to run\n  mlpc build decoder.onnx -o dist --dim past=1..512 --dim steps=1 --dim total=past+steps   a size that follows from others"
+    after_help = "Examples:\n  mlpc build objects.mlp -o dist\n  mlpc build objects.mlp -o objects.mlpb        the same in one file\n  mlpc build mobilenet.onnx -o dist --dim N=1   a bare model\n  mlpc build minilm.onnx -o dist --dim batch=1..4 --dim sequence=1..128   sizes that vary from run to run\n  mlpc build decoder.onnx -o dist --dim past=1..512 --dim steps=1 --dim total=past+steps   a size that follows from others\n  mlpc build vad.onnx -o dist --state h=hn --state c=cn   what a run leaves for the next one"
 )]
 pub(crate) struct Build {
     /// A .mlp file or an .onnx model
@@ -202,6 +202,9 @@ pub(crate) struct Build {
     /// The size of a symbolic dim of an .onnx model, or STEP..MOST where it varies from run to run, in multiples of a step, or OTHER+OTHER where it follows from others; one that leads a shape is 1 unless said here
     #[arg(long = "dim", value_name = "NAME=SIZE")]
     pub(crate) dims: Vec<String>,
+    /// An input of an .onnx model that takes what an output gave in the run before, and zeros in the first, instead of being given; repeat it for each
+    #[arg(long = "state", value_name = "INPUT=OUTPUT")]
+    pub(crate) states: Vec<String>,
     /// Take those sizes from recorded inputs, arrays named in:INPUT
     #[arg(long, value_name = "FILE.npz", conflicts_with = "dims")]
     pub(crate) data: Option<PathBuf>,
@@ -314,6 +317,9 @@ pub(crate) struct Choice {
     /// The size of a symbolic dim of an .onnx model, or STEP..MOST where it varies from run to run, in multiples of a step, or OTHER+OTHER where it follows from others; one that leads a shape is 1 unless said here
     #[arg(long = "dim", value_name = "NAME=SIZE")]
     pub(crate) dims: Vec<String>,
+    /// An input of an .onnx model that takes what an output gave in the run before, and zeros in the first, instead of being given; repeat it for each
+    #[arg(long = "state", value_name = "INPUT=OUTPUT")]
+    pub(crate) states: Vec<String>,
     /// Inputs, arrays named in:INPUT; random ones where it is not given
     #[arg(long, value_name = "FILE.npz")]
     pub(crate) data: Option<PathBuf>,

@@ -4,7 +4,7 @@ use crate::args::Build;
 use crate::progress::Progress;
 use crate::render::{self, BOLD, DIM, PLAIN};
 use crate::sizes::Sizes;
-use crate::subject::{Code, Options};
+use crate::subject::{self, Code, Options};
 use crate::{Failure, Outcome, check, report};
 use etcetera::BaseStrategy;
 use mlp_analysis::PipelineId;
@@ -46,6 +46,7 @@ pub(crate) fn build(arguments: &Build) -> Outcome {
     if arguments.file.extension().is_some_and(|extension| extension == "onnx") {
         return build_model(arguments);
     }
+    subject::no_states(&arguments.file, &arguments.states)?;
     let start = Instant::now();
     let disk = disk(arguments);
     let package = Package::check(&disk, &arguments.file);
@@ -124,7 +125,10 @@ fn build_model(arguments: &Build) -> Outcome {
     let sources::Model { sha256, signature, .. } = sources::model(&disk, &arguments.file).map_err(named)?;
     disk.took("check", reading.elapsed());
     let sizes = Sizes::of_model(&signature, &arguments.dims, arguments.data.as_deref())?;
-    let mut member = |host: &dyn Host, point: &[u64]| onnx::prepared(host, &arguments.file, &sha256, &sizes.at(point));
+    let states = subject::states(&arguments.states)?;
+    let mut member = |host: &dyn Host, point: &[u64]| {
+        onnx::prepared(host, &arguments.file, &sha256, &sizes.at(point)).and_then(|graph| onnx::keeping(graph, &states))
+    };
     let compiled = varying::compile(&disk, &sizes.varying, &mut member)?;
     progress.next("emitting");
     let (code, entry) = compile::emit_for(&disk, &compiled)?;

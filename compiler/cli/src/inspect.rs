@@ -56,6 +56,10 @@ fn print_pipeline(bundle: &Bundle, pipeline: &Pipeline) -> Result<(), Failure> {
     }
     pipeline.inputs.iter().for_each(|field| anstream::println!("  takes   {}", describe(field)));
     pipeline.outputs.iter().for_each(|field| anstream::println!("  gives   {}", describe(field)));
+    for state in &plan.states {
+        let buffer = &plan.buffers[state.buffer];
+        anstream::println!("  keeps   {}: {} of {} from one run to the next", state.name, render::bytes(buffer.bytes()), buffer.dtype);
+    }
     let report = &pipeline.report;
     anstream::println!(
         "  costs   {} kernels, {:.1} M multiply-accumulates, {} of memory{}, {} of weights",

@@ -1,6 +1,6 @@
 //! What `mlpc bench` and `mlpc profile` measure: a model, a source file or a bundle, with inputs.
 
-use crate::args::Choice;
+use crate::args::{Choice, assignment};
 use crate::sizes::Sizes;
 use crate::{Failure, build};
 use mlp_bundle::contents::Bytes;
@@ -11,7 +11,7 @@ use mlp_bundle::{Bundle, DType, Scalar};
 use mlp_driver::compile::{self, Compiled, Sharing};
 use mlp_driver::host::{Disk, Host};
 use mlp_driver::sources::{self, ModelError};
-use mlp_driver::varying;
+use mlp_driver::{onnx, varying};
 use mlp_engine::backend::{self, Artifacts};
 use mlp_engine::{Backend, BackendKind, Storage};
 use mlp_graph::Tensor;
@@ -87,17 +87,40 @@ pub(crate) fn open(choice: &Choice) -> Result<Subject, Failure> {
             let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
             let model = read_model(path)?;
             let sizes = Sizes::of_model(&model.signature()?, &choice.dims, choice.data.as_deref())?;
+            let states = states(&choice.states)?;
             let mut member = |host: &dyn Host, point: &[u64]| {
-                model.import(&ImportOptions { dims: sizes.at(point), family: host.family(path) }, &BTreeMap::new())
+                let options = ImportOptions { dims: sizes.at(point), family: host.family(path) };
+                onnx::keeping(model.import(&options, &BTreeMap::new())?, &states)
             };
             let compiled = varying::compile(&Disk::default(), &sizes.varying, &mut member)?;
             Ok(Subject::Compiled { name, compiled: Box::new(compiled) })
         }
         Some("mlp") => {
+            no_states(path, &choice.states)?;
             let (name, compiled) = build::compile_pipeline(path, choice.pipeline.as_deref())?;
             Ok(Subject::Compiled { name, compiled: Box::new(compiled) })
         }
-        _ => Ok(Subject::Bundle { path: path.clone(), pipeline: choice.pipeline.clone() }),
+        _ => {
+            no_states(path, &choice.states)?;
+            Ok(Subject::Bundle { path: path.clone(), pipeline: choice.pipeline.clone() })
+        }
+    }
+}
+
+/// The states of a bare model, as `--state INPUT=OUTPUT` says them.
+pub(crate) fn states(texts: &[String]) -> Result<Vec<onnx::State>, Failure> {
+    let read = |text: &String| assignment(text).map(|(input, output)| onnx::State { input: input.into(), output: output.into() });
+    texts.iter().map(read).collect()
+}
+
+/// Refuses states of what says itself what it keeps.
+pub(crate) fn no_states(path: &Path, texts: &[String]) -> Result<(), Failure> {
+    match texts {
+        [] => Ok(()),
+        _ => Err(Failure(format!(
+            "{}: --state is of .onnx models; a .mlp file says it in the model, as `state h: f32[1, 64] = hn`, and a bundle has it already",
+            path.display()
+        ))),
     }
 }
 

@@ -24,6 +24,8 @@ pub(crate) fn test(arguments: &Test) -> Outcome {
         progress.next(&test.name);
         let start = Instant::now();
         let mut faults = Vec::new();
+        // What a test finds does not depend on the tests before it.
+        sessions.values_mut().try_for_each(Session::reset)?;
         for expectation in &test.expectations {
             let id = expectation.pipeline;
             if let std::collections::btree_map::Entry::Vacant(e) = sessions.entry(id) {

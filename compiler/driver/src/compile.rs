@@ -4,8 +4,8 @@ use crate::host::{Host, timed};
 use crate::weights;
 use mlp_bundle::contents::Bytes;
 use mlp_bundle::gpu::GpuProgram;
-use mlp_bundle::manifest::{FileEntry, WasmModules, WasmThreads};
-use mlp_bundle::plan::{Place, Plan};
+use mlp_bundle::manifest::{FileEntry, StateMove, WasmModules, WasmThreads};
+use mlp_bundle::plan::{Move, Place, Plan, State};
 use mlp_codegen::wasm::{self, Target, WasmModule};
 use mlp_codegen::{CodegenError, wgsl};
 use mlp_graph::Graph;
@@ -173,6 +173,13 @@ pub(crate) fn beside<A: Send, B>(one: impl FnOnce() -> A + Send, other: impl FnO
 /// How a module of the plan is used.
 fn modules(plan: &Plan, module: &WasmModule) -> WasmModules {
     let ports = plan.inputs.iter().chain(&plan.outputs).map(|port| (port.name.clone(), offset(plan, port.buffer))).collect();
+    let moved = |(state, place): (&State, Move)| StateMove {
+        name: state.name.clone(),
+        from: place.from as u64,
+        to: place.to as u64,
+        bytes: place.bytes as u64,
+    };
+    let states = plan.states.iter().zip(plan.moves()).map(moved).collect();
     WasmModules {
         simd128: String::new(),
         relaxed: String::new(),
@@ -180,6 +187,7 @@ fn modules(plan: &Plan, module: &WasmModule) -> WasmModules {
         weights_offset: module.weights_offset,
         arena_offset: module.arena_offset,
         ports,
+        states,
         threads: None,
     }
 }

@@ -36,6 +36,9 @@ pub enum PrepareError {
     /// The layers of a model do not go together with its weights.
     #[error("{0}")]
     Layers(String),
+    /// An input and an output cannot be a state.
+    #[error("{0}")]
+    State(String),
     /// A pass failed.
     #[error(transparent)]
     Compile(#[from] CompileError),
@@ -82,6 +85,23 @@ pub fn prepared(host: &dyn Host, path: &Path, sha256: &str, dims: &Dims) -> Resu
             cache.put(&files_key, &[&serde_json::to_vec(&files).expect("names are plain data")]);
             keep(cache, &key, &graph);
         });
+    }
+    Ok(graph)
+}
+
+/// An input of a bare model that takes what an output gave in the run before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct State {
+    /// The input.
+    pub input: String,
+    /// The output.
+    pub output: String,
+}
+
+/// A model's graph with these states, which callers neither give nor get.
+pub fn keeping(mut graph: Graph, states: &[State]) -> Result<Graph, PrepareError> {
+    for State { input, output } in states {
+        graph.make_state(input, output).map_err(PrepareError::State)?;
     }
     Ok(graph)
 }

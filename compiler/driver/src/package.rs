@@ -56,7 +56,7 @@ pub enum PackageError {
         /// What went wrong.
         source: Box<mlp_import::ImportError>,
     },
-    /// A model's layers cannot be compiled with its weights.
+    /// A model's layers cannot be compiled with its weights, or what it keeps does not fit.
     #[error("model `{model}` ({path}): {reason}")]
     Layers {
         /// The model's name.
@@ -494,7 +494,7 @@ fn unprepared(request: &ModelRequest, source: PrepareError) -> PackageError {
     match source {
         PrepareError::Read(source) => PackageError::Read { path: normalize(Path::new(&path)), source },
         PrepareError::Changed => PackageError::Changed { model, path },
-        PrepareError::Layers(reason) => PackageError::Layers { model, path, reason },
+        PrepareError::Layers(reason) | PrepareError::State(reason) => PackageError::Layers { model, path, reason },
         PrepareError::Import(source) => PackageError::Import { model, path, source: Box::new(source) },
         PrepareError::Compile(source) => PackageError::Compile { pipeline: model, source: Box::new(source) },
     }

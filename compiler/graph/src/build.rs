@@ -62,6 +62,35 @@ impl Graph {
         self.outputs.push(Port { name: name.into(), value });
     }
 
+    /// The input and the output of a state; none where the graph lacks one.
+    pub fn state(&self, name: &str) -> Option<(&Port, &Port)> {
+        let of = |ports: &'_ [Port]| ports.iter().position(|port| port.name == name);
+        Some((&self.inputs[of(&self.inputs)?], &self.outputs[of(&self.outputs)?]))
+    }
+
+    /// Makes an input and an output one state, which has the input's name from then on. The error says what is in the way.
+    pub fn make_state(&mut self, input: &str, output: &str) -> Result<(), String> {
+        let known = |ports: &[Port]| ports.iter().map(|port| format!("`{}`", port.name)).collect::<Vec<_>>().join(", ");
+        let find = |ports: &[Port], kind: &str, name: &str| {
+            let found = ports.iter().position(|port| port.name == name && !self.states.contains(&port.name));
+            found.ok_or_else(|| format!("there is no {kind} `{name}` that could be a state; there are {}", known(ports)))
+        };
+        let (to, from) = (find(&self.inputs, "input", input)?, find(&self.outputs, "output", output)?);
+        let (taken, given) = (self.ty(self.inputs[to].value), self.ty(self.outputs[from].value));
+        if taken != given {
+            return Err(format!("`{input}` is {taken} and `{output}` is {given}: what a run leaves must be what the next one reads"));
+        }
+        if taken.shape.constants().is_none() {
+            return Err(format!("`{input}` is {taken}, and a state has constant sizes: bind them"));
+        }
+        if output != input && self.outputs.iter().any(|port| port.name == input) {
+            return Err(format!("another output is called `{input}`: rename one"));
+        }
+        self.outputs[from].name = input.to_owned();
+        self.states.push(input.to_owned());
+        Ok(())
+    }
+
     /// Appends a constant.
     pub fn constant(&mut self, tensor: Tensor, origin: Origin) -> ValueId {
         let ty = Type::of(&tensor);
@@ -226,6 +255,7 @@ impl Graph {
         let mut tensors: SecondaryMap<_, Option<_>> = SecondaryMap::new();
         self.name = old.name;
         self.symbols = old.symbols;
+        self.states = old.states;
         for port in old.inputs {
             values[port.value] = Some(self.add_input(port.name, old.values[port.value].ty.clone()));
         }

@@ -100,6 +100,8 @@ pub struct Graph {
     pub inputs: Vec<Port>,
     /// Outputs.
     pub outputs: Vec<Port>,
+    /// Names that are both an input's and an output's: what the output gives is what the input takes in the next run, and zeros in the first. Callers see neither.
+    pub states: Vec<String>,
     /// Where operations came from.
     pub origins: SecondaryMap<OpId, Origin>,
 }

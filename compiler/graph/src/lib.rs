@@ -22,7 +22,7 @@ pub mod text;
 pub mod verify;
 
 pub use infer::InferError;
-pub use ir::{Graph, OpId, Origin, Type, ValueId};
+pub use ir::{Graph, OpId, Origin, Port, Type, ValueId};
 pub use mlp_bundle::{DType, Scalar};
 pub use op::Op;
 pub use ops::image::resampling;

@@ -7,6 +7,7 @@
 //! 5. Every symbol in the type of a live value, and every one that a live operation asks for, is declared; a formula is of symbols before its own.
 //! 6. Every live operation has the operands, attributes and result types that [`result_types`] allows.
 //! 7. A constant's data has the type of its result.
+//! 8. A state is an input and an output of one type, of constant sizes; none is named twice.
 
 use crate::infer::result_types;
 use crate::ir::{Definition, Graph, OpId, Port, Type, ValueId};
@@ -54,6 +55,7 @@ pub fn verify(graph: &Graph) -> Result<(), VerifyError> {
         operation(graph, id, &mut defined)
             .map_err(|message| error(&format!("{} ({})", graph.ops[id].op.name(), graph.origin_name(id)), message))?;
     }
+    states(graph)?;
     match graph.outputs.iter().find(|port| !defined.contains(&port.value)) {
         Some(port) => Err(error(&format!("output `{}`", port.name), format!("{} is defined by no live operation", port.value))),
         None => Ok(()),
@@ -72,6 +74,22 @@ fn ports(graph: &Graph, kind: &str, ports: &[Port]) -> Result<(), VerifyError> {
         }
         if !names.insert(&port.name) {
             return Err(error(&format!("{kind}s"), format!("two have the name `{}`", port.name)));
+        }
+    }
+    Ok(())
+}
+
+fn states(graph: &Graph) -> Result<(), VerifyError> {
+    let mut names = HashSet::new();
+    for name in &graph.states {
+        let place = format!("state `{name}`");
+        let Some((input, output)) = graph.state(name) else { return Err(error(&place, "it is no input or no output".into())) };
+        let (taken, given) = (graph.ty(input.value), graph.ty(output.value));
+        if taken != given || taken.shape.constants().is_none() {
+            return Err(error(&place, format!("it is {taken} as an input and {given} as an output")));
+        }
+        if !names.insert(name) {
+            return Err(error(&place, "it is named twice".into()));
         }
     }
     Ok(())
@@ -159,5 +177,30 @@ mod tests {
             graph.values[x].ty.shape.0[0] = Dim::Symbol(crate::shape::SymId::from_u32(4));
         });
         assert_eq!(undeclared, "input `x`: f32[sym4] names a symbol that is not declared");
+        assert_eq!(broken(|graph| graph.states.push("z".into())), "state `z`: it is no input or no output");
+        let unequal = broken(|graph| {
+            let w = graph.add_input("w", Type::fixed(DType::F32, &[3]));
+            graph.add_output("w", graph.outputs[0].value);
+            graph.states.push("w".into());
+            assert_eq!(graph.ty(w).shape.constants(), Some(vec![3]));
+        });
+        assert_eq!(unequal, "state `w`: it is f32[3] as an input and f32[2] as an output");
+        let twice = broken(|graph| {
+            graph.make_state("x", "z").unwrap();
+            graph.states.push("x".into());
+        });
+        assert_eq!(twice, "state `x`: it is named twice");
+    }
+
+    #[test]
+    fn states_live_through_compaction_and_text() {
+        let mut graph = valid();
+        graph.make_state("x", "z").unwrap();
+        assert_eq!(verify(&graph), Ok(()));
+        assert_eq!(graph.state("x").map(|(input, output)| (&*input.name, &*output.name)), Some(("x", "x")));
+        graph.compact();
+        let read = crate::text::parse(&crate::text::print(&graph)).unwrap();
+        assert_eq!((&read.states, verify(&read)), (&vec!["x".to_owned()], Ok(())));
+        assert!(graph.make_state("x", "x").is_err(), "it is one already");
     }
 }

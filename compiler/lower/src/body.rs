@@ -414,6 +414,15 @@ impl<'a> Lowering<'a> {
             Dim::Symbol(name) => symbols.get(name.as_str()).map(|size| (onnx.clone(), *size)),
             _ => None,
         });
+        let mut kept = Vec::new();
+        for state in &model.states {
+            let Type::Tensor(tensor) = &state.port.ty else { return Err(refuse(format!("the state `{}` is no tensor", state.port.name))) };
+            let shape = constants(tensor).ok_or_else(|| refuse(format!("the size of the state `{}` is not known", state.port.name)))?;
+            let name = self.state_name(&format!("{}:{}", model.name, state.port.name));
+            let value = self.graph.add_input(&name, GraphType::fixed(tensor.dtype, &shape));
+            named.push((state.port.onnx.clone(), value));
+            kept.push((name, &state.next));
+        }
         let request = ModelRequest { model: id, name: model.name.clone(), source: model.source.clone(), sizes: sizes.collect() };
         if !self.imported.contains_key(&request) {
             let graph = (self.models)(&request).map_err(refuse)?;
@@ -421,6 +430,11 @@ impl<'a> Lowering<'a> {
         }
         let imported = &self.imported[&request];
         let outputs = inline(&mut self.graph, imported, &named).map_err(refuse)?;
+        for (name, next) in kept {
+            let Some(&value) = outputs.get(next) else { return Err(refuse(format!("it has no output `{next}`"))) };
+            self.graph.add_output(&name, value);
+            self.graph.states.push(name);
+        }
         let mut results = Vec::new();
         for port in &model.outputs {
             let Some(&value) = outputs.get(&port.onnx) else { return Err(refuse(format!("it has no output `{}`", port.onnx))) };
@@ -431,6 +445,13 @@ impl<'a> Lowering<'a> {
             1 => Ok(results.swap_remove(0).1),
             _ => Ok(Lowered::Record(results)),
         }
+    }
+
+    /// A name for a state, which no call before has taken. No port of a pipeline has a colon in its name.
+    fn state_name(&self, name: &str) -> String {
+        let free = |name: &String| !self.graph.states.contains(name) && self.graph.inputs.iter().all(|port| port.name != *name);
+        let later = (2..).map(|number| format!("{name}:{number}"));
+        std::iter::once(name.to_owned()).chain(later).find(free).expect("there are more numbers than calls")
     }
 
     /// What a file says of its outputs may leave sizes open; the imported graph closes them, and they must be what is declared.

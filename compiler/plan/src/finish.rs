@@ -9,13 +9,28 @@ use crate::{PlanError, Planned};
 use cranelift_entity::{PrimaryMap, SecondaryMap};
 use mlp_bundle::loops::{BufferId, SymbolId};
 use mlp_bundle::plan::verify::MAX_BYTES;
-use mlp_bundle::plan::{Buffer, PLAN_VERSION, Place, Plan, Port, SLACK, Size, Symbol};
+use mlp_bundle::plan::{Buffer, PLAN_VERSION, Place, Plan, Port, SLACK, Size, State, Symbol};
 use mlp_graph::shape::SymId;
 use mlp_graph::{Dim, ValueId};
 use std::collections::HashSet;
 
+/// What a plan has to do with its callers, and with the runs before and after.
+pub(crate) struct Ports {
+    pub(crate) inputs: Vec<Port>,
+    pub(crate) outputs: Vec<Port>,
+    pub(crate) states: Vec<State>,
+}
+
+impl Ports {
+    /// The buffers of all of them.
+    pub(crate) fn buffers(&mut self) -> impl Iterator<Item = &mut BufferId> {
+        let ports = self.inputs.iter_mut().chain(&mut self.outputs).map(|port| &mut port.buffer);
+        ports.chain(self.states.iter_mut().flat_map(|state| [&mut state.buffer, &mut state.next]))
+    }
+}
+
 impl Planner<'_> {
-    /// Buffers and symbols of the graph's inputs.
+    /// Buffers and symbols of the graph's inputs, those of states among them.
     pub(crate) fn inputs(&mut self) -> Result<Vec<Port>, PlanError> {
         let graph = self.graph;
         let mut ports = Vec::new();
@@ -51,25 +66,33 @@ impl Planner<'_> {
         known
     }
 
-    /// Buffers of the graph's outputs: a value's own where it is dense and nobody else's, a copy otherwise.
-    pub(crate) fn outputs(&mut self) -> Vec<Port> {
-        let mut taken = HashSet::new();
-        let outputs = self.graph.outputs.clone();
-        let mut ports = Vec::new();
-        for port in outputs {
-            let shape = self.dims(port.value).to_vec();
+    /// Buffers of the graph's outputs: a value's own where it is dense and nobody else's, a copy otherwise. What becomes a state may be an output's too, since both are
+    /// only read.
+    pub(crate) fn outputs(&mut self, mut inputs: Vec<Port>) -> Ports {
+        let (mut taken, mut outputs, mut states) = (HashSet::new(), Vec::new(), Vec::new());
+        let graph = self.graph;
+        for port in graph.outputs.iter().filter(|port| !graph.states.contains(&port.name)) {
             let own = self.own_buffer(port.value).filter(|&buffer| taken.insert(buffer));
-            let buffer = own.unwrap_or_else(|| {
-                let copy = self.dense(port.name.clone(), self.dtype(port.value), &shape);
-                self.emit_copy(port.value, &copy, None);
-                taken.insert(copy.buffer);
-                copy.buffer
-            });
+            let buffer = own.unwrap_or_else(|| self.port_copy(port));
+            taken.insert(buffer);
             self.buffers[buffer].name.clone_from(&port.name);
-            let shape = self.graph.ty(port.value).shape.0.iter().map(|&dim| self.size(dim)).collect();
-            ports.push(Port { name: port.name, buffer, shape });
+            let shape = graph.ty(port.value).shape.0.iter().map(|&dim| self.size(dim)).collect();
+            outputs.push(Port { name: port.name.clone(), buffer, shape });
         }
-        ports
+        for name in &graph.states {
+            let (Some(input), Some((_, output))) = (inputs.iter().position(|port| port.name == *name), graph.state(name)) else { continue };
+            let next = self.own_buffer(output.value).unwrap_or_else(|| self.port_copy(output));
+            states.push(State { name: name.clone(), buffer: inputs.remove(input).buffer, next });
+        }
+        Ports { inputs, outputs, states }
+    }
+
+    /// A copy of an output's value.
+    fn port_copy(&mut self, port: &mlp_graph::Port) -> BufferId {
+        let shape = self.dims(port.value).to_vec();
+        let copy = self.dense(port.name.clone(), self.dtype(port.value), &shape);
+        self.emit_copy(port.value, &copy, None);
+        copy.buffer
     }
 
     /// The buffer that holds a computed value and nothing else.
@@ -87,8 +110,8 @@ impl Planner<'_> {
     }
 
     /// Places everything.
-    pub(crate) fn finish(self, inputs: Vec<Port>, outputs: Vec<Port>) -> Result<Planned, PlanError> {
-        let lives = self.lives(&inputs, &outputs);
+    pub(crate) fn finish(self, ports: Ports) -> Result<Planned, PlanError> {
+        let lives = self.lives(&ports);
         let arena_ids: Vec<BufferId> = self.buffers.keys().filter(|&id| lives[id].is_some()).collect();
         let list: Vec<Life> = arena_ids.iter().map(|&id| lives[id].expect("filtered")).collect();
         let Arena { offsets, bytes } = place(&list);
@@ -115,8 +138,9 @@ impl Planner<'_> {
             name: self.graph.name.clone(),
             symbols: self.symbols,
             buffers,
-            inputs,
-            outputs,
+            inputs: ports.inputs,
+            outputs: ports.outputs,
+            states: ports.states,
             kernels: self.kernels,
             arena_bytes,
             weights_bytes: weights.len() as u64,
@@ -125,8 +149,8 @@ impl Planner<'_> {
         Ok(Planned { plan, weights, report })
     }
 
-    /// From when to when each arena buffer is needed: inputs from the start, outputs to the end.
-    fn lives(&self, inputs: &[Port], outputs: &[Port]) -> SecondaryMap<BufferId, Option<Life>> {
+    /// From when to when each arena buffer is needed: inputs from the start, outputs to the end, states all the time.
+    fn lives(&self, ports: &Ports) -> SecondaryMap<BufferId, Option<Life>> {
         let mut lives: SecondaryMap<BufferId, Option<Life>> = SecondaryMap::new();
         let mut touch = |id: BufferId, time: usize| {
             let pending = &self.buffers[id];
@@ -137,12 +161,18 @@ impl Planner<'_> {
                 life.last = life.last.max(time);
             }
         };
-        inputs.iter().for_each(|port| touch(port.buffer, 0));
+        ports.inputs.iter().for_each(|port| touch(port.buffer, 0));
         for (time, kernel) in self.kernels.iter().enumerate() {
             let (read, written) = buffers_of(kernel);
             read.into_iter().chain(written).for_each(|id| touch(id, time));
         }
-        outputs.iter().for_each(|port| touch(port.buffer, self.kernels.len()));
+        let end = self.kernels.len();
+        ports.outputs.iter().for_each(|port| touch(port.buffer, end));
+        for state in &ports.states {
+            touch(state.buffer, 0);
+            touch(state.buffer, end);
+            touch(state.next, end);
+        }
         // A buffer that no kernel touches (an empty tensor) still needs an offset.
         for id in self.buffers.keys() {
             if lives[id].is_none() && self.buffers[id].constant.is_none() {

@@ -3,11 +3,11 @@
 //! A nest stores in place where each point loads the very element that it stores, nobody reads the operand afterwards, and the buffers are alike. Only nests and
 //! kernels over rows do so: a backend's tiles of a contraction may compute an edge twice.
 
+use crate::finish::Ports;
 use crate::planner::Planner;
 use crate::report::buffers_of;
 use cranelift_entity::{PrimaryMap, SecondaryMap};
 use mlp_bundle::loops::{Access, Body, BufferId, Expr, Exprs, Kernel, Nest, Rows, Store};
-use mlp_bundle::plan::Port;
 use std::collections::HashSet;
 
 /// The first and last kernel that touch a buffer, and how many store to it.
@@ -19,15 +19,14 @@ struct Use {
 
 impl Planner<'_> {
     /// Merges buffers of in-place maps, and drops the buffers that nobody uses any more.
-    pub(crate) fn store_in_place(&mut self, inputs: &mut [Port], outputs: &mut [Port]) {
+    pub(crate) fn store_in_place(&mut self, ports: &mut Ports) {
         let mut uses: SecondaryMap<BufferId, Use> = SecondaryMap::new();
         for (time, kernel) in self.kernels.iter().enumerate() {
             let (read, written) = buffers_of(kernel);
             read.iter().chain(&written).for_each(|&id| uses[id].last = time);
             written.iter().for_each(|&id| uses[id].writers += 1);
         }
-        let mut fixed: HashSet<BufferId> = inputs.iter().map(|port| port.buffer).collect();
-        fixed.extend(outputs.iter().map(|port| port.buffer));
+        let mut fixed: HashSet<BufferId> = ports.buffers().map(|buffer| *buffer).collect();
         let mut renamed: SecondaryMap<BufferId, Option<BufferId>> = SecondaryMap::new();
         for time in 0..self.kernels.len() {
             rename(&mut self.kernels[time], &renamed);
@@ -39,13 +38,14 @@ impl Planner<'_> {
             }
             rename(&mut self.kernels[time], &renamed);
         }
-        outputs.iter_mut().for_each(|port| {
-            if let Some(buffer) = renamed[port.buffer] {
-                self.buffers[buffer].name.clone_from(&port.name);
-                port.buffer = buffer;
+        let outputs = ports.outputs.iter_mut().map(|port| (&port.name, &mut port.buffer));
+        for (name, buffer) in outputs.chain(ports.states.iter_mut().map(|state| (&state.name, &mut state.next))) {
+            if let Some(kept) = renamed[*buffer] {
+                self.buffers[kept].name.clone_from(name);
+                *buffer = kept;
             }
-        });
-        self.drop_unused(inputs, outputs);
+        }
+        self.drop_unused(ports);
     }
 
     /// The buffer that a kernel stores to and the one that could take its place.
@@ -69,8 +69,8 @@ impl Planner<'_> {
         (uses[result].writers == 1 && !loads().any(|load| load.buffer == result)).then_some((result, operand))
     }
 
-    fn drop_unused(&mut self, inputs: &mut [Port], outputs: &mut [Port]) {
-        let mut used: HashSet<BufferId> = inputs.iter().chain(&*outputs).map(|port| port.buffer).collect();
+    fn drop_unused(&mut self, ports: &mut Ports) {
+        let mut used: HashSet<BufferId> = ports.buffers().map(|buffer| *buffer).collect();
         for kernel in &self.kernels {
             let (read, written) = buffers_of(kernel);
             used.extend(read.into_iter().chain(written));
@@ -84,8 +84,8 @@ impl Planner<'_> {
         }
         self.buffers = kept;
         self.kernels.iter_mut().for_each(|kernel| rename(kernel, &renamed));
-        for port in inputs.iter_mut().chain(outputs) {
-            port.buffer = renamed[port.buffer].expect("a port's buffer is used");
+        for buffer in ports.buffers() {
+            *buffer = renamed[*buffer].expect("a port's buffer is used");
         }
     }
 }

@@ -40,7 +40,7 @@ mod window;
 pub use mlp_bundle::plan::Plan;
 pub use report::{KernelCost, Report, costs};
 
-use mlp_graph::{Graph, Op};
+use mlp_graph::{Graph, Op, Port};
 use planner::Planner;
 use std::collections::HashSet;
 
@@ -135,7 +135,8 @@ pub enum PlanError {
 /// Plans a graph.
 pub fn plan(graph: &Graph, options: &PlanOptions) -> Result<Planned, PlanError> {
     let mut names = HashSet::new();
-    if let Some(port) = graph.inputs.iter().chain(&graph.outputs).find(|port| !names.insert(&port.name)) {
+    let is_port = |port: &&Port| !graph.states.contains(&port.name);
+    if let Some(port) = graph.inputs.iter().chain(&graph.outputs).filter(is_port).find(|port| !names.insert(&port.name)) {
         return Err(PlanError::DuplicatePort { name: port.name.clone() });
     }
     let expands = |op: &Op| match op {
@@ -152,9 +153,9 @@ pub fn plan(graph: &Graph, options: &PlanOptions) -> Result<Planned, PlanError> 
     let shapes = shapes::Shapes::new(graph)?;
     let groups = group::group(graph, &shapes, options);
     let mut planner = Planner::new(graph, shapes, groups, options.clone());
-    let mut inputs = planner.inputs()?;
+    let inputs = planner.inputs()?;
     planner.emit_all()?;
-    let mut outputs = planner.outputs();
-    planner.store_in_place(&mut inputs, &mut outputs);
-    planner.finish(inputs, outputs)
+    let mut ports = planner.outputs(inputs);
+    planner.store_in_place(&mut ports);
+    planner.finish(ports)
 }

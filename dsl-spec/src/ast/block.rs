@@ -16,12 +16,21 @@ pub struct Model {
     pub inputs: Vec<Port>,
     /// `output name: type`
     pub outputs: Vec<Port>,
+    /// `state name: type = output`
+    pub states: Vec<State>,
     /// `quantize int8 { ... }` and the like.
     pub blocks: Vec<Block>,
     /// `layers { ... }`: what the model computes, where its source holds weights alone.
     pub layers: Option<Layers>,
     /// The item.
     pub span: Span,
+}
+
+impl Model {
+    /// What it takes, gives and keeps.
+    pub fn ports(&self) -> impl Iterator<Item = &Port> {
+        self.inputs.iter().chain(&self.outputs).chain(self.states.iter().map(|state| &state.port))
+    }
 }
 
 /// `key = value`
@@ -46,6 +55,15 @@ pub struct Port {
     pub ty: Type,
     /// All of it.
     pub span: Span,
+}
+
+/// An input of a model's file that takes what an output gave in the run before.
+#[derive(Clone, Debug, PartialEq)]
+pub struct State {
+    /// The input.
+    pub port: Port,
+    /// The output.
+    pub next: Name,
 }
 
 /// The layers of a model, in the language.

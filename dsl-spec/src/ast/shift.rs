@@ -68,9 +68,10 @@ nodes! {
     Const { name, ty, value, span; doc }
     TypeAlias { name, ty, span; doc }
     LabelsItem { name, value, span; doc }
-    Model { name, entries, inputs, outputs, blocks, layers, span; doc }
+    Model { name, entries, inputs, outputs, states, blocks, layers, span; doc }
     Entry { key, value, span }
     Port { name, ty, span; doc }
+    State { port, next }
     Layers { statements, span }
     Pipeline { name, params, params_end, result, body, span; doc, kind }
     Param { name, ty, default, span; public }

@@ -79,8 +79,17 @@ impl Builder<'_> {
     fn model(&mut self, mut cursor: Cursor<'_>, span: Span) -> Option<Model> {
         let doc = self.doc(span);
         let name = self.take_name(&mut cursor)?;
-        let mut model =
-            Model { doc, name, entries: Vec::new(), inputs: Vec::new(), outputs: Vec::new(), blocks: Vec::new(), layers: None, span };
+        let mut model = Model {
+            doc,
+            name,
+            entries: Vec::new(),
+            inputs: Vec::new(),
+            outputs: Vec::new(),
+            states: Vec::new(),
+            blocks: Vec::new(),
+            layers: None,
+            span,
+        };
         let mut lines = Lines::default();
         for pair in cursor {
             let at = self.trimmed(&pair);
@@ -88,6 +97,7 @@ impl Builder<'_> {
                 Rule::entry => model.entries.push(self.entry(pair)?),
                 Rule::input_port => model.inputs.push(self.port(pair)?),
                 Rule::output_port => model.outputs.push(self.port(pair)?),
+                Rule::state_port => model.states.push(self.state(pair)?),
                 Rule::block => model.blocks.push(self.block(pair)?),
                 Rule::layers_block => self.layers(&mut model, pair)?,
                 Rule::comma => {
@@ -115,6 +125,15 @@ impl Builder<'_> {
         let name = self.take_name(&mut cursor)?;
         let ty = self.ty(cursor.seek(Rule::ty)?)?;
         Some(Port { doc: self.doc(span), name, ty, span })
+    }
+
+    fn state(&mut self, pair: Pair<'_, Rule>) -> Option<State> {
+        let span = self.trimmed(&pair);
+        let mut cursor = Cursor::new(pair);
+        let name = self.take_name(&mut cursor)?;
+        let ty = self.ty(cursor.seek(Rule::ty)?)?;
+        let next = self.take_name(&mut cursor)?;
+        Some(State { port: Port { doc: self.doc(span), name, ty, span }, next })
     }
 
     fn layers(&mut self, model: &mut Model, pair: Pair<'_, Rule>) -> Option<()> {

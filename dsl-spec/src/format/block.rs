@@ -148,7 +148,7 @@ fn cut(node: &Node) -> Vec<&[Node]> {
     let parts = &node.children[..];
     match node.rule {
         Rule::entry | Rule::binding | Rule::record_entry if parts.len() > 1 => vec![&parts[..1], &parts[1..]],
-        Rule::input_port | Rule::output_port => vec![&parts[..1], &parts[1..3], &parts[3..]],
+        Rule::input_port | Rule::output_port | Rule::state_port => vec![&parts[..1], &parts[1..3], &parts[3..]],
         Rule::field_type => vec![&parts[..2], &parts[2..]],
         _ => vec![&[]],
     }

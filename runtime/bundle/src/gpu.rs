@@ -22,6 +22,9 @@ pub struct GpuProgram {
     pub inputs: Vec<Transfer>,
     /// Where each output is read.
     pub outputs: Vec<Transfer>,
+    /// What is copied from buffer to buffer after the dispatches of a run, so that the next run reads it; zeros before the first one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub states: Vec<StateTransfer>,
     /// The dispatches, in order.
     pub dispatches: Vec<Dispatch>,
     /// WGSL or device features that must be there, such as `packed_4x8_integer_dot_product`, `subgroups`.
@@ -54,6 +57,16 @@ pub struct Transfer {
     pub offset: u64,
     /// Bytes; the transfer itself is rounded up to a multiple of 4.
     pub bytes: u64,
+}
+
+/// A state's place, in the order of the plan's states. Two slots, as WebGPU copies from one buffer to another alone; no dispatch binds the slot that a state lies in for
+/// writing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StateTransfer {
+    /// What a run leaves.
+    pub from: Transfer,
+    /// Where the next one reads it.
+    pub to: Transfer,
 }
 
 /// One dispatch.
@@ -152,6 +165,7 @@ impl GpuProgram {
         }
         transfers_fit("input", &self.inputs, &plan.inputs, self, plan)?;
         transfers_fit("output", &self.outputs, &plan.outputs, self, plan)?;
+        self.states_fit(plan)?;
         if self.dispatches.len() > MAX_DISPATCHES {
             return Err(format!("it has more than {MAX_DISPATCHES} dispatches"));
         }
@@ -162,6 +176,34 @@ impl GpuProgram {
             (0..).map_while(|number| dispatch.variant(number)).try_for_each(|dispatch| self.verify_dispatch(plan, &dispatch))?;
         }
         Ok(())
+    }
+
+    /// Checks that states lie in slots that no dispatch writes to, and are copied from others.
+    fn states_fit(&self, plan: &crate::plan::Plan) -> Result<(), String> {
+        if self.states.len() != plan.states.len() {
+            return Err(format!("it has {} states, the plan {}", self.states.len(), plan.states.len()));
+        }
+        for (transfer, state) in self.states.iter().zip(&plan.states) {
+            let (from, to) = (&transfer.from, &transfer.to);
+            if !self.holds(from, state.next, plan) || !self.holds(to, state.buffer, plan) {
+                return Err(format!("state `{}` does not fit its slots", state.name));
+            }
+            let written = self.dispatches.iter().any(|dispatch| dispatch.bindings.contains(&Binding::Write(to.slot)));
+            let shared =
+                self.inputs.iter().any(|input| input.slot == to.slot) || self.states.iter().any(|other| other.from.slot == to.slot);
+            if written || shared {
+                return Err(format!("something else is written to the slot of state `{}`", state.name));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a transfer moves that buffer of the plan, whole, inside its slot.
+    fn holds(&self, transfer: &Transfer, buffer: BufferId, plan: &crate::plan::Plan) -> bool {
+        let room = self.slots.get(transfer.slot as usize).copied().unwrap_or(0);
+        let end = transfer.offset.checked_add(transfer.bytes.next_multiple_of(4));
+        let same = transfer.buffer == buffer && plan.buffers.get(buffer).is_some_and(|known| known.bytes() == transfer.bytes);
+        same && transfer.offset.is_multiple_of(4) && end.is_some_and(|end| end <= room)
     }
 
     fn verify_dispatch(&self, plan: &crate::plan::Plan, dispatch: &Dispatch) -> Result<(), String> {
@@ -224,10 +266,7 @@ fn transfers_fit(
         return Err(format!("it has {} {kind}s, the plan {}", transfers.len(), ports.len()));
     }
     for (transfer, port) in transfers.iter().zip(ports) {
-        let room = program.slots.get(transfer.slot as usize).copied().unwrap_or(0);
-        let end = transfer.offset.checked_add(transfer.bytes.next_multiple_of(4));
-        let same = transfer.buffer == port.buffer && transfer.bytes == plan.buffers[port.buffer].bytes();
-        if !same || transfer.offset % 4 != 0 || end.is_none_or(|end| end > room) {
+        if !program.holds(transfer, port.buffer, plan) {
             return Err(format!("{kind} `{}` does not fit its slot", port.name));
         }
     }

@@ -113,7 +113,7 @@ pub struct Pipeline {
 /// The WebAssembly modules of a pipeline.
 ///
 /// A module imports nothing and exports `memory` (its minimum equal to its maximum) and `run(symbol...: i32)`. A host copies the
-/// weights file to `weights_offset` once, writes inputs to `arena_offset` + the buffer's offset, calls `run`, and reads outputs there.
+/// weights file to `weights_offset` once, writes inputs to `arena_offset` + the buffer's offset, calls `run`, moves `states`, and reads outputs there.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WasmModules {
     /// The module for fixed-width SIMD.
@@ -128,9 +128,25 @@ pub struct WasmModules {
     pub arena_offset: u64,
     /// Where each port's buffer lies in the arena, by port name, in bytes from the arena's start.
     pub ports: BTreeMap<String, u64>,
+    /// What a host moves within the arena after each `run`, so that the next one reads it; zeros before the first one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub states: Vec<StateMove>,
     /// The modules for several threads, where those save time worth the while. A reader that does not know them runs the others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub threads: Option<WasmThreads>,
+}
+
+/// A state of a pipeline in the memory of its modules. Places are in bytes from the arena's start.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StateMove {
+    /// Its name.
+    pub name: String,
+    /// What a run leaves.
+    pub from: u64,
+    /// Where the next one reads it.
+    pub to: u64,
+    /// How much of it there is.
+    pub bytes: u64,
 }
 
 /// The WebAssembly modules of a pipeline for several threads, which compute the same bits as the modules for one.

@@ -69,6 +69,9 @@ pub trait Backend {
     /// Runs once and answers the nanoseconds that each kernel took, in the plan's order. WebAssembly tells of modules that export each kernel alone.
     fn profile(&mut self, inputs: &[&[u8]], symbols: &[u32]) -> Result<Vec<u64>, EngineError>;
 
+    /// Sets the states back to zeros, as they are before the first run.
+    fn reset(&mut self) -> Result<(), EngineError>;
+
     /// What it runs on, for people: the instruction set or the adapter.
     fn description(&self) -> String;
 
@@ -128,6 +131,11 @@ impl Backend for Native {
         self.program.profile(inputs, symbols).map_err(|error| refused(BackendKind::Native, error))
     }
 
+    fn reset(&mut self) -> Result<(), EngineError> {
+        self.program.reset();
+        Ok(())
+    }
+
     fn description(&self) -> String {
         let threads = if self.threads == 1 { "1 thread".to_string() } else { format!("{} threads", self.threads) };
         format!("{}, {threads}", self.program.isa())
@@ -180,6 +188,11 @@ impl Backend for Gpu {
         Ok(self.dispatch_of.iter().map(|dispatch| dispatch.map_or(0, time)).collect())
     }
 
+    fn reset(&mut self) -> Result<(), EngineError> {
+        self.session.reset();
+        Ok(())
+    }
+
     fn description(&self) -> String {
         self.session.adapter().name.clone()
     }
@@ -220,6 +233,10 @@ impl Backend for Wasm {
 
     fn profile(&mut self, inputs: &[&[u8]], symbols: &[u32]) -> Result<Vec<u64>, EngineError> {
         self.session.profile(inputs, symbols).map_err(|error| refused(self.kind, error))
+    }
+
+    fn reset(&mut self) -> Result<(), EngineError> {
+        self.session.reset().map_err(|error| refused(self.kind, error))
     }
 
     fn description(&self) -> String {

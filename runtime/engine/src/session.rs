@@ -128,6 +128,16 @@ impl Session {
         }
     }
 
+    /// Whether a run depends on the runs before it.
+    pub fn has_state(&self) -> bool {
+        !self.plan.states.is_empty()
+    }
+
+    /// Begins anew: the next run is as the first one was. Of a pipeline without state that changes nothing.
+    pub fn reset(&mut self) -> Result<(), EngineError> {
+        self.backend.reset()
+    }
+
     fn answer(&self, ty: &ValueType, outputs: &BTreeMap<String, (Vec<u8>, Vec<u64>)>) -> Result<Value, EngineError> {
         let known = |name: &str| {
             outputs.get(name).ok_or_else(|| EngineError::Input(format!("the bundle's plan has no output `{name}`: build it again")))

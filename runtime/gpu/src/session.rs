@@ -4,7 +4,7 @@ use crate::GpuError;
 use crate::adapter::{AdapterInfo, Device};
 use crate::pipeline::{Buffers, Compiler, Step, Way, caught, params_place};
 use crate::tune;
-use mlp_bundle::gpu::{GpuProgram, PARAMS_STRIDE, Transfer};
+use mlp_bundle::gpu::{GpuProgram, PARAMS_STRIDE, StateTransfer, Transfer};
 use std::time::Duration;
 
 /// A GPU program with its weights on a device.
@@ -42,9 +42,15 @@ impl GpuSession {
         let chosen = choice.into_iter().enumerate();
         let steps = chosen.map(|(number, way)| compiler.step(number, way, &buffers)).collect::<Result<Vec<_>, _>>()?;
         let room = |transfer: &Transfer| buffers.slots.get(transfer.slot as usize).map_or(0, wgpu::Buffer::size);
-        if program.inputs.iter().chain(&program.outputs).any(|transfer| transfer.offset.saturating_add(rounded(transfer)) > room(transfer))
+        let states = program.states.iter().flat_map(|StateTransfer { from, to }| [from, to]);
+        if program
+            .inputs
+            .iter()
+            .chain(&program.outputs)
+            .chain(states)
+            .any(|transfer| transfer.offset.saturating_add(rounded(transfer)) > room(transfer))
         {
-            return Err(GpuError::BadProgram("an input or output leaves its buffer".into()));
+            return Err(GpuError::BadProgram("an input, an output or a state leaves its buffer".into()));
         }
         let readback = device.device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("readback"),
@@ -71,6 +77,7 @@ impl GpuSession {
                 encode(&mut pass, &step.way);
             }
         }
+        self.keep_states(&mut encoder);
         let mut at = 0;
         for output in &self.program.outputs {
             encoder.copy_buffer_to_buffer(&self.buffers.slots[output.slot as usize], output.offset, &self.readback, at, rounded(output));
@@ -83,7 +90,28 @@ impl GpuSession {
     /// Runs once and measures each kernel on the device, in the program's order. Takes longer than [`run`](GpuSession::run).
     pub fn profile(&mut self, inputs: &[&[u8]], symbols: &[u32]) -> Result<Vec<(String, Duration)>, GpuError> {
         self.upload(inputs, symbols)?;
-        self.steps.iter().map(|step| Ok((step.kernel.clone(), self.device.time(&step.way, 1)?))).collect()
+        let times = self.steps.iter().map(|step| Ok((step.kernel.clone(), self.device.time(&step.way, 1)?))).collect();
+        let mut encoder = self.device.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: None });
+        self.keep_states(&mut encoder);
+        self.device.queue.submit([encoder.finish()]);
+        times
+    }
+
+    /// Sets the states back to zeros, as they are before the first run.
+    pub fn reset(&mut self) {
+        let mut encoder = self.device.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: None });
+        for StateTransfer { to, .. } in &self.program.states {
+            encoder.clear_buffer(&self.buffers.slots[to.slot as usize], to.offset, Some(rounded(to)));
+        }
+        self.device.queue.submit([encoder.finish()]);
+    }
+
+    /// Copies what a run has made of the states to where the next one reads it.
+    fn keep_states(&self, encoder: &mut wgpu::CommandEncoder) {
+        let slot = |transfer: &Transfer| &self.buffers.slots[transfer.slot as usize];
+        for StateTransfer { from, to } in &self.program.states {
+            encoder.copy_buffer_to_buffer(slot(from), from.offset, slot(to), to.offset, rounded(to));
+        }
     }
 
     /// Measures the variants of the kernels that take most of a run, for about as long as `budget`, or as a few runs take on a slow device, beside what

@@ -24,7 +24,7 @@ use memory::{Memory, Weights};
 use mlp_bundle::contents::Bytes;
 use mlp_bundle::loops::BufferId;
 use mlp_bundle::plan::verify::{PlanError, verify};
-use mlp_bundle::plan::{Place, Plan};
+use mlp_bundle::plan::{Move, Place, Plan};
 use mlp_kernels::{Kernels, MAX_SCRATCH};
 use pool::Pool;
 use step::Step;
@@ -94,6 +94,8 @@ pub struct Program {
     scratch: Vec<Memory>,
     steps: Vec<Step>,
     waves: Vec<Wave>,
+    /// What makes the next run's states of this one's.
+    moves: Vec<Move>,
     pool: Option<Pool>,
     isa: Isa,
     /// Last: the steps hold addresses of its code.
@@ -127,11 +129,11 @@ impl Program {
         let scratch = (0..threads).map(|_| Memory::zeroed(most as u64)).collect::<Result<_, _>>()?;
         let pool = (threads > 1).then(|| Pool::new(threads));
         let waves = wave::waves(plan, &steps, pool.as_ref().map_or(1, Pool::size));
-        let plan = plan.clone();
-        Ok(Program { plan, arena, weights, scratch, steps, waves, pool, isa: kernels.isa(), _jit: jit })
+        let (plan, moves) = (plan.clone(), plan.moves());
+        Ok(Program { plan, arena, weights, scratch, steps, waves, moves, pool, isa: kernels.isa(), _jit: jit })
     }
 
-    /// Runs the plan: inputs are the ports' dense little-endian bytes at the symbols' values, and so are the outputs.
+    /// Runs the plan: inputs are the ports' dense little-endian bytes at the symbols' values, and so are the outputs. States are kept for the next run.
     pub fn run(&mut self, inputs: &[&[u8]], symbols: &[u32]) -> Result<Vec<Vec<u8>>, RunError> {
         let sizes = self.plan.check_arguments(self.weights.bytes().len(), inputs, symbols).map_err(RunError::Arguments)?;
         for (port, bytes) in self.plan.inputs.iter().zip(inputs) {
@@ -142,6 +144,7 @@ impl Program {
             let areas = Areas { scratch: &self.scratch, steps: &self.steps, symbols };
             areas.run(wave, self.pool.as_mut());
         }
+        self.keep_states();
         let read = |(port, bytes): (&mlp_bundle::plan::Port, usize)| {
             let start = offset(&self.plan, port.buffer);
             self.arena.bytes()[start..start + bytes].to_vec()
@@ -165,7 +168,22 @@ impl Program {
             areas.run(&wave, self.pool.as_mut());
             times.push(start.elapsed().as_nanos() as u64);
         }
+        self.keep_states();
         Ok(times)
+    }
+
+    /// Sets the states back to zeros, as they are before the first run.
+    pub fn reset(&mut self) {
+        for state in &self.moves {
+            self.arena.bytes_mut()[state.to..state.to + state.bytes].fill(0);
+        }
+    }
+
+    /// Moves what a run has made of the states to where the next one reads it.
+    fn keep_states(&mut self) {
+        for state in &self.moves {
+            self.arena.bytes_mut().copy_within(state.from..state.from + state.bytes, state.to);
+        }
     }
 
     /// The plan that was compiled.

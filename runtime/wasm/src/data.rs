@@ -86,6 +86,30 @@ impl Data {
         }
         Ok(found)
     }
+
+    /// Copies bytes from one place in it to another that they do not overlap.
+    pub(crate) fn copy(&mut self, store: &mut Store<StoreLimits>, from: usize, to: usize, bytes: usize) -> wasmtime::Result<()> {
+        match self {
+            Data::Own(memory) => {
+                let data = memory.data_mut(store);
+                let inside = |start: usize| start.checked_add(bytes).is_some_and(|end| end <= data.len());
+                if !inside(from) || !inside(to) {
+                    return Err(wasmtime::Error::msg("a state leaves the memory"));
+                }
+                data.copy_within(from..from + bytes, to);
+            }
+            Data::Shared { put, get, .. } => {
+                let mut done = 0;
+                while done < bytes {
+                    let piece = (bytes - done).min(STAGE);
+                    call(&mut *store, get, [0, from + done, piece])?;
+                    call(&mut *store, put, [to + done, 0, piece])?;
+                    done += piece;
+                }
+            }
+        }
+        Ok(())
+    }
 }
 
 fn call(store: impl AsContextMut, function: &Func, arguments: [usize; 3]) -> wasmtime::Result<()> {

@@ -9,7 +9,7 @@ mod helpers;
 
 use data::Data;
 use helpers::Helpers;
-use mlp_bundle::plan::{Place, Plan, Port};
+use mlp_bundle::plan::{Move, Place, Plan, Port};
 use wasmtime::{Config, Engine, Extern, Func, Instance, MemoryType, Module, SharedMemory, Store, StoreLimits, StoreLimitsBuilder, Val};
 
 /// Where a module keeps the weights and the arena; see [`mlp_bundle::manifest::WasmModules`].
@@ -144,6 +144,7 @@ impl WasmSession {
         let sizes = self.plan.check_arguments(self.weights_bytes, inputs, symbols).map_err(WasmError::Arguments)?;
         let arguments = self.write(inputs, symbols)?;
         self.run.call(&mut self.store, &arguments, &mut []).map_err(|error| WasmError::Trap(format!("{error:#}")))?;
+        self.keep_states()?;
         let places: Vec<(usize, usize)> = self.plan.outputs.iter().zip(sizes).map(|(port, bytes)| (self.place(port), bytes)).collect();
         places.into_iter().map(|(place, bytes)| self.data.read(&mut self.store, place, bytes).map_err(refused)).collect()
     }
@@ -161,7 +162,24 @@ impl WasmSession {
             step.call(&mut self.store, &arguments, &mut []).map_err(|error| WasmError::Trap(format!("{error:#}")))?;
             times.push(start.elapsed().as_nanos() as u64);
         }
+        self.keep_states()?;
         Ok(times)
+    }
+
+    /// Sets the states back to zeros, as they are before the first run.
+    pub fn reset(&mut self) -> Result<(), WasmError> {
+        for Move { to, bytes, .. } in self.plan.moves() {
+            self.data.write(&mut self.store, self.arena + to, &vec![0; bytes]).map_err(refused)?;
+        }
+        Ok(())
+    }
+
+    /// Moves what a run has made of the states to where the next one reads it.
+    fn keep_states(&mut self) -> Result<(), WasmError> {
+        for Move { from, to, bytes } in self.plan.moves() {
+            self.data.copy(&mut self.store, self.arena + from, self.arena + to, bytes).map_err(refused)?;
+        }
+        Ok(())
     }
 
     /// Threads that have come to help with the runs, so far.

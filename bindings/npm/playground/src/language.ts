@@ -1,7 +1,7 @@
 import { HighlightStyle, StreamLanguage, syntaxHighlighting, type StreamParser } from '@codemirror/language';
 import { tags } from '@lezer/highlight';
 
-const ITEMS = 'edition use const type labels model pipeline layer intrinsic hook for from test budget outlet monitor explain experiment device variant quantize layers input output';
+const ITEMS = 'edition use const type labels model pipeline layer intrinsic hook for from test budget outlet monitor explain experiment device variant quantize layers input output state';
 const CONTROL = 'return expect when else each parallel loop at_most until counting in over public none true false';
 const TYPES = 'f16 bf16 f32 f64 i4 i8 i16 i32 i64 u4 u8 u16 u32 u64 bool image audio label ranking tokens list stream number size string time bytes rate ratio text rgb';
 

@@ -35,14 +35,19 @@ export class RunStore<Input, Output> {
     return quiet(this.#begin(options, async () => ({ output: undefined, state: this.#settled })));
   };
 
-  /** Forgets the answer and stops the run. */
-  readonly reset = (): void => this.#giveUp('the hook was reset', IDLE);
+  /** Forgets the answer, and the state of a pipeline that has one, and stops the run. */
+  readonly reset = (): void => {
+    this.#giveUp('the hook was reset', IDLE);
+    // One that could not be loaded has no state.
+    if (this.pipeline.hasState) void quiet(this.pipeline.reset());
+  };
 
   /** Stops the run: nobody watches any more. */
   readonly leave = (): void => this.#giveUp('the component was unmounted', this.#settled);
 
   async #begin<T>(options: LoadOptions | undefined, work: (choice: LoadOptions) => Promise<{ output: T; state: RunState<Output> }>): Promise<T> {
-    this.#current?.abort(new MlpError('ABORTED', 'a later run superseded this one'));
+    // What a run leaves is read by the next one, so that none may be left out.
+    if (!this.pipeline.hasState) this.#current?.abort(new MlpError('ABORTED', 'a later run superseded this one'));
     const current = (this.#current = new AbortController());
     const { signal, onProgress, ...choice } = { ...this.options, ...options };
     const follow = () => current.abort(signal?.reason);

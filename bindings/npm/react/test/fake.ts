@@ -5,6 +5,9 @@ export class Steered implements Pipeline<{ word: object }, string> {
   readonly name = 'Steered';
   readonly runs: { input: object; options: RunOptions; answer: (text: string) => void; fail: (error: Error) => void }[] = [];
   readonly loads: { progress: (step: Progress) => void; done: () => void; fail: (error: Error) => void }[] = [];
+  hasState = false;
+  resets = 0;
+  separated: Steered[] = [];
   loaded = false;
   users = 0;
 
@@ -40,6 +43,17 @@ export class Steered implements Pipeline<{ word: object }, string> {
   }
 
   async tune(): Promise<void> {}
+
+  async reset(): Promise<void> {
+    this.resets++;
+  }
+
+  separate(): Steered {
+    const other = new Steered();
+    other.hasState = this.hasState;
+    this.separated.push(other);
+    return other;
+  }
 
   isLoaded(): boolean {
     return this.loaded;

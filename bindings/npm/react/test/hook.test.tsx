@@ -62,6 +62,26 @@ test('the latest run wins, and the one before is stopped', async () => {
   assert.equal(now().data, 'fresh');
 });
 
+test('a component has the state of a pipeline for itself, and none of its runs is left out', async () => {
+  const pipeline = new Steered();
+  pipeline.hasState = true;
+  const { now } = await mount(pipeline);
+  const own = pipeline.separated.find((one) => one.users > 0)!;
+  assert.equal(pipeline.users, 0, 'the shared one is not used');
+  own.loaded = true;
+  let first: Promise<string>;
+  await act(async () => void (first = now().run(input())));
+  await act(async () => void now().run(input()));
+  assert.deepEqual([own.runs.length, own.runs[0]!.options.signal?.aborted, pipeline.runs.length], [2, false, 0]);
+  await act(async () => own.runs[0]!.answer('one'));
+  assert.equal(await first!, 'one');
+  assert.equal(now().status, 'running', 'the latest run is shown');
+  await act(async () => own.runs[1]!.answer('two'));
+  assert.equal(now().data, 'two');
+  await act(async () => now().reset());
+  assert.deepEqual([now().status, own.resets, pipeline.resets], ['idle', 1, 0]);
+});
+
 test('an error keeps the answer before, and reset forgets both', async () => {
   const pipeline = new Steered();
   pipeline.loaded = true;

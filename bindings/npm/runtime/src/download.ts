@@ -92,7 +92,7 @@ export class Downloads {
       // After the module has taken its copy, which gives the response another body.
       body: compressed && response.body ? decompressed(response.body, compressed) : response.body,
       again,
-      failure: (error) => typed(error, this.signal.aborted ? 'DISPOSED' : 'NETWORK', `${name} could not be downloaded`),
+      failure: (error) => this.#failure(name, error),
     });
     const download = async () => arrival(await this.#fetch(file));
     if (!kept) return download();
@@ -110,11 +110,15 @@ export class Downloads {
     try {
       response = await this.fetch(url, { signal: this.signal, credentials: 'same-origin' });
     } catch (error) {
-      throw typed(error, this.signal.aborted ? 'DISPOSED' : 'NETWORK', `${name} could not be downloaded`);
+      throw this.#failure(name, error);
     }
     if (!response.ok) throw new MlpError('NETWORK', `${name} could not be downloaded: the server answered ${response.status} for ${String(url)}`);
     this.cache?.keep(entryOf(this.source, name).sha256, response);
     return response;
+  }
+
+  #failure(name: string, error: unknown): MlpError {
+    return typed(error, this.signal.aborted ? 'DISPOSED' : 'NETWORK', `${name} could not be downloaded`);
   }
 
   #report(phase: Progress['phase']): void {

@@ -26,6 +26,8 @@ export interface Engine {
   input(port: number, bytes: number): Uint8Array<ArrayBuffer>;
   /** Computes and leaves the output ports where they are; only a GPU has this. */
   leave?(args: Arguments): Promise<readonly Left[]>;
+  /** Sets what is kept from run to run back to zeros. */
+  reset(): void;
   /** Measures which variants of its kernels the device runs fastest, and runs those from then on. */
   tune?(): Promise<void>;
   dispose(): void;

@@ -1,4 +1,4 @@
-import { MlpError } from './errors.js';
+import { MlpError, typed } from './errors.js';
 
 /** Rows of RGBA bytes, as an `ImageData` has them. */
 export interface Pixels {
@@ -21,7 +21,7 @@ export async function readImage(input: ImageInput, name: string, maxHeight: numb
 }
 
 function isPixels(input: unknown): input is Pixels {
-  return typeof input === 'object' && input !== null && 'data' in input && ArrayBuffer.isView(input.data) && 'width' in input && 'height' in input;
+  return ArrayBuffer.isView((input as Partial<Pixels> | undefined)?.data);
 }
 
 /**
@@ -36,8 +36,7 @@ async function decode(input: Exclude<ImageInput, Pixels>, name: string): Promise
       ? (input as ImageBitmap)
       : await createImageBitmap(input as Blob | HTMLImageElement, { colorSpaceConversion: 'none', premultiplyAlpha: 'none' });
   } catch (error) {
-    const what = error instanceof Error ? error.message : String(error);
-    throw new MlpError('INPUT', `${name} is not an image that this browser can decode: ${what}`, { cause: error });
+    throw typed(error, 'INPUT', `${name} is not an image that this browser can decode`);
   }
   try {
     const { width, height } = bitmap;

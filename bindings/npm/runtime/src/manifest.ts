@@ -69,6 +69,8 @@ export interface WasmModules {
   readonly weights_offset: number;
   readonly arena_offset: number;
   readonly ports: Readonly<Record<string, number>>;
+  /** What is moved within the arena after a run, so that the next one reads it; places are in bytes from the arena's start. */
+  readonly states?: readonly { readonly name: string; readonly from: number; readonly to: number; readonly bytes: number }[];
   /** The modules for several threads, where those pay. */
   readonly threads?: WasmThreads;
 }

@@ -48,6 +48,8 @@ export interface Run<Output> {
 /** A compiled pipeline. Nothing is downloaded before `load` or a run. */
 export interface Pipeline<Input, Output> {
   readonly name: string;
+  /** True where an answer depends on the runs before it: the pipeline keeps a state where it runs, which begins with zeros each time that it is loaded. */
+  readonly hasState: boolean;
   /** Computes one answer, and loads the pipeline first where it is not. */
   run(input: Input, options?: RunOptions): Promise<Output>;
   /** The same, with the backend and the time it took. */
@@ -63,6 +65,10 @@ export interface Pipeline<Input, Output> {
    * the first answer, when the page is idle; call it to have it done before. Results stay the same. Does nothing on WebAssembly.
    */
   tune(options?: LoadOptions): Promise<void>;
+  /** Sets the state back to zeros, once the runs that were asked for before are done: the next run is as the first one was. Does nothing where there is no state. */
+  reset(): Promise<void>;
+  /** The same pipeline, loaded on its own: its state is another one. */
+  separate(): Pipeline<Input, Output>;
   /** True where the next run with that choice need not wait for a download. */
   isLoaded(options?: LoadOptions): boolean;
   /** Keeps what is loaded until the returned function is called; a while after the last such call everything is freed. */
@@ -98,33 +104,40 @@ class LazyPipeline<Input, Output> implements Pipeline<Input, Output> {
     return this.source.pipeline.name;
   }
 
+  get hasState(): boolean {
+    return Boolean(this.source.pipeline.wasm.states);
+  }
+
   async run(input: Input, options?: RunOptions): Promise<Output> {
     return (await this.runWithMeta(input, options)).output;
   }
 
-  async runWithMeta(input: Input, options: RunOptions = {}): Promise<Run<Output>> {
-    const { session } = this.#open(options);
-    return this.#watching(session, options, session.run(input, options.signal, options.outputs) as Promise<Run<Output>>);
+  runWithMeta(input: Input, options: RunOptions = {}): Promise<Run<Output>> {
+    return this.#with(options, (session) => session.run(input, options.signal, options.outputs) as Promise<Run<Output>>);
   }
 
-  async runOnGpu(input: Input, options: LoadOptions = {}): Promise<GpuOutputs<Output>> {
-    const { session } = this.#open(options);
-    return this.#watching(session, options, session.leave(input, options.signal) as Promise<GpuOutputs<Output>>);
+  runOnGpu(input: Input, options: LoadOptions = {}): Promise<GpuOutputs<Output>> {
+    return this.#with(options, (session) => session.leave(input, options.signal) as Promise<GpuOutputs<Output>>);
   }
 
-  async inputViews(options: LoadOptions = {}): Promise<InputViews<Input>> {
-    const { session } = this.#open(options);
-    return this.#watching(session, options, session.inputs(options.signal) as Promise<InputViews<Input>>);
+  inputViews(options: LoadOptions = {}): Promise<InputViews<Input>> {
+    return this.#with(options, (session) => session.inputs(options.signal) as Promise<InputViews<Input>>);
   }
 
   async load(options: LoadOptions = {}): Promise<Backend> {
-    const { session } = this.#open(options);
-    return (await this.#watching(session, options, abortable(session.ready, options.signal))).engine.backend;
+    return (await this.#with(options, (session) => abortable(session.ready, options.signal))).engine.backend;
   }
 
-  async tune(options: LoadOptions = {}): Promise<void> {
-    const { session } = this.#open(options);
-    await this.#watching(session, options, session.tune(options.signal));
+  tune(options: LoadOptions = {}): Promise<void> {
+    return this.#with(options, (session) => session.between((engine) => engine.tune?.(), options.signal));
+  }
+
+  async reset(): Promise<void> {
+    await Promise.all([...this.#sessions.values()].map(({ session }) => session.between((engine) => engine.reset())));
+  }
+
+  separate(): Pipeline<Input, Output> {
+    return new LazyPipeline(this.source, this.fetch);
   }
 
   isLoaded(options: LoadOptions = {}): boolean {
@@ -169,10 +182,11 @@ class LazyPipeline<Input, Output> implements Pipeline<Input, Output> {
     return entry;
   }
 
-  async #watching<T>(session: Session, { onProgress }: LoadOptions, work: Promise<T>): Promise<T> {
-    const stop = onProgress && session.onProgress(onProgress);
+  async #with<T>(options: LoadOptions, work: (session: Session) => Promise<T>): Promise<T> {
+    const { session } = this.#open(options);
+    const stop = options.onProgress && session.onProgress(options.onProgress);
     try {
-      return await work;
+      return await work(session);
     } finally {
       stop?.();
     }

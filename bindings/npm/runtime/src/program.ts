@@ -9,6 +9,8 @@ export interface GpuProgram {
   readonly uniforms: readonly number[];
   readonly inputs: readonly Transfer[];
   readonly outputs: readonly Transfer[];
+  /** What is copied after the dispatches of a run, so that the next one reads it. */
+  readonly states?: readonly { readonly from: Transfer; readonly to: Transfer }[];
   readonly dispatches: readonly Dispatch[];
   readonly features: readonly string[];
 }

@@ -85,21 +85,27 @@ export class Session {
   }
 
   async #next<T>(input: unknown, signal: AbortSignal | undefined, work: (args: Arguments) => Promise<T>): Promise<T> {
-    const args = await abortable(encode(this.source.pipeline, input, async (encoding) => (await this.#current).encoders.get(encoding)!), signal);
-    await abortable(this.#current, signal);
-    const turn = this.#queue.then(() => {
+    const args = encode(this.source.pipeline, input, async (encoding) => (await this.#current).encoders.get(encoding)!);
+    // Runs follow one another as they were asked for, however long an input takes to be read: a state goes from one to the next.
+    const turn = this.#turn(signal, async () => {
+      const given = await args;
       throwIfAborted(signal);
-      return work(args);
+      return work(given);
     });
-    this.#queue = turn.catch(() => {});
-    return abortable(turn, signal);
+    turn.catch(() => {});
+    await abortable(args, signal);
+    return turn;
   }
 
-  /** Lets the device measure which variants of its kernels are fastest, between runs. */
-  async tune(signal: AbortSignal | undefined): Promise<void> {
-    const turn = this.#queue.then(async () => {
+  /** Does something with the engine after the runs that were asked for before. */
+  async between(work: (engine: Engine) => unknown, signal?: AbortSignal): Promise<void> {
+    return this.#turn(signal, async () => void (await work((await this.#current).engine)));
+  }
+
+  async #turn<T>(signal: AbortSignal | undefined, work: () => Promise<T>): Promise<T> {
+    const turn = this.#queue.then(() => {
       throwIfAborted(signal);
-      await (await this.#current).engine.tune?.();
+      return work();
     });
     this.#queue = turn.catch(() => {});
     return abortable(turn, signal);
@@ -127,6 +133,8 @@ export class Session {
       // The GPU is gone for good, and the input is still here: go on with what else may be used.
       engine.dispose();
       this.#current = this.#load(rest);
+      // What the pipeline remembered is gone with it, which the caller has to know; the next run begins anew.
+      if (this.source.pipeline.wasm.states) throw error;
       return this.#compute(args, kind);
     }
   }

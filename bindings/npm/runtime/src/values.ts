@@ -142,20 +142,15 @@ export function decode(
     return text;
   };
   const value = ({ type }: Field): unknown => {
-    switch (type.kind) {
-      case 'tensor': {
-        const data = port<ArrayBufferView>(type.port, ARRAYS[type.dtype], ARRAYS[type.dtype].BYTES_PER_ELEMENT);
-        return varies(type.shape) ? { data, shape: sized(pipeline, type.shape, symbols) } : data;
-      }
-      case 'label':
-        return label(type.labels, port(type.port, Int32Array)[0]!);
-      case 'ranking': {
-        const scores = port(type.scores, Float32Array);
-        return Array.from(port(type.indices, Int32Array), (index, rank): Ranked => ({ label: label(type.labels, index), index, score: scores[rank]! }));
-      }
-      default:
-        throw new MlpError('FORMAT', `${pipeline.name} gives an ${type.kind}, which this runtime cannot read`);
+    if (type.kind === 'tensor') {
+      const data = port<ArrayBufferView>(type.port, ARRAYS[type.dtype], ARRAYS[type.dtype].BYTES_PER_ELEMENT);
+      return varies(type.shape) ? { data, shape: sized(pipeline, type.shape, symbols) } : data;
     }
+    if (type.kind === 'label') return label(type.labels, port(type.port, Int32Array)[0]!);
+    // `outputBytes` refuses what is neither.
+    const { labels: file, indices, scores: place } = type as Extract<ValueType, { kind: 'ranking' }>;
+    const scores = port(place, Float32Array);
+    return Array.from(port(indices, Int32Array), (index, rank): Ranked => ({ label: label(file, index), index, score: scores[rank]! }));
   };
   if (pipeline.record) return Object.fromEntries(pipeline.outputs.map((field) => [field.name, value(field)]));
   return value(known(pipeline.outputs[0], 'value'));

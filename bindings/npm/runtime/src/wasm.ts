@@ -71,6 +71,8 @@ async function open(downloads: Downloads, choice: WasmChoice, team: Helpers | un
   };
   const inputs = pipeline.input_ports.map(place);
   const outputs = pipeline.output_ports.map(place);
+  const at = (offset: number, bytes: number) => view(memory, wasm.arena_offset + offset, bytes);
+  const states = (wasm.states ?? []).map(({ from, to, bytes }) => ({ from: at(from, bytes), to: at(to, bytes) }));
   const end = () => {
     if (team) stop!();
     team?.end();
@@ -92,9 +94,12 @@ async function open(downloads: Downloads, choice: WasmChoice, team: Helpers | un
       } catch (error) {
         throw typed(error, 'RUN', 'the WebAssembly module stopped');
       }
+      // Only a run that is done changes what the next one reads.
+      for (const { from, to } of states) to.set(from);
       const found = outputs.map((offset, i) => view(memory, offset, sizes[i]!));
       return kind === 'view' ? found : found.map((bytes) => bytes.slice());
     },
+    reset: () => states.forEach(({ to }) => to.fill(0)),
     // Memory goes when nothing holds the instance any more, and helpers hold it.
     dispose: end,
   };

@@ -251,6 +251,10 @@ class GpuEngine implements Engine {
     }
   }
 
+  reset(): void {
+    for (const { to } of this.program.states ?? []) this.#write(to, new Uint8Array(to.bytes));
+  }
+
   dispose(): void {
     this.device.destroy();
   }
@@ -282,6 +286,10 @@ class GpuEngine implements Engine {
     const pass = encoder.beginComputePass();
     for (const way of this.#ways) repeat(pass, way, 1);
     pass.end();
+    // No dispatch writes to a state: a run that fails, and dispatches that are measured, leave it as it was.
+    for (const { from, to } of this.program.states ?? []) {
+      encoder.copyBufferToBuffer(this.#slots[from.slot]!, from.offset, this.#slots[to.slot]!, to.offset, align4(to.bytes));
+    }
     let at = 0;
     for (const { slot, offset, bytes } of readback ? this.program.outputs : []) {
       encoder.copyBufferToBuffer(this.#slots[slot]!, offset, this.#readback, at, align4(bytes));

@@ -33,6 +33,38 @@ test('a photo and a tensor go in, a ranking and a tensor come out', async () => 
   assert.ok(meta.milliseconds >= 0);
 });
 
+test('what a run leaves is read by the next one', async () => {
+  const contents = await files();
+  const [photoInput] = PIPELINE.inputs;
+  // The mean of a run is added in the next one.
+  const states = [{ name: 'sum', from: PIPELINE.wasm.ports['mean']!, to: PIPELINE.wasm.ports['offsets']!, bytes: 4 }];
+  const kept = { ...PIPELINE, inputs: [photoInput!], input_ports: ['photo'], wasm: { ...PIPELINE.wasm, states } };
+  const pipeline = definePipeline<Pick<Input, 'photo'>, Output>(sourceOf(contents, kept), { fetch: server(contents) });
+  const run = async (red: number, of = pipeline) => (await of.run({ photo: photo(red) }, wasm)).mean[0];
+  assert.ok(pipeline.hasState && !(await open()).pipeline.hasState);
+  await pipeline.reset();
+  assert.deepEqual([await run(9), await run(1)], [9, 10]);
+  await assert.rejects(run(67), fails('RUN', /stopped/), 'this mean makes the module stop');
+  assert.equal(await run(2), 12, 'a run that fails leaves the state as it was');
+  await assert.rejects(pipeline.run({} as Input, wasm), fails('INPUT', /needs the input photo/));
+  const other = pipeline.separate();
+  assert.deepEqual([await run(5, other), await run(5)], [5, 17]);
+  // What is asked for meanwhile happens in that order.
+  const [before, , after] = await Promise.all([run(3), pipeline.reset(), run(4)]);
+  assert.deepEqual([before, after, await run(5, other)], [20, 4, 10]);
+  const aborted = pipeline.run({ photo: photo(100) }, { ...wasm, signal: AbortSignal.abort() });
+  await assert.rejects(aborted, fails('ABORTED', /aborted/));
+  assert.equal(await run(1), 5);
+});
+
+test('runs follow one another as they were asked for', async () => {
+  const { pipeline } = await open();
+  const order: number[] = [];
+  const ask = (mean: number) => pipeline.run({ photo: photo(mean), offsets: [0, 0] }, wasm).then(() => order.push(mean));
+  await Promise.all([1, 2, 3, 4].map(ask));
+  assert.deepEqual(order, [1, 2, 3, 4]);
+});
+
 test('answers do not share memory, and weights and labels are downloaded once', async () => {
   const { pipeline, asked } = await open();
   const first = await pipeline.run({ photo: photo(200), offsets: new Float32Array(2) }, wasm);

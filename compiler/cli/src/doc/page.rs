@@ -158,7 +158,7 @@ impl<'a> Page<'a> {
 }
 
 fn ports(model: &Model) -> Vec<(&str, &str)> {
-    model.inputs.iter().chain(&model.outputs).map(|port| (port.name.text.as_str(), port.doc.as_str())).collect()
+    model.ports().map(|port| (port.name.text.as_str(), port.doc.as_str())).collect()
 }
 
 fn plural(keyword: &'static str) -> &'static str {

@@ -17,7 +17,9 @@ pub(super) fn module(manifest: &Manifest, hooks: &[super::Hook], labels: &BTreeM
         .filter_map(|hook| {
             let pipeline = manifest.pipelines.iter().position(|pipeline| pipeline.name == hook.pipeline)?;
             let name = names.unique(&hook.name);
-            let suspense = names.unique(&format!("{name}Suspense"));
+            // An answer that depends on the runs before is no function of what is rendered.
+            let stateless = manifest.pipelines[pipeline].wasm.states.is_empty();
+            let suspense = stateless.then(|| names.unique(&format!("{name}Suspense")));
             Some(Hook { name, suspense, pipeline, prefer: hook.prefer.clone() })
         })
         .collect();
@@ -45,13 +47,23 @@ fn pipeline(manifest: &Manifest, pipeline: &manifest::Pipeline, name: String, ty
     let entries: BTreeMap<&str, FileEntry> = urls.iter().filter_map(|file| Some((file.as_str(), entry(file)?))).collect();
     Pipeline {
         name,
-        doc: pipeline.doc.clone(),
+        doc: documented(pipeline),
         input,
         output,
         format: manifest.format,
         manifest: json(&WebPipeline::from(pipeline)),
         files: json(&entries),
         urls,
+    }
+}
+
+/// The doc comment of a pipeline; one with state says so.
+fn documented(pipeline: &manifest::Pipeline) -> String {
+    let remark = "An answer depends on the runs before it; `reset` begins anew.";
+    match (pipeline.wasm.states.is_empty(), pipeline.doc.is_empty()) {
+        (true, _) => pipeline.doc.clone(),
+        (false, true) => remark.to_owned(),
+        (false, false) => format!("{}\n\n{remark}", pipeline.doc),
     }
 }
 

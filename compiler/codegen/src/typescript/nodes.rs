@@ -106,8 +106,8 @@ pub(super) struct Labels {
 pub(super) struct Hook {
     /// Its name.
     pub(super) name: String,
-    /// The name of its suspending sister.
-    pub(super) suspense: String,
+    /// The name of its suspending sister; none where answers depend on the runs before.
+    pub(super) suspense: Option<String>,
     /// The index of its pipeline.
     pub(super) pipeline: usize,
     /// Its preference.

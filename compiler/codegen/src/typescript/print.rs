@@ -13,7 +13,8 @@ pub(super) fn javascript(module: &Module) -> String {
     }
     out.push_str("import { definePipeline } from '@mlp/runtime';\n");
     if !module.hooks.is_empty() {
-        out.push_str("import { createHook, createSuspenseHook } from '@mlp/react';\n");
+        let suspense = if suspends(module) { ", createSuspenseHook" } else { "" };
+        write_all(&mut out, format_args!("import {{ createHook{suspense} }} from '@mlp/react';\n"));
     }
     for pipeline in &module.pipelines {
         constant(&mut out, pipeline);
@@ -23,9 +24,16 @@ pub(super) fn javascript(module: &Module) -> String {
         let options = if prefer.is_empty() { String::new() } else { format!(", {{ prefer: [{}] }}", prefer.join(", ")) };
         let pipeline = &module.pipelines[hook.pipeline].name;
         write_all(&mut out, format_args!("\nexport const {} = /*#__PURE__*/ createHook({pipeline}{options});\n", hook.name));
-        write_all(&mut out, format_args!("export const {} = /*#__PURE__*/ createSuspenseHook({pipeline}{options});\n", hook.suspense));
+        if let Some(name) = &hook.suspense {
+            write_all(&mut out, format_args!("export const {name} = /*#__PURE__*/ createSuspenseHook({pipeline}{options});\n"));
+        }
     }
     out
+}
+
+/// Whether some hook has a suspending sister.
+fn suspends(module: &Module) -> bool {
+    module.hooks.iter().any(|hook| hook.suspense.is_some())
 }
 
 fn constant(out: &mut String, pipeline: &Pipeline) {
@@ -56,7 +64,8 @@ pub(super) fn declarations(module: &Module) -> String {
     let imports: Vec<&str> = imports.into_iter().collect();
     write_all(&mut out, format_args!("import type {{ {} }} from '@mlp/runtime';\n", imports.join(", ")));
     if !module.hooks.is_empty() {
-        out.push_str("import type { Hook, SuspenseHook } from '@mlp/react';\n");
+        let suspense = if suspends(module) { ", SuspenseHook" } else { "" };
+        write_all(&mut out, format_args!("import type {{ Hook{suspense} }} from '@mlp/react';\n"));
     }
     for pipeline in &module.pipelines {
         declared(&mut out, &pipeline.input, &format!("What {{@link {}}} takes.", pipeline.name));
@@ -71,9 +80,12 @@ pub(super) fn declarations(module: &Module) -> String {
         let types = format!("<{}, {}>", pipeline.input.name, pipeline.output.name);
         out.push('\n');
         doc(&mut out, &hook_doc(pipeline, "Runs {@link NAME} when something happens."), "");
-        write_all(&mut out, format_args!("export declare const {}: Hook{types};\n\n", hook.name));
-        doc(&mut out, &hook_doc(pipeline, "Runs {@link NAME} on what is rendered, and suspends until the answer is there."), "");
-        write_all(&mut out, format_args!("export declare const {}: SuspenseHook{types};\n", hook.suspense));
+        write_all(&mut out, format_args!("export declare const {}: Hook{types};\n", hook.name));
+        if let Some(name) = &hook.suspense {
+            out.push('\n');
+            doc(&mut out, &hook_doc(pipeline, "Runs {@link NAME} on what is rendered, and suspends until the answer is there."), "");
+            write_all(&mut out, format_args!("export declare const {name}: SuspenseHook{types};\n"));
+        }
     }
     for labels in &module.labels {
         write_all(&mut out, format_args!("\n/** The labels, in the order of their numbers. */\nexport type {} =\n", labels.name));

@@ -1,7 +1,7 @@
 use super::{Backend, Hook, emit};
 use mlp_bundle::DType;
 use mlp_bundle::compressed::Compressed;
-use mlp_bundle::manifest::{Capabilities, Dim, Field, FileEntry, Manifest, Pipeline, Report, ValueType, WasmModules};
+use mlp_bundle::manifest::{Capabilities, Dim, Field, FileEntry, Manifest, Pipeline, Report, StateMove, ValueType, WasmModules};
 use mlp_bundle::plan::Symbol;
 use std::collections::BTreeMap;
 
@@ -21,6 +21,7 @@ fn pipeline(name: &str, inputs: Vec<Field>, outputs: Vec<Field>) -> Pipeline {
         weights_offset: 1024,
         arena_offset: 2048,
         ports: inputs.iter().chain(&outputs).enumerate().map(|(i, field)| (field.name.clone(), 64 * i as u64)).collect(),
+        states: Vec::new(),
         threads: None,
     };
     Pipeline {
@@ -119,6 +120,21 @@ fn long_lists_of_labels_are_strings() {
     assert!(module.dts.contains("readonly top: readonly Ranked[];"), "{}", module.dts);
     assert!(!module.dts.contains("label 7"), "{}", module.dts);
     assert!(!module.js.contains("@mlp/react"), "a bundle without hooks needs no React:\n{}", module.js);
+}
+
+#[test]
+fn a_pipeline_with_state_says_so_and_does_not_suspend() {
+    let mut manifest = classifier();
+    manifest.pipelines[0].wasm.states = vec![StateMove { name: "Objects:seen".to_owned(), from: 256, to: 320, bytes: 16 }];
+    let hooks = [Hook { name: "useClassify".to_owned(), pipeline: "Classify".to_owned(), prefer: Vec::new() }];
+    let module = emit(&manifest, &hooks, &BTreeMap::new());
+    assert!(module.js.contains(r#""states": ["#) && module.js.contains(r#""from": 256"#), "{}", module.js);
+    assert!(module.js.contains("export const useClassify = ") && !module.js.contains("Suspense"), "{}", module.js);
+    assert!(
+        module.dts.contains("An answer depends on the runs before it; `reset` begins anew.") && !module.dts.contains("Suspense"),
+        "{}",
+        module.dts
+    );
 }
 
 #[test]

@@ -33,9 +33,9 @@ mod window;
 use crate::CodegenError;
 use binding::BINDING_ALIGN;
 use groups::Groups;
-use mlp_bundle::gpu::{Binding, Dispatch, ENABLE_SUBGROUPS, GpuProgram, ShaderModule, Transfer, Variant};
+use mlp_bundle::gpu::{Binding, Dispatch, ENABLE_SUBGROUPS, GpuProgram, ShaderModule, StateTransfer, Transfer, Variant};
 use mlp_bundle::loops::{Body, BufferId, Kernel};
-use mlp_bundle::plan::{Place, Plan, Port};
+use mlp_bundle::plan::{Place, Plan, Port, State};
 use module::{Emitted, SUBGROUPS};
 use slots::{MAX_BYTES, Slots};
 
@@ -75,14 +75,16 @@ pub fn emit(plan: &Plan) -> Result<GpuProgram, CodegenError> {
         }
     });
     let dispatches = dispatches.collect();
-    let transfer =
-        |port: &Port| Transfer { buffer: port.buffer, slot: slots.of(port.buffer), offset: 0, bytes: plan.buffers[port.buffer].bytes() };
+    let whole = |buffer: BufferId| Transfer { buffer, slot: slots.of(buffer), offset: 0, bytes: plan.buffers[buffer].bytes() };
+    let transfer = |port: &Port| whole(port.buffer);
+    let kept = |state: &State| StateTransfer { from: whole(state.next), to: whole(state.buffer) };
     let uses_symbols = emitted.iter().any(|(_, made)| made[0].symbols);
     Ok(GpuProgram {
         modules,
         uniforms: if uses_symbols { plan.symbols.keys().collect() } else { Vec::new() },
         inputs: plan.inputs.iter().map(transfer).collect(),
         outputs: plan.outputs.iter().map(transfer).collect(),
+        states: plan.states.iter().map(kept).collect(),
         dispatches,
         features: Vec::new(),
         slots: slots.sizes,

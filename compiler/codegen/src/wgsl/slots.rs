@@ -1,6 +1,6 @@
 //! Placement of the plan's arena buffers in GPU buffers.
 //!
-//! Each buffer gets a *slot* for the time from its first write to its last use. Buffers that one dispatch touches together never share a slot, because
+//! Each buffer gets a *slot* for the time from its first write to its last use, a state one that it keeps. Buffers that one dispatch touches together never share a slot, because
 //! WebGPU forbids one buffer to be bound for reading and for writing at once.
 
 use mlp_bundle::loops::BufferId;
@@ -79,6 +79,11 @@ fn lives(plan: &Plan, touched: &[Vec<(BufferId, bool)>]) -> Vec<Life> {
     for port in &plan.outputs {
         touch(port.buffer, touched.len() + 1);
     }
+    for state in &plan.states {
+        touch(state.buffer, 0);
+        touch(state.buffer, touched.len() + 1);
+        touch(state.next, touched.len() + 1);
+    }
     let mut lives: Vec<Life> = spans.into_iter().map(|(buffer, (first, last))| Life { buffer, first, last }).collect();
     lives.sort_by_key(|life| (life.first, std::cmp::Reverse(plan.buffers[life.buffer].bytes())));
     lives
@@ -98,6 +103,7 @@ mod tests {
             buffers: Default::default(),
             inputs: vec![],
             outputs: vec![],
+            states: vec![],
             kernels: vec![],
             arena_bytes: 0,
             weights_bytes: 0,

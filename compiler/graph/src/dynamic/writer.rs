@@ -99,6 +99,7 @@ impl<'f> Writer<'f> {
             let value = self.output(port.value).map_err(|fit| Failure::of(fit, place))?;
             self.graph.add_output(port.name.clone(), value);
         }
+        self.graph.states.clone_from(&first.states);
         Ok(self.graph)
     }
 

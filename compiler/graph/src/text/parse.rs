@@ -69,6 +69,10 @@ impl Reader {
                 let value = self.value(cursor)?;
                 self.graph.add_output(name, value);
             }
+            Some(true) if cursor.take("state ") => {
+                let name = cursor.string()?;
+                self.graph.states.push(name);
+            }
             Some(true) => self.operation(cursor)?,
         }
         cursor.end()

@@ -67,6 +67,9 @@ fn write(graph: &Graph, brief: bool, out: &mut String) -> fmt::Result {
     for port in &graph.outputs {
         writeln!(out, "  output {} %{}", quoted(&port.name), numbers[port.value])?;
     }
+    for name in &graph.states {
+        writeln!(out, "  state {}", quoted(name))?;
+    }
     writeln!(out, "}}")
 }
 

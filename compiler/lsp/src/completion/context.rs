@@ -248,7 +248,7 @@ fn braces(frame: &Frame<'_>, statement: &[&str], first: &str) -> Context {
         [] if is_record => Context::Value { key: None, callee: None, starts: false },
         [] if is_code => Context::Statement,
         [] => Context::Key(keyword.to_owned()),
-        ["input" | "output"] => Context::Nothing,
+        ["input" | "output" | "state"] => Context::Nothing,
         [.., "spend" | "monitor" | "outlet" | "metric", "="] | [_, "=", ..] | ["return" | "expect" | "drift" | "explain", ..] => {
             Context::Value { key: Some(statement[0].to_owned()), callee: None, starts: false }
         }

@@ -82,8 +82,9 @@ impl Completer<'_> {
             Context::Key(block) => {
                 // A model or a hook says each thing once, but an input is said again.
                 let said = self.said();
-                let again =
-                    |word: &str| matches!(word, "input" | "output" | "expect" | "explain" | "variant" | "drift") || block == "monitor";
+                let again = |word: &str| {
+                    matches!(word, "input" | "output" | "state" | "expect" | "explain" | "variant" | "drift") || block == "monitor"
+                };
                 let mut keys = vocabulary::keys(block);
                 keys.retain(|key| again(key.word) || !said.iter().any(|said| said == key.word));
                 self.words(&keys, CompletionItemKind::PROPERTY);

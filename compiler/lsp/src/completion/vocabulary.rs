@@ -70,6 +70,7 @@ const MODEL: &[Word] = &[
     word("licence", "The SPDX expression of the file's licence.", "licence = \"$1\""),
     word("input", "What the model takes.", "input ${1:x}: f32[$2]"),
     word("output", "What the model gives.", "output ${1:y}: f32[$2]"),
+    word("state", "An input that takes what an output gave in the run before, and zeros in the first.", "state ${1:h}: f32[$2] = ${3:hn}"),
     word(
         "quantize",
         "Compute in integers: with which data, and how much may be lost.",

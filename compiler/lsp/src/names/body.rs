@@ -67,11 +67,15 @@ impl<'c, 't> Body<'c, 't> {
 
     fn model(&mut self, node: &'t Model) {
         let id = self.collector.scopes[self.file].get(&node.name.text).copied();
-        for port in node.inputs.iter().chain(&node.outputs) {
+        for port in node.ports() {
             self.ty(&port.ty);
             let known = id.and_then(|id| self.collector.owned.get(&(id, port.name.text.clone())).copied());
             let ty = Some(Typed { file: self.file, ty: &port.ty });
             self.variables.extend(known.map(|definition| Variable { name: port.name.text.clone(), definition, ty }));
+        }
+        for state in &node.states {
+            let output = id.and_then(|id| self.collector.owned.get(&(id, state.next.text.clone())).copied());
+            output.into_iter().for_each(|output| self.collector.note(self.file, state.next.span, output, Role::Use));
         }
         node.entries.iter().for_each(|entry| self.entry(entry));
         for block in &node.blocks {

@@ -106,7 +106,7 @@ impl<'t> Collector<'t> {
         self.nodes.extend(node.map(|node| (id, node)));
         match item {
             Item::Model(node) => {
-                for port in node.inputs.iter().chain(&node.outputs) {
+                for port in node.ports() {
                     let definition = Definition { owner: Some(id), ..plain(file, &port.name, Kind::Port, port.span, &port.doc) };
                     let port_id = self.define(definition);
                     self.owned.insert((id, port.name.text.clone()), port_id);
@@ -168,9 +168,7 @@ impl<'t> Collector<'t> {
         let file = self.index.definitions[id].file;
         match self.nodes.get(&id) {
             Some(Node::Model(node)) => node
-                .inputs
-                .iter()
-                .chain(&node.outputs)
+                .ports()
                 .map(|port| {
                     let detail = super::types::write(&port.ty);
                     let member = Member { name: port.name.text.clone(), detail, doc: port.doc.clone() };

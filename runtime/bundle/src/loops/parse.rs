@@ -4,7 +4,7 @@ use super::{Access, AccessDim, Accumulator, Affine, Arithmetic, Body, Bounds, Co
 use super::{Attention, Fold, Mask, Reduction, Rows, Strided};
 use super::{BinaryOp, BufferId, CompareOp, Extent, Kernel, Nest, Scales, Store, SymbolId, UnaryOp, Window};
 use crate::dtype::{DType, Scalar};
-use crate::plan::{Buffer, Formula, Place, Plan, Port, Size, Symbol, Term};
+use crate::plan::{Buffer, Formula, Place, Plan, Port, Size, State, Symbol, Term};
 use cranelift_entity::{EntityRef, PrimaryMap};
 use std::str::FromStr;
 
@@ -200,6 +200,7 @@ impl Parser {
             buffers: PrimaryMap::new(),
             inputs: Vec::new(),
             outputs: Vec::new(),
+            states: Vec::new(),
             kernels: Vec::new(),
             arena_bytes,
             weights_bytes,
@@ -219,6 +220,11 @@ impl Parser {
                 }
                 "input" => plan.inputs.push(self.port()?),
                 "output" => plan.outputs.push(self.port()?),
+                "state" => {
+                    let (name, buffer) = (self.quoted()?, self.entity("b")?);
+                    self.expect("becomes")?;
+                    plan.states.push(State { name, buffer, next: self.entity("b")? });
+                }
                 "kernel" => plan.kernels.push(self.kernel()?),
                 other => return self.error(format!("`{other}` is no part of a plan")),
             }

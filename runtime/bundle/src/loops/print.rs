@@ -40,6 +40,9 @@ impl Display for Plan {
         };
         self.inputs.iter().try_for_each(|input| port(f, "input", input))?;
         self.outputs.iter().try_for_each(|output| port(f, "output", output))?;
+        for state in &self.states {
+            writeln!(f, "state {} {} becomes {}", quoted(&state.name), state.buffer, state.next)?;
+        }
         self.kernels.iter().try_for_each(|kernel| write!(f, "\n{kernel}"))
     }
 }

@@ -2,9 +2,11 @@
 
 mod arguments;
 mod formula;
+mod state;
 pub mod verify;
 
 pub use formula::{Formula, Term};
+pub use state::{Move, State};
 
 use crate::dtype::DType;
 use crate::loops::{BufferId, Kernel, SymbolId};
@@ -35,6 +37,9 @@ pub struct Plan {
     pub inputs: Vec<Port>,
     /// What a caller reads after a run.
     pub outputs: Vec<Port>,
+    /// What a run reads of the run before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub states: Vec<State>,
     /// The kernels, in order.
     pub kernels: Vec<Kernel>,
     /// Bytes of the arena, [`SLACK`] included.

@@ -73,6 +73,7 @@ impl Builder {
             buffers: Default::default(),
             inputs: Vec::new(),
             outputs: Vec::new(),
+            states: Vec::new(),
             kernels: Vec::new(),
             arena_bytes: 0,
             weights_bytes: 0,

@@ -23,23 +23,55 @@ pub enum EvalError {
     Arguments(String),
 }
 
-/// Runs a plan: inputs are the ports' dense little-endian bytes at the symbols' values, and so are the outputs.
+/// Runs a plan once: inputs are the ports' dense little-endian bytes at the symbols' values, and so are the outputs.
 pub fn run(plan: &Plan, weights: &[u8], inputs: &[&[u8]], symbols: &[u32]) -> Result<Vec<Vec<u8>>, EvalError> {
-    crate::plan::verify::verify(plan)?;
-    let sizes = plan.check_arguments(weights.len(), inputs, symbols).map_err(EvalError::Arguments)?;
-    let mut machine = Machine { plan, weights, arena: vec![0; plan.arena_bytes as usize], symbols };
-    for (port, bytes) in plan.inputs.iter().zip(inputs) {
-        let start = machine.arena_offset(port.buffer);
-        machine.arena[start..start + bytes.len()].copy_from_slice(bytes);
+    Evaluator::new(plan, weights)?.run(inputs, symbols)
+}
+
+/// Runs a plan again and again, with its states between the runs.
+pub struct Evaluator<'a> {
+    plan: &'a Plan,
+    weights: &'a [u8],
+    states: Vec<Vec<u8>>,
+}
+
+impl<'a> Evaluator<'a> {
+    /// Verifies a plan; its states are zeros.
+    pub fn new(plan: &'a Plan, weights: &'a [u8]) -> Result<Evaluator<'a>, EvalError> {
+        crate::plan::verify::verify(plan)?;
+        let states = plan.moves().into_iter().map(|state| vec![0; state.bytes]).collect();
+        Ok(Evaluator { plan, weights, states })
     }
-    for kernel in &plan.kernels {
-        machine.kernel(kernel);
+
+    /// Sets the states back to zeros.
+    pub fn reset(&mut self) {
+        self.states.iter_mut().for_each(|state| state.fill(0));
     }
-    let read = |(port, bytes): (&crate::plan::Port, usize)| {
-        let start = machine.arena_offset(port.buffer);
-        machine.arena[start..start + bytes].to_vec()
-    };
-    Ok(plan.outputs.iter().zip(sizes).map(read).collect())
+
+    /// Runs once, as [`run`] does, and keeps the states for the next run.
+    pub fn run(&mut self, inputs: &[&[u8]], symbols: &[u32]) -> Result<Vec<Vec<u8>>, EvalError> {
+        let (plan, moves) = (self.plan, self.plan.moves());
+        let sizes = plan.check_arguments(self.weights.len(), inputs, symbols).map_err(EvalError::Arguments)?;
+        let mut machine = Machine { plan, weights: self.weights, arena: vec![0; plan.arena_bytes as usize], symbols };
+        for (port, bytes) in plan.inputs.iter().zip(inputs) {
+            let start = machine.arena_offset(port.buffer);
+            machine.arena[start..start + bytes.len()].copy_from_slice(bytes);
+        }
+        for (state, bytes) in moves.iter().zip(&self.states) {
+            machine.arena[state.to..state.to + state.bytes].copy_from_slice(bytes);
+        }
+        for kernel in &plan.kernels {
+            machine.kernel(kernel);
+        }
+        for (state, bytes) in moves.iter().zip(&mut self.states) {
+            bytes.copy_from_slice(&machine.arena[state.from..state.from + state.bytes]);
+        }
+        let read = |(port, bytes): (&crate::plan::Port, usize)| {
+            let start = machine.arena_offset(port.buffer);
+            machine.arena[start..start + bytes].to_vec()
+        };
+        Ok(plan.outputs.iter().zip(sizes).map(read).collect())
+    }
 }
 
 struct Machine<'a> {

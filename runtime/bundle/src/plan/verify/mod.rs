@@ -5,6 +5,8 @@
 //! - *Buffers*: each is aligned and ends, with [`SLACK`] bytes after it, inside the arena or the weights.
 //! - *Symbols*: `min <= max`, both below 2^24; a formula is of a few symbols before its own, and its divisor is not 0.
 //! - *Ports*: each lies in an arena buffer that holds its shape at the symbols' greatest values.
+//! - *States*: each lies in an arena buffer of its own, which shares no byte with any other and is no port's; no kernel stores to it; what becomes it is an arena
+//!   buffer of its type and length.
 //! - *Expressions*: operands come first, types agree ([`crate::loops::types`]); `Acc` stands only below an accumulator's next value and `Total`
 //!   only below stores; a dynamic count depends on no reduction axis.
 //! - *Accesses*: `offset + sum((extent - 1) * stride)` is inside the buffer; with [`Bounds::Inside`] no index is dynamic and each affine index stays in its
@@ -19,6 +21,7 @@
 
 mod attention;
 mod rows;
+mod states;
 
 pub use rows::MAX_REDUCTIONS;
 
@@ -75,6 +78,7 @@ pub fn verify(plan: &Plan) -> Result<(), PlanError> {
     for port in plan.inputs.iter().chain(&plan.outputs) {
         check_port(plan, port, &mut names).map_err(error(Some(format!("port `{}`", port.name))))?;
     }
+    states::check_all(plan).map_err(error(None))?;
     let (mut names, mut work) = (HashSet::new(), 0u64);
     for kernel in &plan.kernels {
         let done = check_kernel(plan, kernel, &mut names).map_err(error(Some(format!("kernel `{}`", kernel.name))))?;
