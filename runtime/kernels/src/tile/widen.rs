@@ -4,7 +4,7 @@
 const LANES: usize = 16;
 
 /// `2^112`: what the exponents of binary32 and binary16 differ by.
-const EXPONENTS: f32 = 5.192_296_8e33;
+const EXPONENTS: f32 = f32::from_bits(239 << 23);
 
 /// How the weights of a product of floats are kept: each stands for exactly one float.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

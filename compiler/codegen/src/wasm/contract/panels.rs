@@ -19,7 +19,7 @@ use wasm_encoder::ValType;
 const STEP: u32 = 64;
 
 /// `2^112`: what the exponents of binary32 and binary16 differ by.
-const EXPONENTS: f32 = 5.192_296_8e33;
+const EXPONENTS: f32 = f32::from_bits(239 << 23);
 
 /// How weights of floats are kept in fewer bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
