@@ -112,7 +112,7 @@ fn main() {
         let bytes = &weights[weights_at..];
         // SAFETY (both): the buffers are as long as the window asks for, and aligned.
         let (f32_time, int_time) = if depthwise {
-            let buffers = DepthwiseBuffers { input, weights: weights_ptr, scales: std::ptr::null(), scratch: area };
+            let buffers = DepthwiseBuffers { input, weights: weights_ptr, scratch: area };
             let (float, int) =
                 (DepthwiseConv::f32(kernels, w, &[]).expect(SMALL), DepthwiseConv::int8(kernels, w, false, 0, bytes, &[]).expect(SMALL));
             let f32_time = fastest(|| unsafe { float.run_f32(0..float.items(), &buffers, &finish) });

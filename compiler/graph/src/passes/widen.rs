@@ -45,11 +45,8 @@ fn is_half(graph: &Graph, value: ValueId) -> bool {
 /// Whether an operation calculates in half precision, and does not only move or convert.
 fn computes(graph: &Graph, id: OpId) -> bool {
     let Node { op, operands, results } = &graph.ops[id];
-    let moves = match op {
-        Op::Constant(_) | Op::Cast(_) | Op::Reshape | Op::Transpose { .. } | Op::Broadcast | Op::Slice { .. } | Op::Concat { .. } => true,
-        Op::Gather { .. } | Op::Pad { .. } | Op::Extend | Op::Trim => true,
-        _ => false,
-    };
+    let shapes = matches!(op, Op::Reshape | Op::Transpose { .. } | Op::Broadcast | Op::Slice { .. } | Op::Concat { .. } | Op::Pad { .. });
+    let moves = shapes || matches!(op, Op::Constant(_) | Op::Cast(_) | Op::Gather { .. } | Op::Extend | Op::Trim);
     !moves && operands.iter().chain(results).any(|&value| is_half(graph, value))
 }
 
