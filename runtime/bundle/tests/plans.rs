@@ -136,12 +136,11 @@ fn the_verifier_refuses_broken_plans() {
 
 /// A product of three pixels of four channels: weights of four bits, two inputs a scale, in one panel.
 const NARROW: &str = r#"
-plan "narrow" version 1 arena 256 weights 448
+plan "narrow" version 1 arena 320 weights 448
 buffer b0 "x" f32 x 12 arena 0
 buffer b1 "w" u8 x 32 weights 0
 buffer b2 "scales" f32 x 32 weights 128
 buffer b3 "y" f32 x 27 arena 64
-buffer b4 "other" f32 x 27 weights 320
 input "x" b0 [3, 4]
 output "y" b3 [3, 9]
 

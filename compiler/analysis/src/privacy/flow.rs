@@ -235,7 +235,8 @@ impl<'p> Follower<'p> {
                 Flow::Opaque { private: items.iter().fold(false, |private, item| self.expr(item, frame).private() | private) }
             }
             ExprKind::None => Flow::Opaque { private: false },
-            ExprKind::Broken => of_type(&expr.ty, true, expr.at, "nothing is known of this"),
+            // What is wrong with it is said already; that it may be private would be said of others.
+            ExprKind::Broken => of_type(&expr.ty, false, expr.at, "nothing is known of this"),
         }
     }
 
