@@ -50,9 +50,22 @@ pub(crate) fn narrow(inputs: usize, first: &[f32], all: impl FnOnce() -> Vec<f32
 }
 
 /// Numbers in two bytes each, where all of them are such numbers.
-pub(crate) fn table(numbers: &[f32]) -> Option<(DType, Vec<u8>)> {
-    let narrow = [Form::Half, Form::Brain].into_iter().find_map(|form| narrowed(numbers, 1, form))?;
-    Some((narrow.dtype, narrow.bytes))
+pub(crate) fn table(numbers: impl Iterator<Item = f32> + Clone) -> Option<(DType, Vec<u8>)> {
+    let halves = halves(numbers.clone()).map(|bytes| (DType::F16, bytes));
+    halves.or_else(|| brains(numbers).map(|bytes| (DType::BF16, bytes)))
+}
+
+/// Numbers as binary16, where all of them are.
+fn halves(numbers: impl Iterator<Item = f32>) -> Option<Vec<u8>> {
+    words(numbers, |w| {
+        let bits = f32_to_f16(w);
+        (w.is_finite() && f16_to_f32(bits).to_bits() == w.to_bits()).then_some(bits)
+    })
+}
+
+/// Numbers as bfloat16, where all of them are.
+fn brains(numbers: impl Iterator<Item = f32>) -> Option<Vec<u8>> {
+    words(numbers, |w| (w.is_finite() && w.to_bits() & 0xffff == 0).then(|| f32_to_bf16(w)))
 }
 
 /// The forms for so many inputs, those with the fewest bits first.
@@ -64,17 +77,8 @@ fn forms(inputs: usize) -> impl Iterator<Item = Form> {
 
 fn narrowed(panels: &[f32], inputs: usize, form: Form) -> Option<Narrow> {
     match form {
-        Form::Half => {
-            let halves = words(panels, |w| {
-                let bits = f32_to_f16(w);
-                (w.is_finite() && f16_to_f32(bits).to_bits() == w.to_bits()).then_some(bits)
-            })?;
-            Some(Narrow { dtype: DType::F16, bytes: halves, scales: None })
-        }
-        Form::Brain => {
-            let brains = words(panels, |w| (w.is_finite() && w.to_bits() & 0xffff == 0).then(|| f32_to_bf16(w)))?;
-            Some(Narrow { dtype: DType::BF16, bytes: brains, scales: None })
-        }
+        Form::Half => Some(Narrow { dtype: DType::F16, bytes: halves(panels.iter().copied())?, scales: None }),
+        Form::Brain => Some(Narrow { dtype: DType::BF16, bytes: brains(panels.iter().copied())?, scales: None }),
         Form::Whole { bits, per } => {
             let limit = 1 << (bits - 1);
             let (mut numbers, mut values) = (vec![0_i8; panels.len()], Vec::with_capacity(panels.len() / per));
@@ -99,11 +103,11 @@ fn narrowed(panels: &[f32], inputs: usize, form: Form) -> Option<Narrow> {
     }
 }
 
-/// Two bytes a weight, where all weights have them.
-fn words(panels: &[f32], of: impl Fn(f32) -> Option<u16>) -> Option<Vec<u8>> {
-    let mut bytes = Vec::with_capacity(panels.len() * 2);
-    for &weight in panels {
-        bytes.extend(of(weight)?.to_le_bytes());
+/// Two bytes a number, where all numbers have them.
+fn words(numbers: impl Iterator<Item = f32>, of: impl Fn(f32) -> Option<u16>) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    for number in numbers {
+        bytes.extend(of(number)?.to_le_bytes());
     }
     Some(bytes)
 }

@@ -1,7 +1,10 @@
 //! Attention and kernels over rows: the text form, the verifier and the evaluator.
 
+mod support;
+
 use mlp_bundle::loops::eval;
 use mlp_bundle::plan::{Plan, verify};
+use support::refuses;
 
 /// Attention of two heads over a packed product `[3, 3 * 4]`, then softmax and layer normalization of its result's rows.
 const PLAN: &str = r#"
@@ -163,12 +166,7 @@ fn the_verifier_refuses_broken_plans() {
         ),
     ];
     verify::verify(&PLAN.parse().unwrap()).unwrap();
-    for (from, to, reason) in cases {
-        assert!(PLAN.contains(from), "the plan has no `{from}`");
-        let plan: Plan = PLAN.replacen(from, to, 1).parse().unwrap();
-        let error = verify::verify(&plan).expect_err(to).to_string();
-        assert!(error.contains(reason), "`{to}` gives `{error}`, not `{reason}`");
-    }
+    refuses(PLAN, &cases);
 }
 
 #[test]

@@ -1,7 +1,10 @@
 //! The text form, the verifier and the evaluator, on plans written by hand.
 
+mod support;
+
 use mlp_bundle::loops::eval;
-use mlp_bundle::plan::{Plan, verify};
+use mlp_bundle::plan::Plan;
+use support::refuses;
 
 /// A 1x1 convolution with bias and relu, an average that reads what lies outside as 0, and a gather at run-time indices.
 const PLAN: &str = r#"
@@ -126,12 +129,7 @@ fn the_verifier_refuses_broken_plans() {
         ("output \"mean\"", "output \"x\"", "another port has the same name"),
         ("kernel mean", "kernel conv", "another kernel has the same name"),
     ];
-    for (from, to, reason) in cases {
-        assert!(PLAN.contains(from), "the plan has no `{from}`");
-        let plan: Plan = PLAN.replacen(from, to, 1).parse().unwrap();
-        let error = verify::verify(&plan).expect_err(to).to_string();
-        assert!(error.contains(reason), "`{to}` gives `{error}`, not `{reason}`");
-    }
+    refuses(PLAN, &cases);
 }
 
 /// A product of three pixels of four channels: weights of four bits, two inputs a scale, in one panel.
@@ -187,12 +185,7 @@ fn the_verifier_refuses_broken_scales() {
         ("in 1 x 3 x 4 pixel 4 offset 0 out 1 x 3 x 9", "in 1 x 6 x 4 pixel 4 offset 0 out 1 x 3 x 9", "no product"),
         ("contract f32 b0", "contract int8 pad 0 b0", "no product of f32"),
     ];
-    for (from, to, reason) in cases {
-        assert!(NARROW.contains(from), "the plan has no `{from}`");
-        let plan: Plan = NARROW.replacen(from, to, 1).parse().unwrap();
-        let error = verify::verify(&plan).expect_err(to).to_string();
-        assert!(error.contains(reason), "`{to}` gives `{error}`, not `{reason}`");
-    }
+    refuses(NARROW, &cases);
 }
 
 #[test]

@@ -1,9 +1,12 @@
 //! States of plans: their text form, what the verifiers refuse, and that the evaluator keeps them from run to run.
 
+mod support;
+
 use mlp_bundle::gpu::{Binding, Dispatch, GpuProgram, StateTransfer, Transfer};
 use mlp_bundle::loops::BufferId;
 use mlp_bundle::loops::eval::Evaluator;
 use mlp_bundle::plan::{Move, Plan, verify};
+use support::refuses;
 
 /// A sum that remembers, and two states that change places.
 const PLAN: &str = r#"
@@ -102,12 +105,7 @@ fn the_verifier_refuses_broken_states() {
         ("f32 x 2 arena 256", "f32 x 2 arena 320", "it shares bytes with buffer b5"),
         ("store b7 at", "store b4 at", "kernel `twice` stores to a state"),
     ];
-    for (from, to, reason) in cases {
-        assert!(PLAN.contains(from), "the plan has no `{from}`");
-        let plan: Plan = PLAN.replacen(from, to, 1).parse().unwrap();
-        let error = verify::verify(&plan).expect_err(to).to_string();
-        assert!(error.contains(reason), "`{to}` gives `{error}`, not `{reason}`");
-    }
+    refuses(PLAN, &cases);
 }
 
 fn transfer(buffer: u32, slot: u32) -> Transfer {

@@ -242,6 +242,11 @@ impl Contraction {
         pointers + staged + self.widened_bytes() + pixels * MAX_COLS * 4 + 64
     }
 
+    /// Bytes of the scratch before the sums of a block, which end it but for 64 bytes.
+    fn sums_at(&self) -> usize {
+        self.scratch_bytes() - 64 - self.block_rows * self.window.out_w * MAX_COLS * 4
+    }
+
     /// Bytes of the panels of a tile as floats, where weights are kept in fewer bits.
     fn widened_bytes(&self) -> usize {
         self.stored.map_or(0, |_| self.shape.panel.saturating_mul(MAX_COLS / 16))
@@ -253,7 +258,7 @@ impl Contraction {
     /// As for [`Contraction::run_f32`].
     unsafe fn widened(&self, stored: Stored, columns: &Columns, buffers: &ContractionBuffers) -> *const u8 {
         let (steps, first) = (self.shape.panel / 64, columns.channel / 16);
-        let at = self.scratch_bytes() - 64 - self.block_rows * self.window.out_w * MAX_COLS * 4 - self.widened_bytes();
+        let at = self.sums_at() - self.widened_bytes();
         // SAFETY: the scratch has room for as many panels before the sums of a block as a tile reads; weights and scales are those of whole panels.
         unsafe {
             let area = buffers.scratch.add(at);
@@ -329,9 +334,8 @@ impl Contraction {
     /// # Safety
     /// As for [`Contraction::run_f32`].
     pub unsafe fn run_sums(&self, items: Range<usize>, buffers: &ContractionBuffers, mut then: impl FnMut(Raw)) {
-        let pixels = self.block_rows * self.window.out_w;
         // SAFETY: the scratch ends with room for the sums of a block.
-        let at = unsafe { buffers.scratch.add(self.scratch_bytes() - 64 - pixels * MAX_COLS * 4) };
+        let at = unsafe { buffers.scratch.add(self.sums_at()) };
         for item in items {
             let base = |block_pixel: usize, channel: usize| at.wrapping_sub((block_pixel * MAX_COLS + channel) * 4);
             let first = self.block_pixel(item);

@@ -6,7 +6,7 @@ use crate::map::release;
 use crate::program::Piece;
 use crate::{CompileError, jit, offset};
 use mlp_bundle::DType;
-use mlp_bundle::loops::{self, Arithmetic, Body, BufferId, Contract, Depthwise, Epilogue, Expr, Kernel, Nest, Rows, Strided};
+use mlp_bundle::loops::{self, Arithmetic, Body, BufferId, Contract, Depthwise, Epilogue, Expr, Kernel, Nest, Rows, Scales, Strided};
 use mlp_bundle::plan::{Place, Plan};
 use mlp_kernels::{
     Attention, AttentionBuffers, AttentionShape, Contraction, ContractionBuffers, DepthwiseBuffers, DepthwiseConv, EpilogueProgram,
@@ -215,15 +215,12 @@ impl Builder<'_> {
 
     /// How the weights of a product of floats are kept, where that is not as floats.
     fn stored(&self, contract: &Contract) -> Option<Stored> {
-        match (contract.arithmetic, contract.scales, self.plan.buffers[contract.weights].dtype) {
-            (Arithmetic::F32, Some(scales), _) => {
-                let per = scales.per as usize;
-                Some(if scales.bits == 4 { Stored::I4 { per } } else { Stored::I8 { per } })
-            }
-            (Arithmetic::F32, None, DType::F16) => Some(Stored::F16),
-            (Arithmetic::F32, None, DType::BF16) => Some(Stored::BF16),
-            _ => None,
-        }
+        self.plan.stored(contract).map(|stored| match stored {
+            loops::Stored::Half => Stored::F16,
+            loops::Stored::Brain => Stored::BF16,
+            loops::Stored::Whole(Scales { per, bits: 4, .. }) => Stored::I4 { per: per as usize },
+            loops::Stored::Whole(Scales { per, .. }) => Stored::I8 { per: per as usize },
+        })
     }
 
     fn depthwise(&mut self, depthwise: &Depthwise, name: &str) -> Result<Pending, CompileError> {

@@ -5,7 +5,6 @@
 //! third axis: the group. Whatever else looks like groups, such as products of one input that lie side by side, is joined as well.
 
 use super::slots::MAX_BYTES;
-use mlp_bundle::dtype::DType;
 use mlp_bundle::loops::{Access, AccessDim, Affine, Body, Contract, Epilogue, Expr, Kernel, Store, Window};
 use mlp_bundle::plan::{Buffer, Place, Plan};
 use std::collections::BTreeSet;
@@ -59,7 +58,7 @@ pub(super) fn join(plan: &Plan) -> (Plan, Vec<Groups>) {
 /// One kernel for as many as possible of those that `kernels` begins with.
 fn run(plan: &mut Plan, kernels: &[Kernel]) -> Option<(Kernel, Groups)> {
     // Narrow weights are those of products, which stand alone: groups move by sixteen bytes of others.
-    let wide = |contract: &&Contract| matches!(plan.buffers[contract.weights].dtype, DType::F32 | DType::I8) && contract.scales.is_none();
+    let wide = |contract: &&Contract| plan.stored(contract).is_none();
     let contract = |kernel: &Kernel| if let Body::Contract(contract) = &kernel.body { Some(contract).filter(wide).cloned() } else { None };
     let [first, second] = [contract(kernels.first()?)?, contract(kernels.get(1)?)?];
     let epilogue = stepping(&first.epilogue, &second.epilogue)?;

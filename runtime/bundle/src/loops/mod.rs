@@ -401,6 +401,17 @@ pub struct Scales {
     pub bits: u8,
 }
 
+/// How weights of [`Arithmetic::F32`] are kept in fewer bits ([`crate::plan::Plan::stored`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stored {
+    /// `F16`.
+    Half,
+    /// `BF16`.
+    Brain,
+    /// Whole numbers, with their factors.
+    Whole(Scales),
+}
+
 /// A depthwise convolution with multiplier 1: `Total(0) = sum over taps t of input[pixel(m, t), c] * weight[t, c]`.
 ///
 /// Weights: `[kh][kw][ceil(c/16)*16]`, `F32` or `I8`, channels past `out_c` zero.

@@ -9,7 +9,7 @@ pub use formula::{Formula, Term};
 pub use state::{Move, State};
 
 use crate::dtype::DType;
-use crate::loops::{BufferId, Kernel, SymbolId};
+use crate::loops::{Arithmetic, BufferId, Contract, Kernel, Stored, SymbolId};
 use cranelift_entity::PrimaryMap;
 use serde::{Deserialize, Serialize};
 
@@ -46,6 +46,18 @@ pub struct Plan {
     pub arena_bytes: u64,
     /// Bytes of the weights file, [`SLACK`] included.
     pub weights_bytes: u64,
+}
+
+impl Plan {
+    /// How the weights of a contraction of a verified plan are kept in fewer bits; none where they are as wide as what they are multiplied with.
+    pub fn stored(&self, contract: &Contract) -> Option<Stored> {
+        match (contract.arithmetic, contract.scales, self.buffers[contract.weights].dtype) {
+            (Arithmetic::F32, Some(scales), _) => Some(Stored::Whole(scales)),
+            (Arithmetic::F32, None, DType::F16) => Some(Stored::Half),
+            (Arithmetic::F32, None, DType::BF16) => Some(Stored::Brain),
+            _ => None,
+        }
+    }
 }
 
 /// An integer known when a run starts.

@@ -21,9 +21,8 @@ use super::math::Library;
 use super::module::Call;
 use epilogue::Epilogue;
 use mlp_bundle::DType;
-use mlp_bundle::loops::{self, Arithmetic, BufferId, PANEL, Window};
+use mlp_bundle::loops::{self, Arithmetic, BufferId, PANEL, Stored, Window};
 use mlp_bundle::plan::Plan;
-use panels::Stored;
 
 /// The size and kind of a tile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,7 +93,7 @@ fn line(window: &Window) -> u32 {
 pub(crate) fn scratch(plan: &Plan, contract: &loops::Contract) -> u64 {
     let window = &contract.window;
     match contract.arithmetic {
-        Arithmetic::F32 => Stored::of(plan, contract).map_or(0, |_| panels::scratch(contract)),
+        Arithmetic::F32 => plan.stored(contract).map_or(0, |_| panels::scratch(contract)),
         Arithmetic::Int8 { .. } => widen::Block::scratch(window, line(window), INT8_ROWS),
     }
 }
@@ -122,7 +121,7 @@ struct Job<'a> {
 pub(crate) fn emit_dense(plan: &Plan, layout: &Layout, library: &mut Library, contract: &loops::Contract) -> Result<Vec<Call>, String> {
     let loops::Contract { window, arithmetic, input, weights, scales: _, epilogue } = contract;
     let kind = kind(plan, library, *arithmetic, *input);
-    let stored = if *arithmetic == Arithmetic::F32 { Stored::of(plan, contract) } else { None };
+    let stored = plan.stored(contract);
     let job = Job { window: *window, arithmetic: *arithmetic, kind, depthwise: false, input: *input, weights: *weights, stored, epilogue };
     let line = line(window);
     let rows = rows(kind);

@@ -9,9 +9,7 @@ use crate::wasm::code::{Code, Local, at};
 use crate::wasm::eval::Eval;
 use crate::wasm::layout::Layout;
 use crate::wasm::math::Library;
-use mlp_bundle::DType;
-use mlp_bundle::loops::{Contract, Scales};
-use mlp_bundle::plan::Plan;
+use mlp_bundle::loops::{Contract, Scales, Stored};
 use wasm_encoder::Instruction as I;
 use wasm_encoder::ValType;
 
@@ -21,31 +19,11 @@ const STEP: u32 = 64;
 /// `2^112`: what the exponents of binary32 and binary16 differ by.
 const EXPONENTS: f32 = f32::from_bits(239 << 23);
 
-/// How weights of floats are kept in fewer bits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stored {
-    Half,
-    Brain,
-    Whole(Scales),
-}
-
-impl Stored {
-    /// That of a contraction's weights; none where they are as wide as what they are multiplied with.
-    pub(crate) fn of(plan: &Plan, contract: &Contract) -> Option<Stored> {
-        match (contract.scales, plan.buffers[contract.weights].dtype) {
-            (Some(scales), _) => Some(Stored::Whole(scales)),
-            (None, DType::F16) => Some(Stored::Half),
-            (None, DType::BF16) => Some(Stored::Brain),
-            _ => None,
-        }
-    }
-
-    /// Bytes of sixteen channels of one input.
-    fn step(self) -> u32 {
-        match self {
-            Stored::Half | Stored::Brain => 32,
-            Stored::Whole(scales) => 2 * u32::from(scales.bits),
-        }
+/// Bytes of sixteen channels of one input.
+fn step(stored: Stored) -> u32 {
+    match stored {
+        Stored::Half | Stored::Brain => 32,
+        Stored::Whole(scales) => 2 * u32::from(scales.bits),
     }
 }
 
@@ -81,7 +59,7 @@ impl Panels {
             None
         };
         let (blocks, per_block) = (code.param((inputs / per) as i32), code.param(per as i32));
-        Panels { function, scratch: code.scratch(), panel: code.param((inputs * stored.step()) as i32), scales, blocks, per: per_block }
+        Panels { function, scratch: code.scratch(), panel: code.param((inputs * step(stored)) as i32), scales, blocks, per: per_block }
     }
 
     /// Widens the panel of a channel, where that is its first one or the `first` of all, into the scratch area; `weights` is the first panel's address.
@@ -143,7 +121,7 @@ fn function(library: &mut Library, stored: Stored) -> u32 {
         Stored::Whole(Scales { bits: 4, .. }) => nibbles(code, source, target, &factors),
         Stored::Whole(_) => bytes(code, source, target, &factors),
     }
-    code.add_const(source, stored.step() as i32);
+    code.add_const(source, step(stored) as i32);
     code.add_const(target, STEP as i32);
     end_count(code, left);
     code.add_const(scales, STEP as i32);

@@ -54,6 +54,8 @@ struct Operands<'a> {
     bindings: Bindings,
     source: Source,
     float: bool,
+    /// Whether weights of floats are kept in fewer bits.
+    narrow: bool,
     groups: Groups,
     epilogue: Prepared<'a>,
 }
@@ -69,7 +71,7 @@ impl<'a> Operands<'a> {
         }
         let total = if float { DType::F32 } else { DType::I32 };
         let epilogue = epilogue::prepare(plan, &contract.epilogue, (&contract.window, groups.count), total, &mut bindings)?;
-        Ok(Operands { bindings, source, float, groups, epilogue })
+        Ok(Operands { bindings, source, float, narrow: plan.stored(contract).is_some(), groups, epilogue })
     }
 
     /// Quads, or sixteen bytes, of packed weights before the group's first one.
@@ -80,16 +82,12 @@ impl<'a> Operands<'a> {
 
     /// The function that [`Operands::weight`] calls, where weights are kept in fewer bits.
     fn weights_function(&self, helpers: &mut Helpers, contract: &Contract) -> String {
-        if self.is_narrow(contract) { weights::function(&self.bindings, helpers, contract) } else { String::new() }
+        if self.narrow { weights::function(&self.bindings, helpers, contract) } else { String::new() }
     }
 
     /// A quad of weights of floats, or sixteen bytes of weights.
     fn weight(&self, contract: &Contract, index: &str) -> String {
-        if self.is_narrow(contract) { format!("W({index})") } else { format!("{}[{index}]", self.bindings.name(contract.weights)) }
-    }
-
-    fn is_narrow(&self, contract: &Contract) -> bool {
-        self.float && self.bindings.get(contract.weights).dtype != DType::F32
+        if self.narrow { format!("W({index})") } else { format!("{}[{index}]", self.bindings.name(contract.weights)) }
     }
 
     /// Units of the input from one pixel to the next, and to the group's first channel of the first one.
