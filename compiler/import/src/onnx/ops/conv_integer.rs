@@ -1,10 +1,11 @@
 //! `ConvInteger`: what dynamic quantization makes of convolutions.
 
 use super::Row;
+use super::byte_weights::{ByteWeights, Zero, integers, less_columns};
 use super::conv::convolution;
 use super::matmul::less_zero;
-use crate::onnx::node::{Imported, NodeImport, One, Problem, invalid};
-use mlp_graph::op::{BinaryOp, Layout, Spatial};
+use crate::onnx::node::{Imported, NodeImport, One, invalid};
+use mlp_graph::op::{Layout, Spatial};
 use mlp_graph::{DType, Op, Tensor, ValueId};
 
 pub(super) const TABLE: &[Row] = &[("", "ConvInteger", conv_integer)];
@@ -13,7 +14,7 @@ pub(super) const TABLE: &[Row] = &[("", "ConvInteger", conv_integer)];
 fn conv_integer(node: &mut NodeImport<'_>) -> Imported {
     let (x, weights) = (node.input(0)?, node.input(1)?);
     let op = convolution(node, x, weights)?;
-    if let (Op::Conv { spatial, groups, .. }, Some(weights)) = (&op, stored_weights(node, weights)?) {
+    if let (Op::Conv { spatial, groups, .. }, Some(weights)) = (&op, ByteWeights::of(node, weights, node.optional(3), 0)?) {
         return Ok(vec![of_bytes(node, x, &weights, spatial, *groups)?]);
     }
     let x = centred(node, x, 2)?;
@@ -31,76 +32,64 @@ fn centred(node: &mut NodeImport<'_>, x: ValueId, zero: usize) -> One {
     less_zero(node, x, zero, node.rank(x) - 1)
 }
 
-/// Weights that are known, in `I8` less their zero points; none where they are not, or do not fit.
-fn stored_weights(node: &NodeImport<'_>, weights: ValueId) -> Result<Option<Tensor>, Problem> {
-    let Some(stored) = node.builder.known(weights).filter(|stored| matches!(stored.dtype(), DType::U8 | DType::I8)) else {
-        return Ok(None);
-    };
-    let zeros = match node.optional(3) {
-        None => vec![0],
-        Some(zero) => match node.builder.known(zero).filter(|zero| zero.dtype() == stored.dtype()).and_then(Tensor::to_i64) {
-            Some(zeros) => zeros,
-            None => return Ok(None),
-        },
-    };
-    let filters = stored.shape()[0] as usize;
-    if zeros.len() != 1 && zeros.len() != filters {
-        return invalid(format!("{} zero points are given for {filters} filters", zeros.len()));
-    }
-    let Some(values) = stored.to_i64() else { return Ok(None) };
-    let filter = values.len() / filters.max(1);
-    let zero = |index: usize| zeros[if zeros.len() == 1 { 0 } else { index / filter.max(1) }];
-    let centred = values.iter().enumerate().map(|(index, value)| i8::try_from(value - zero(index)).ok());
-    let Some(centred) = centred.collect::<Option<Vec<i8>>>() else { return Ok(None) };
-    Ok(Tensor::from_values(stored.shape(), &centred).ok())
-}
-
-/// The convolution of bytes as they stand: the zero point of the input comes off the sums, as often as the weights of each filter add up to.
-fn of_bytes(node: &mut NodeImport<'_>, x: ValueId, weights: &Tensor, spatial: &Spatial, groups: u64) -> One {
-    let filters = weights.shape()[0];
-    // Integers wrap, as they do where they are computed.
-    let filter = weights.bytes().len() / filters.max(1) as usize;
-    let sum = |filter: &[u8]| filter.iter().fold(0i32, |sum, &byte| sum.wrapping_add(i32::from(byte as i8)));
-    let sums: Vec<i32> = (0..filters as usize).map(|index| sum(&weights.bytes()[index * filter..(index + 1) * filter])).collect();
-    let zero = node.optional(2).map(|zero| node.as_scalar(zero, "the zero point of the input")).transpose()?;
-    let known = match zero {
-        None => Some(0),
-        Some(zero) => node.builder.known(zero).and_then(Tensor::to_i64).and_then(|zero| i32::try_from(*zero.first()?).ok()),
-    };
+/// The convolution of bytes as they stand. What zero points add comes off the sums: that of the input as often as the weights of each filter add up to, those of filters
+/// as often as the elements of a window do.
+fn of_bytes(node: &mut NodeImport<'_>, x: ValueId, weights: &ByteWeights, spatial: &Spatial, groups: u64) -> One {
+    let shape = weights.tensor.shape().to_vec();
+    let filters = shape[0];
+    let zero = Zero::of(node, node.optional(2))?;
     let mut spatial = spatial.clone();
     let mut x = x;
-    if let (None, Some(zero)) = (known, zero) {
-        // Padding reads the zero point, which only a run tells.
-        let with_channels = |pads: &mut Vec<u64>| [vec![0, 0], std::mem::take(pads)].concat();
-        let (before, after) = (with_channels(&mut spatial.pads_begin), with_channels(&mut spatial.pads_end));
-        (spatial.pads_begin, spatial.pads_end) = (vec![0; before.len() - 2], vec![0; after.len() - 2]);
-        if before.iter().chain(&after).any(|&pad| pad > 0) {
-            x = node.emit(Op::Pad { before, after }, &[x, zero])?;
+    let in_zero = match zero {
+        Zero::Known(zero) => zero,
+        Zero::Computed(_) => {
+            x = padded(node, x, &mut spatial)?;
+            0
         }
-    }
-    let taken: Vec<i32> = sums.iter().map(|sum| sum.wrapping_mul(-known.unwrap_or(0))).collect();
-    let channels = |node: &mut NodeImport<'_>, shape: &[u64], values: &[i32]| -> One {
-        Ok(node.constant(Tensor::from_i32(shape, values).map_err(|error| error.to_string())?))
     };
-    let bias = channels(node, &[filters], &taken)?;
-    let weights = node.constant(weights.clone());
-    let op = Op::QuantizedConv {
-        spatial,
+    let op = |spatial: &Spatial| Op::QuantizedConv {
+        spatial: spatial.clone(),
         groups,
         layout: Layout::ChannelsFirst,
-        in_zero: known.unwrap_or(0),
+        in_zero,
         out_zero: 0,
         shift: 1,
         dtype: DType::I32,
         lo: i32::MIN,
         hi: i32::MAX,
     };
-    let result = node.emit(op, &[x, weights, bias])?;
-    let (None, Some(zero)) = (known, zero) else { return Ok(result) };
-    let mut shape = vec![1; node.rank(result)];
-    shape[1] = filters;
-    let sums = channels(node, &shape, &sums)?;
-    let zero = node.cast(DType::I32, zero)?;
-    let off = node.binary(BinaryOp::Mul, sums, zero)?;
-    node.binary(BinaryOp::Sub, result, off)
+    let bias = node.constant(integers(&[filters], &zero.bias(&weights.sums))?);
+    let bytes = node.constant(weights.tensor.clone());
+    let result = node.emit(op(&spatial), &[x, bytes, bias])?;
+    let mut channels = vec![1; node.rank(result)];
+    channels[1] = filters;
+    let result = zero.taken_off(node, result, integers(&channels, &weights.sums)?)?;
+    if weights.zeros.is_empty() {
+        return Ok(result);
+    }
+    // What the elements of each window of a group add up to, as a convolution with weights of 1.
+    let window: u64 = shape[1..].iter().product();
+    let ones = Tensor::from_values(&[&[groups], &shape[1..]].concat(), &vec![1_i8; (groups * window) as usize]);
+    let ones = node.constant(ones.map_err(|error| error.to_string())?);
+    let none = node.constant(integers(&[groups], &vec![0; groups as usize])?);
+    let mut sums = node.emit(op(&spatial), &[x, ones, none])?;
+    if groups > 1 {
+        let group: Vec<i64> = (0..filters).map(|filter| (filter / (filters / groups)) as i64).collect();
+        let group = node.integers(&group)?;
+        sums = node.emit(Op::Gather { axis: 1 }, &[sums, group])?;
+    }
+    less_columns(node, result, sums, (&zero, window), integers(&channels, &weights.zeros)?)
+}
+
+/// The input with the padding of a convolution around it, which reads the zero point: only a run tells that.
+fn padded(node: &mut NodeImport<'_>, x: ValueId, spatial: &mut Spatial) -> One {
+    let Some(zero) = node.optional(2) else { return Ok(x) };
+    let zero = node.as_scalar(zero, "the zero point of the input")?;
+    let with_channels = |pads: &mut Vec<u64>| [vec![0, 0], std::mem::take(pads)].concat();
+    let (before, after) = (with_channels(&mut spatial.pads_begin), with_channels(&mut spatial.pads_end));
+    (spatial.pads_begin, spatial.pads_end) = (vec![0; before.len() - 2], vec![0; after.len() - 2]);
+    if before.iter().chain(&after).all(|&pad| pad == 0) {
+        return Ok(x);
+    }
+    node.emit(Op::Pad { before, after }, &[x, zero])
 }

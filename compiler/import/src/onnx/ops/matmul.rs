@@ -1,6 +1,7 @@
 //! Matrix products.
 
 use super::Row;
+use super::byte_weights::integer_product;
 use crate::onnx::node::{Imported, NodeImport, One, invalid};
 use mlp_graph::op::BinaryOp;
 use mlp_graph::{DType, Op, ValueId};
@@ -55,13 +56,9 @@ pub(super) fn scale(node: &mut NodeImport<'_>, x: ValueId, factor: f32) -> One {
     node.binary(BinaryOp::Mul, x, factor)
 }
 
-/// `(A - a_zero) x (B - b_zero)` in `I32`; the zero points are one number, or one a row of `A` and a column of `B`.
 fn matmul_integer(node: &mut NodeImport<'_>) -> Imported {
     let (a, b) = (node.input(0)?, node.input(1)?);
-    let (a_zero, b_zero) = (node.optional(2), node.optional(3));
-    let a = less_zero(node, a, a_zero, 1)?;
-    let b = less_zero(node, b, b_zero, 0)?;
-    Ok(vec![node.emit(Op::MatMul, &[a, b])?])
+    Ok(vec![integer_product(node, a, node.optional(2), b, node.optional(3))?])
 }
 
 /// `x` less its zero point in `I32`; of several, one a position of the axis that so many others come after.

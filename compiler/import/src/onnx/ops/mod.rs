@@ -2,6 +2,7 @@
 
 mod activation;
 mod attention;
+mod byte_weights;
 mod classic;
 mod compare;
 mod constant;

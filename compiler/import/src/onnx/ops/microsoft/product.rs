@@ -4,8 +4,9 @@ use super::DOMAIN;
 use super::activation::fused;
 use crate::onnx::node::{Imported, NodeImport, One, Problem, invalid};
 use crate::onnx::ops::Row;
+use crate::onnx::ops::byte_weights::integer_product;
 use crate::onnx::ops::conv::convolution;
-use crate::onnx::ops::matmul::{affine_product, less_zero, scale};
+use crate::onnx::ops::matmul::{affine_product, scale};
 use crate::onnx::ops::quantization::dynamically_quantized;
 use mlp_graph::op::BinaryOp;
 use mlp_graph::{DType, Op, ValueId};
@@ -80,8 +81,7 @@ struct Quantized {
 /// `(A - a_zero) x (B - b_zero) * a_scale * b_scale + bias`, the sums exact in `I32`.
 fn scaled_product(node: &mut NodeImport<'_>, a: &Quantized, b: &Quantized, bias: Option<ValueId>) -> One {
     let dtype = node.dtype(b.scale);
-    let (x, y) = (less_zero(node, a.value, a.zero, 1)?, less_zero(node, b.value, b.zero, 0)?);
-    let sum = node.emit(Op::MatMul, &[x, y])?;
+    let sum = integer_product(node, a.value, a.zero, b.value, b.zero)?;
     let sum = node.cast(DType::F32, sum)?;
     let (x, y) = (column_scale(node, a.scale)?, column_scale(node, b.scale)?);
     let scale = node.binary(BinaryOp::Mul, x, y)?;
