@@ -20,12 +20,12 @@ const MAX_GROUPS: u64 = 64;
 const GROUP_OUTPUTS: u64 = 16;
 
 /// Sizes that a window may have.
-const MAX_SIZE: u64 = 1 << 24;
+pub(crate) const MAX_SIZE: u64 = 1 << 24;
 
 /// The input of a contraction, as its window addresses it.
 #[derive(Clone, Copy)]
-struct Input {
-    buffer: BufferId,
+pub(crate) struct Input {
+    pub(crate) buffer: BufferId,
     /// Elements from pixel to pixel.
     pixel: u64,
     /// The first channel's place in a pixel.
@@ -33,11 +33,13 @@ struct Input {
 }
 
 /// A contraction to be emitted: its window, packed weights, and the frame's first channel that it makes.
-struct Packed {
-    window: Window,
-    weights: BufferId,
-    scales: Option<Scales>,
-    first: u64,
+pub(crate) struct Packed {
+    pub(crate) window: Window,
+    pub(crate) weights: BufferId,
+    /// Whether each image has weights of its own.
+    pub(crate) per_image: bool,
+    pub(crate) scales: Option<Scales>,
+    pub(crate) first: u64,
 }
 
 /// What follows a contraction's sum before the group's tail.
@@ -46,6 +48,27 @@ struct After {
     bias: Option<ValueId>,
     /// Multiplier, shift, zero point and bounds of an integer contraction that requantizes.
     requantize: Option<(ValueId, u8, i32, (i32, i32))>,
+}
+
+impl Input {
+    /// The window of so many products, each of `[rows, inputs]` and `[inputs, outputs]`.
+    pub(crate) fn product(&self, [images, rows, inputs, outputs]: [u64; 4]) -> Window {
+        Window {
+            batch: images as u32,
+            in_h: 1,
+            in_w: rows as u32,
+            in_c: inputs as u32,
+            in_pixel: self.pixel as u32,
+            in_offset: self.offset as u32,
+            out_h: 1,
+            out_w: rows as u32,
+            out_c: outputs as u32,
+            kernel: [1, 1],
+            stride: [1, 1],
+            dilation: [1, 1],
+            pad: [0, 0],
+        }
+    }
 }
 
 impl Planner<'_> {
@@ -92,7 +115,7 @@ impl Planner<'_> {
     }
 
     /// Where the pixels of a channels-last value lie; a copy where they are not dense over one stride.
-    fn contraction_input(&mut self, value: ValueId) -> Input {
+    pub(crate) fn contraction_input(&mut self, value: ValueId) -> Input {
         if let Some(input) = self.view(value).and_then(|location| self.pixels(&location)) {
             return input;
         }
@@ -194,7 +217,7 @@ impl Planner<'_> {
                 Some(narrow) => self.narrow_constant(&name, narrow),
                 None => (self.constant(&name, weights.dtype(), |file| pack::panels(weights, &part, file)), None),
             };
-            parts.push(Packed { window, weights, scales, first: first + from });
+            parts.push(Packed { window, weights, per_image: false, scales, first: first + from });
         }
         parts
     }
@@ -211,11 +234,11 @@ impl Planner<'_> {
     }
 
     /// Contractions of packed weights. All must fuse alike: the first one that cannot take the tail makes all others store the frame.
-    fn emit_outputs(&mut self, group: &Group, what: &str, input: BufferId, parts: Vec<Packed>) {
+    pub(crate) fn emit_outputs(&mut self, group: &Group, what: &str, input: BufferId, parts: Vec<Packed>) {
         let arithmetic = self.arithmetic(group);
-        for Packed { window, weights, scales, first } in parts {
+        for Packed { window, weights, per_image, scales, first } in parts {
             self.emit_contraction(group, what, first, u64::from(window.out_c), |epilogue| {
-                Body::Contract(Contract { window, arithmetic, input, weights, scales, epilogue })
+                Body::Contract(Contract { window, arithmetic, input, weights, per_image, scales, epilogue })
             });
         }
     }
@@ -331,7 +354,7 @@ impl Planner<'_> {
         let float = self.dtype(node.operands[0]) == DType::F32;
         match weights.filter(|weights| float && rows < MAX_SIZE && self.contracts(node.operands[0], Some(weights))) {
             Some(weights) => self.emit_product(group, rows, &weights),
-            None => self.emit_matmul_nest(group),
+            None => self.emit_computed_product(group),
         }
     }
 
@@ -351,21 +374,7 @@ impl Planner<'_> {
         let input = self.contraction_input(node.operands[0]);
         let (inputs, outputs) = (weights.shape()[0], weights.shape().get(1).copied().unwrap_or(1));
         let matrix = pack::Weights { outputs, inputs, taps: 1, first: 0, strides: [1, outputs, 0] };
-        let window = Window {
-            batch: 1,
-            in_h: 1,
-            in_w: rows as u32,
-            in_c: inputs as u32,
-            in_pixel: input.pixel as u32,
-            in_offset: input.offset as u32,
-            out_h: 1,
-            out_w: rows as u32,
-            out_c: outputs as u32,
-            kernel: [1, 1],
-            stride: [1, 1],
-            dilation: [1, 1],
-            pad: [0, 0],
-        };
+        let window = input.product([1, rows, inputs, outputs]);
         let parts = self.pack_outputs(group, window, (weights, matrix), 0);
         self.emit_outputs(group, "matmul", input.buffer, parts);
     }

@@ -291,6 +291,49 @@ fn products_of_every_rank() {
 }
 
 #[test]
+fn products_of_computed_operands_are_packed() {
+    let kernels_of = |x: &str, y: &str, z: &str, transposed: bool| {
+        let (given, moved) =
+            match (transposed, y.trim_matches(['[', ']']).rsplit_once(", ").map(|(rest, last)| (rest.rsplit_once(", "), last))) {
+                (true, Some((Some((stack, inner)), last))) => {
+                    let rank = y.matches(',').count() + 1;
+                    let perm: Vec<usize> = (0..rank - 2).chain([rank - 1, rank - 2]).collect();
+                    (format!("[{stack}, {last}, {inner}]"), format!("%2 = transpose %1 {{perm={perm:?}}}: f32{y}"))
+                }
+                _ => (y.to_owned(), format!("%2 = neg %1: f32{y}")),
+            };
+        let planned = check(&format!(
+            r#"input %0 "x": f32{x}
+            input %1 "y": f32{given}
+            {moved}
+            %3 = matmul %0, %2: f32{z}
+            %4 = constant splat(0.5): f32[]
+            %5 = mul %3, %4: f32{z}
+            %6 = tanh %5: f32{z}
+            output "a" %6"#
+        ));
+        kernels(&planned).into_iter().filter(|name| name != "map" && name != "move").collect::<Vec<_>>()
+    };
+    let packed = ["pack", "matmul"];
+    for (x, y, z) in [
+        ("[40, 30]", "[30, 20]", "[40, 20]"),
+        ("[3, 12, 30]", "[30, 20]", "[3, 12, 20]"),
+        ("[3, 12, 30]", "[1, 30, 20]", "[3, 12, 20]"),
+        ("[3, 12, 30]", "[3, 30, 17]", "[3, 12, 17]"),
+        ("[2, 3, 12, 30]", "[2, 3, 30, 20]", "[2, 3, 12, 20]"),
+        ("[2, 3, 12, 30]", "[3, 30, 20]", "[2, 3, 12, 20]"),
+        ("[2, 3, 12, 30]", "[2, 1, 30, 20]", "[2, 3, 12, 20]"),
+    ] {
+        assert_eq!(kernels_of(x, y, z, false), packed, "{x} times {y}");
+        assert_eq!(kernels_of(x, y, z, true).last().map(String::as_str), Some("matmul"), "{x} times {y}");
+    }
+    // Few rows, few products, and a first operand that would have to be stretched.
+    for (x, y, z) in [("[2, 30]", "[30, 90]", "[2, 90]"), ("[4, 8]", "[8, 8]", "[4, 8]"), ("[12, 30]", "[3, 30, 20]", "[3, 12, 20]")] {
+        assert_eq!(kernels_of(x, y, z, false), ["matmul"], "{x} times {y}");
+    }
+}
+
+#[test]
 fn softmax_over_any_axis() {
     for axis in 0..3 {
         for dtype in ["f32", "f64", "f16"] {

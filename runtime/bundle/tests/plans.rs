@@ -188,6 +188,52 @@ fn the_verifier_refuses_broken_scales() {
     refuses(NARROW, &cases);
 }
 
+/// Two products of two rows of three channels, and weights of each that lie in the arena.
+const IMAGES: &str = r#"
+plan "images" version 1 arena 640 weights 64
+buffer b0 "x" f32 x 12 arena 0
+buffer b1 "w" f32 x 96 arena 64
+buffer b2 "y" f32 x 8 arena 512
+input "x" b0 [2, 2, 3]
+input "w" b1 [2, 1, 3, 16]
+output "y" b2 [2, 2, 2]
+
+kernel product {
+  contract f32 b0 * b1 each batch 2 in 1 x 2 x 3 pixel 3 offset 0 out 1 x 2 x 2 kernel 1 x 1 stride 1 x 1 dilation 1 x 1 pad 0 x 0
+  v0 = total 0
+  store b2 at 0 [1*i0 of 4 by 2, 1*i1 of 2 by 1] = v0
+}
+"#;
+
+#[test]
+fn images_have_weights_of_their_own() {
+    let plan: Plan = IMAGES.parse().unwrap();
+    assert_eq!(plan.to_string().parse::<Plan>().unwrap(), plan);
+    assert_eq!(serde_json::from_str::<Plan>(&serde_json::to_string(&plan).unwrap()).unwrap(), plan);
+    // Columns 0 and 1 of the weights of the first image are 1 and 10 at each input, those of the second one 100 and 1000.
+    let column = |at: usize| if at % 16 < 2 { 10f32.powi((at / 48 * 2 + at % 16) as i32) } else { 0.0 };
+    let weights: Vec<f32> = (0..96).map(column).collect();
+    let x: Vec<f32> = (0..12).map(|n| n as f32).collect();
+    let outputs = eval::run(&plan, &[0; 64], &[&bytes(&x, f32::to_le_bytes), &bytes(&weights, f32::to_le_bytes)], &[]).unwrap();
+    assert_eq!(outputs[0], bytes(&[3.0, 30.0, 12.0, 120.0, 2100.0, 21000.0, 3000.0, 30000.0], f32::to_le_bytes));
+}
+
+#[test]
+fn the_verifier_refuses_broken_images() {
+    let matrices = "no matrices of f32";
+    let cases = [
+        ("\"w\" f32 x 96", "\"w\" f32 x 48", "its shape takes 96 elements"),
+        ("b1 each", "b1", "its weights have 96 elements, the window takes 48"),
+        ("batch 2 in 1 x 2 x 3 pixel 3 offset 0 out 1 x 2", "batch 2 in 2 x 1 x 3 pixel 3 offset 0 out 2 x 1", matrices),
+        ("in 1 x 2 x 3 pixel 3 offset 0 out 1 x 2", "in 1 x 2 x 3 pixel 3 offset 0 out 1 x 1", matrices),
+        ("\"w\" f32", "\"w\" f16", "its weights do not lie in the weights"),
+        ("= v0", "= v2", "reads the number of a pixel"),
+    ];
+    let numbered = IMAGES.replace("v0 = total 0", "v0 = total 0\n  v1 = axis 0\n  v2 = cast f32 v1");
+    refuses(&numbered, &cases[5..]);
+    refuses(IMAGES, &cases[..5]);
+}
+
 #[test]
 fn broken_text_names_its_line() {
     let error = PLAN.replace("= max v2 v3", "= most v2 v3").parse::<Plan>().unwrap_err();

@@ -50,6 +50,8 @@ pub struct Contraction {
     repacked: Option<Vec<u32>>,
     /// How weights of floats are kept, where that is not as floats.
     stored: Option<Stored>,
+    /// Bytes from the weights of one image to those of the next; 0 where all have the same.
+    image_weights: usize,
     /// What each channel's sum begins with, as bits, padded past the widest tile.
     init: Vec<u32>,
     shape: Shape,
@@ -153,6 +155,18 @@ impl Contraction {
         Contraction::new(kernels, window, Input::F32, None, init, threads)
     }
 
+    /// Products of `f32` as [`Contraction::f32`], of each image of a window without taps or strides, over weights of its own: `[batch][ceil(out_c/16)][in_c][16]`.
+    pub fn per_image(kernels: &'static Kernels, window: Window, bias: &[f32], threads: usize) -> Option<Contraction> {
+        if !window.is_pointwise() {
+            return None;
+        }
+        let init = bias.iter().map(|b| b.to_bits()).collect();
+        let pixels = window.in_h * window.in_w;
+        let mut made = Contraction::of_window(kernels, window.in_columns(pixels), Input::F32, None, init, threads)?;
+        made.image_weights = made.shape.panel * window.out_c.div_ceil(16);
+        Some(made)
+    }
+
     /// A product of `f32` as [`Contraction::f32`], over weights that are kept in fewer bits. `None` too where a panel of them takes more than
     /// [`MAX_SCRATCH`] bytes as floats, or their scales are not for whole blocks of inputs.
     pub fn narrow(kernels: &'static Kernels, window: Window, stored: Stored, bias: &[f32], threads: usize) -> Option<Contraction> {
@@ -204,17 +218,25 @@ impl Contraction {
 
     fn new(
         kernels: &'static Kernels,
-        mut window: Window,
+        window: Window,
+        input: Input,
+        stored: Option<Stored>,
+        init: Vec<u32>,
+        threads: usize,
+    ) -> Option<Contraction> {
+        let window = if window.is_pointwise() { Window { batch: 1, ..window.in_columns(window.pixels()) } } else { window };
+        Contraction::of_window(kernels, window, input, stored, init, threads)
+    }
+
+    /// As [`Contraction::new`], blocks being cut from each image of the window as it is.
+    fn of_window(
+        kernels: &'static Kernels,
+        window: Window,
         input: Input,
         stored: Option<Stored>,
         mut init: Vec<u32>,
         threads: usize,
     ) -> Option<Contraction> {
-        if window.is_pointwise() {
-            // A row a pixel, so that blocks may end anywhere.
-            let pixels = window.pixels();
-            (window.batch, window.in_h, window.in_w, window.out_h, window.out_w) = (1, pixels, 1, pixels, 1);
-        }
         init.resize(window.out_c + MAX_COLS, 0);
         let shape = Shape::new(kernels, &window, input)?;
         // Integer tiles come in whole units alone.
@@ -226,7 +248,21 @@ impl Contraction {
         let block_rows = window.out_h.div_ceil(blocks_per_image);
         let blocks = blocks_per_image * window.batch;
         let chunks = if threads > 1 { (2 * threads).div_ceil(blocks).clamp(1, columns.len().max(1)) } else { 1 };
-        Some(Contraction { kernels, window, input, repacked: None, stored, init, shape, block_rows, blocks_per_image, columns, chunks })
+        let (repacked, image_weights) = (None, 0);
+        Some(Contraction {
+            kernels,
+            window,
+            input,
+            repacked,
+            stored,
+            image_weights,
+            init,
+            shape,
+            block_rows,
+            blocks_per_image,
+            columns,
+            chunks,
+        })
     }
 
     /// Pieces of work, all independent.
@@ -391,7 +427,10 @@ impl Contraction {
         let Some(block) = (unsafe { self.prepare(item / self.chunks, buffers) }) else { return };
         let chunk = item % self.chunks;
         let share = chunk * self.columns.len() / self.chunks..(chunk + 1) * self.columns.len() / self.chunks;
-        let weights = self.repacked.as_ref().map_or(buffers.weights, |w| w.as_ptr().cast());
+        let image = item / self.chunks / self.blocks_per_image;
+        // Weights that were rewritten are those of all images.
+        let own = buffers.weights.wrapping_add(image * self.image_weights);
+        let weights = self.repacked.as_ref().map_or(own, |w| w.as_ptr().cast());
         for columns in &self.columns[share] {
             // SAFETY: the caller's promise; the first panel of the channels.
             let weights = unsafe {

@@ -30,7 +30,10 @@ pub use depthwise::{DepthwiseBuffers, DepthwiseConv};
 pub use finish::{FinishF32, FinishI8, Raw, Requantization, ResidualAdd, requantize};
 pub use isa::Isa;
 pub use peak::Peak;
-pub use program::{ERF_DENOMINATOR, ERF_NUMERATOR, EpilogueProgram, Function, MAX_STEPS, Operator, ProgramStep, TANH, TANH_NEAR};
+pub use program::{
+    ERF_DENOMINATOR, ERF_NUMERATOR, Element, EpilogueProgram, EpilogueSource, Fold as RowFold, Function, Operator, RowPlace, RowsProgram,
+    Step, TANH, TANH_NEAR,
+};
 pub use table::Kernels;
 pub use tile::widen::Stored;
 pub use window::Window;

@@ -2,7 +2,7 @@
 
 use crate::finish::{FinishF32, Raw};
 use crate::isa::Isa;
-use crate::program::EpilogueProgram;
+use crate::program::{EpilogueProgram, RowsProgram};
 use crate::simd::{DotFormat, Simd};
 use crate::tile::convert::Pixels;
 use crate::tile::depthwise::RowTile;
@@ -10,6 +10,7 @@ use crate::tile::matrix::{FinishInt, Tile};
 use crate::tile::softmax::ScoreRow;
 use crate::tile::widen::Panel;
 use crate::tile::winograd::{InputTile, OutputTile};
+use std::ops::Range;
 
 pub(crate) type TileF32 = unsafe fn(&Tile, &FinishF32);
 pub(crate) type TileI8 = for<'a, 'b, 'c> unsafe fn(&'a Tile, &'b FinishInt<'c>);
@@ -65,6 +66,8 @@ pub struct Kernels {
     pub(crate) widen: unsafe fn(&Panel),
     /// Runs an epilogue's program over a block of sums.
     pub(crate) program: unsafe fn(&EpilogueProgram, &Raw),
+    /// Runs a program over some rows.
+    pub(crate) rows: unsafe fn(&RowsProgram, Range<usize>),
     /// Turns a row of attention's scores into weights.
     pub(crate) softmax: unsafe fn(&ScoreRow) -> bool,
     /// The transforms of Winograd's convolution.
@@ -141,7 +144,12 @@ macro_rules! tier {
             $(#[$features])?
             unsafe fn program(program: &EpilogueProgram, raw: &Raw) {
                 // SAFETY: as above.
-                unsafe { crate::program::run(program, raw) }
+                unsafe { crate::program::run_epilogue(program, raw) }
+            }
+            $(#[$features])?
+            unsafe fn rows(program: &RowsProgram, rows: Range<usize>) {
+                // SAFETY: as above.
+                unsafe { crate::program::run_rows(program, rows) }
             }
             $(#[$features])?
             unsafe fn softmax(row: &ScoreRow) -> bool {
@@ -178,6 +186,7 @@ macro_rules! tier {
                 convert,
                 widen,
                 program,
+                rows,
                 softmax,
                 winograd_input,
                 winograd_output,
@@ -250,10 +259,19 @@ impl Kernels {
     /// Runs an epilogue's program over a block of sums.
     ///
     /// # Safety
-    /// The sums are `f32`; what the program reads and stores is there for the block's pixels and channels, and no one else stores it.
+    /// The sums are of the type that the program takes; what it reads and stores is there for the block's pixels and channels, and no one else stores it.
     pub unsafe fn run_program(&self, program: &EpilogueProgram, sums: &Raw) {
         // SAFETY: the caller's promise; the table is of an instruction set that this machine runs.
         unsafe { (self.program)(program, sums) }
+    }
+
+    /// Runs a program over some of its rows.
+    ///
+    /// # Safety
+    /// What the program reads and stores is there for these rows, and no one else stores it.
+    pub unsafe fn run_rows(&self, program: &RowsProgram, rows: Range<usize>) {
+        // SAFETY: the caller's promise; the table is of an instruction set that this machine runs.
+        unsafe { (self.rows)(program, rows) }
     }
 
     /// The instruction set.

@@ -1,6 +1,7 @@
 //! Every tier that this machine runs, and the model of AVX-512's tile shapes, against sums written as plain loops.
 
 mod narrow;
+mod programs;
 
 use crate::*;
 use proptest::prelude::*;
@@ -253,6 +254,40 @@ fn check_f32(w: Window, threads: usize, residual: Option<usize>) -> Result<(), T
     Ok(())
 }
 
+/// Images with weights of their own, against each of them alone.
+fn check_images(w: Window, threads: usize) -> Result<(), TestCaseError> {
+    let mut noise = Noise(5);
+    let one = Window { batch: 1, ..w };
+    let (pixels, panels) = (one.pixels(), one.out_c.div_ceil(16) * one.in_c * 16);
+    let input = noise.floats(input_len(&w) + SLACK / 4);
+    let packed = noise.floats(w.batch * panels + SLACK / 4);
+    let bias = noise.floats(w.out_c);
+    for kernels in tiers() {
+        let run = |conv: &Contraction, input: &[f32], packed: &[f32], pixels: usize| {
+            let mut area = scratch(conv.scratch_bytes());
+            let (scales, residual) = (std::ptr::null(), std::ptr::null());
+            let (input, weights) = (input.as_ptr().cast(), packed.as_ptr().cast());
+            let buffers = ContractionBuffers { input, weights, scales, scratch: aligned(&mut area) };
+            let mut out = vec![f32::NAN; pixels * w.out_c];
+            let (lo, hi) = (-1.5, 2.5);
+            let finish = FinishF32 { out: out.as_mut_ptr(), out_pixel: w.out_c, residual, residual_pixel: 0, residual_cols: 0, lo, hi };
+            for items in halves(conv.items()) {
+                // SAFETY: the buffers are as long as the window says, with slack.
+                unsafe { conv.run_f32(items, &buffers, &finish) };
+            }
+            out
+        };
+        let all = Contraction::per_image(kernels, w, &bias, threads).expect("small matrices");
+        let out = run(&all, &input, &packed, w.pixels());
+        let alone = Contraction::f32(kernels, one, &bias, 1).expect("a small matrix");
+        for image in 0..w.batch {
+            let want = run(&alone, &input[image * w.in_h * w.in_w * w.in_pixel..], &packed[image * panels..], pixels);
+            prop_assert_eq!(&out[image * pixels * w.out_c..][..pixels * w.out_c], &want[..], "{}: image {}", kernels.isa(), image);
+        }
+    }
+    Ok(())
+}
+
 fn check_i8(w: Window, threads: usize, signed: bool, add: bool) -> Result<(), TestCaseError> {
     let mut noise = Noise(11);
     let input = noise.bytes(input_len(&w) + SLACK);
@@ -410,6 +445,13 @@ proptest! {
     #[test]
     fn contraction_f32(w in window(), threads in 1_usize..5, residual in proptest::option::of(1_usize..70)) {
         check_f32(w, threads, residual)?;
+    }
+
+    #[test]
+    fn images(batch in 1_usize..5, pixels in 1_usize..40, in_c in 1_usize..50, spare in 0_usize..4, out_c in 1_usize..70, threads in 1_usize..4) {
+        let (in_h, in_w, out_h, out_w) = (1, pixels, 1, pixels);
+        let (kernel, stride, dilation, pad, in_pixel) = ([1; 2], [1; 2], [1; 2], [0; 2], in_c + spare);
+        check_images(Window { batch, in_h, in_w, in_c, in_pixel, in_offset: spare, out_h, out_w, out_c, kernel, stride, dilation, pad }, threads)?;
     }
 
     #[test]

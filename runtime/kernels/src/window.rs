@@ -43,6 +43,11 @@ impl Window {
         self.kernel == [1, 1] && self.stride == [1, 1] && self.pad == [0, 0] && self.in_h == self.out_h && self.in_w == self.out_w
     }
 
+    /// A window of which [`Window::is_pointwise`] holds with images of so many pixels, a row each, so that blocks may end anywhere.
+    pub(crate) fn in_columns(self, pixels: usize) -> Window {
+        Window { in_h: pixels, in_w: 1, out_h: pixels, out_w: 1, ..self }
+    }
+
     /// The input row (or column) that tap `tap` of output `at` reads along `axis`, where it is inside.
     pub(crate) fn source(&self, axis: usize, at: usize, tap: usize) -> Option<usize> {
         let limit = [self.in_h, self.in_w][axis];

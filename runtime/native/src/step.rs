@@ -3,14 +3,15 @@
 use crate::finish::{Form, Plane, Reader};
 use crate::jit::{Code, EpilogueFn, Jit, NestFn};
 use crate::map::release;
-use crate::program::Piece;
+use crate::program::{self, EpilogueSteps, Line, RowSteps, Source};
 use crate::{CompileError, jit, offset};
 use mlp_bundle::DType;
 use mlp_bundle::loops::{self, Arithmetic, Body, BufferId, Contract, Depthwise, Epilogue, Expr, Kernel, Nest, Rows, Scales, Strided};
 use mlp_bundle::plan::{Place, Plan};
 use mlp_kernels::{
     Attention, AttentionBuffers, AttentionShape, Contraction, ContractionBuffers, DepthwiseBuffers, DepthwiseConv, EpilogueProgram,
-    FinishF32, FinishI8, HeadStrides, Kernels, ProgramStep, Raw, Requantization, ResidualAdd, Stored, Window, Winograd,
+    EpilogueSource, FinishF32, FinishI8, HeadStrides, Kernels, Raw, Requantization, ResidualAdd, RowPlace, RowsProgram, Stored, Window,
+    Winograd,
 };
 use std::ops::Range;
 
@@ -39,6 +40,10 @@ enum Work<C> {
     Nest {
         code: C,
         bases: Vec<*mut u8>,
+    },
+    /// Rows by vector steps.
+    Rows {
+        program: RowsProgram,
     },
     Attention {
         attention: Box<Attention>,
@@ -90,6 +95,9 @@ pub(crate) struct Builder<'a> {
 impl Builder<'_> {
     pub(crate) fn prepare(&mut self, kernel: &Kernel) -> Result<Pending, CompileError> {
         match &kernel.body {
+            Body::Nest(nest) if let Some(program) = program::nest(self.plan, nest).and_then(|made| self.rows(made)) => {
+                Ok(Pending { work: Work::Rows { program }, cost: nest_cost(nest) / 8 })
+            }
             Body::Nest(nest) => {
                 let code = self.jit.nest(self.plan, nest)?;
                 let bases = self.bases(&code);
@@ -98,6 +106,9 @@ impl Builder<'_> {
             Body::Contract(contract) => self.contract(contract, &kernel.name),
             Body::Depthwise(depthwise) => self.depthwise(depthwise, &kernel.name),
             Body::Attention(attention) => self.attention(attention, &kernel.name),
+            Body::Rows(rows) if let Some(program) = program::rows(self.plan, rows).and_then(|made| self.rows(made)) => {
+                Ok(Pending { work: Work::Rows { program }, cost: rows_cost(rows) / 4 })
+            }
             Body::Rows(rows) => {
                 let code = self.jit.rows(self.plan, rows)?;
                 let bases = self.bases(&code);
@@ -169,12 +180,31 @@ impl Builder<'_> {
 
     /// The epilogue as a program of vector steps, where it is one.
     fn program(&self, reader: &Reader<'_>, total: DType) -> Option<EpilogueProgram> {
-        let (pieces, out) = reader.program(total)?;
-        let step = |piece| match piece {
-            Piece::Step(step) => step,
-            Piece::Pixel(plane) => ProgramStep::Pixel(self.plane::<f32>(&plane).cast_const(), plane.pixel),
+        let EpilogueSteps { steps, sources, element, out } = reader.program(total)?;
+        let source = |source| match source {
+            Source::Channel(values) => EpilogueSource::Channel(values),
+            Source::Pixel(element, plane) => EpilogueSource::Pixel(element, self.start(plane.buffer, plane.element), plane.pixel),
+            Source::Each(element, plane) => EpilogueSource::Each(element, self.start(plane.buffer, plane.element), plane.pixel),
         };
-        EpilogueProgram::new(pieces.into_iter().map(step).collect(), reader.channels, self.plane(&out), out.pixel)
+        let to = (element, self.start(out.buffer, out.element), out.pixel);
+        EpilogueProgram::new(&steps, sources.into_iter().map(source).collect(), reader.channels, to)
+    }
+
+    /// The address of an element of a buffer.
+    fn start(&self, buffer: BufferId, element: usize) -> *mut u8 {
+        self.address(buffer).wrapping_add(element * self.plan.buffers[buffer].dtype.size())
+    }
+
+    /// A kernel over rows as a program of vector steps.
+    fn rows(&self, made: RowSteps) -> Option<RowsProgram> {
+        let RowSteps { parallel, length, steps, sources, reductions, stores } = made;
+        let place = |line: Line| {
+            let Line { buffer, element, first, steps, along } = line;
+            RowPlace { element, at: self.start(buffer, first), steps, along }
+        };
+        let sources = sources.into_iter().map(place).collect();
+        let stores = stores.into_iter().map(|(line, step)| (place(line), step)).collect();
+        RowsProgram::new((parallel, length), &steps, sources, &reductions, stores)
     }
 
     fn contract(&mut self, contract: &Contract, name: &str) -> Result<Pending, CompileError> {
@@ -195,6 +225,7 @@ impl Builder<'_> {
         let conv = match contract.arithmetic {
             Arithmetic::F32 => match stored {
                 Some(stored) => Contraction::narrow(self.kernels, window, stored, &bias, self.threads),
+                None if contract.per_image => Contraction::per_image(self.kernels, window, &bias, self.threads),
                 None => Contraction::f32(self.kernels, window, &bias, self.threads),
             },
             Arithmetic::Int8 { pad_value } => {
@@ -330,6 +361,7 @@ impl Pending {
             Work::Nest { code, bases } => {
                 Work::Nest { code: Linked { nest: Some(jit.nest_fn(&code)), epilogue: None, outer: code.outer }, bases }
             }
+            Work::Rows { program } => Work::Rows { program },
             Work::Attention { attention, buffers } => Work::Attention { attention, buffers },
             Work::Contract { conv, input, weights, scales, finish: f } => {
                 Work::Contract { conv, input, weights, scales, finish: finish(f, jit) }
@@ -345,7 +377,7 @@ impl Step {
     /// Working memory that each thread needs.
     pub(crate) fn scratch_bytes(&self) -> usize {
         match &self.work {
-            Work::Nest { .. } => 0,
+            Work::Nest { .. } | Work::Rows { .. } => 0,
             Work::Attention { attention, .. } => attention.scratch_bytes(),
             Work::Contract { conv, .. } => conv.scratch_bytes(),
             Work::Winograd { conv, .. } => conv.scratch_bytes(),
@@ -356,6 +388,7 @@ impl Step {
     pub(crate) fn method(&self) -> &'static str {
         match &self.work {
             Work::Nest { .. } => "nest",
+            Work::Rows { .. } => "steps",
             Work::Contract { finish: Finish::Code { .. }, .. } | Work::Depthwise { finish: Finish::Code { .. }, .. } => "tiles+code",
             Work::Winograd { finish: Finish::Code { .. }, .. } => "winograd+code",
             Work::Winograd { .. } => "winograd",
@@ -367,6 +400,7 @@ impl Step {
     pub(crate) fn items(&self) -> usize {
         match &self.work {
             Work::Nest { code, .. } => code.outer as usize,
+            Work::Rows { program } => program.rows(),
             Work::Attention { attention, .. } => attention.items(),
             Work::Contract { conv, .. } => conv.items(),
             Work::Winograd { conv, .. } => conv.items(),
@@ -401,6 +435,7 @@ impl Step {
                         f(bases.as_ptr(), symbols.as_ptr(), items.start as u64, items.end as u64);
                     }
                 }
+                Work::Rows { program } => self.kernels.run_rows(program, items),
                 Work::Attention { attention, buffers } => attention.run(items, &AttentionBuffers { scratch, ..*buffers }),
                 Work::Contract { conv, input, weights, scales, finish } => {
                     let buffers = ContractionBuffers { input: *input, weights: *weights, scales: *scales, scratch };

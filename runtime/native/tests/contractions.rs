@@ -187,7 +187,7 @@ fn check_narrow(dtype: DType, scaled: Option<(u8, u32)>, [rows, in_c, out_c]: [u
     }
     let stores = vec![Store { access: by_pixel(out, &window, u64::from(out_c), 0), value }];
     let epilogue = Epilogue { exprs, stores };
-    builder.kernel(Body::Contract(Contract { window, arithmetic: Arithmetic::F32, input, weights, scales, epilogue }));
+    builder.kernel(Body::Contract(Contract { window, arithmetic: Arithmetic::F32, input, weights, per_image: false, scales, epilogue }));
     builder.check(2e-5);
 }
 

@@ -46,7 +46,15 @@ fn product(
     }
     let stores = vec![Store { access: by_pixel(out, &window, u64::from(CHANNELS), u64::from(to)), value }];
     let epilogue = Epilogue { exprs, stores };
-    builder.kernel(Body::Contract(Contract { window, arithmetic: Arithmetic::F32, input, weights, scales: None, epilogue }));
+    builder.kernel(Body::Contract(Contract {
+        window,
+        arithmetic: Arithmetic::F32,
+        input,
+        weights,
+        per_image: false,
+        scales: None,
+        epilogue,
+    }));
 }
 
 #[test]

@@ -2,10 +2,11 @@
 //!
 //! The plan has a contraction for each group. On a processor that costs nothing; a GPU runs dispatches one after another, each of them too small to occupy it.
 //! Contractions that follow each other, read one input and differ in nothing but constants that grow alike from one to the next become one whose epilogue has a
-//! third axis: the group. Whatever else looks like groups, such as products of one input that lie side by side, is joined as well.
+//! third axis: the group. Whatever else looks like groups, such as products of one input that lie side by side, is joined as well. Images that have weights of their
+//! own are groups too.
 
 use super::slots::MAX_BYTES;
-use mlp_bundle::loops::{Access, AccessDim, Affine, Body, Contract, Epilogue, Expr, Kernel, Store, Window};
+use mlp_bundle::loops::{Access, AccessDim, Affine, Body, Contract, Epilogue, Expr, Kernel, PANEL, Store, Window};
 use mlp_bundle::plan::{Buffer, Place, Plan};
 use std::collections::BTreeSet;
 
@@ -47,18 +48,40 @@ pub(super) fn join(plan: &Plan) -> (Plan, Vec<Groups>) {
     let mut groups = Vec::new();
     let mut rest = plan.kernels.as_slice();
     while let Some(first) = rest.first() {
-        let (kernel, found) = run(&mut joined, rest).unwrap_or_else(|| (first.clone(), Groups::ONE));
+        let (kernel, found, taken) = match (images(first), run(&mut joined, rest)) {
+            (Some((kernel, found)), _) => (kernel, found, 1),
+            (None, Some((kernel, found))) => (kernel, found, found.count as usize),
+            (None, None) => (first.clone(), Groups::ONE, 1),
+        };
         joined.kernels.push(kernel);
         groups.push(found);
-        rest = &rest[found.count as usize..];
+        rest = &rest[taken..];
     }
     (joined, groups)
 }
 
+/// A contraction whose images have weights of their own, as a group an image.
+fn images(kernel: &Kernel) -> Option<(Kernel, Groups)> {
+    let Body::Contract(contract) = &kernel.body else { return None };
+    let batch = contract.window.batch;
+    let window = Window { batch: 1, ..contract.window };
+    let mut epilogue = contract.epilogue.clone();
+    each_access(&mut epilogue, |access| {
+        for dim in &mut access.dims {
+            let step = dim.index.coefficient(0) * i64::from(window.pixels());
+            dim.index.terms.extend((step != 0 && batch > 1).then_some((AXIS, step)));
+        }
+    });
+    let quads = u64::from(PANEL / 4) * u64::from(window.out_c.div_ceil(PANEL)) * u64::from(window.in_c);
+    let body = Body::Contract(Contract { window, per_image: false, epilogue, ..contract.clone() });
+    let groups = Groups { count: batch, channels: window.in_w * window.in_pixel, weights: quads };
+    contract.per_image.then(|| (Kernel { body, ..kernel.clone() }, groups))
+}
+
 /// One kernel for as many as possible of those that `kernels` begins with.
 fn run(plan: &mut Plan, kernels: &[Kernel]) -> Option<(Kernel, Groups)> {
-    // Narrow weights are those of products, which stand alone: groups move by sixteen bytes of others.
-    let wide = |contract: &&Contract| plan.stored(contract).is_none();
+    // Narrow weights are those of products, which stand alone: groups move by sixteen bytes of others. Images have groups of their own.
+    let wide = |contract: &&Contract| plan.stored(contract).is_none() && !contract.per_image;
     let contract = |kernel: &Kernel| if let Body::Contract(contract) = &kernel.body { Some(contract).filter(wide).cloned() } else { None };
     let [first, second] = [contract(kernels.first()?)?, contract(kernels.get(1)?)?];
     let epilogue = stepping(&first.epilogue, &second.epilogue)?;

@@ -1,6 +1,6 @@
 //! Convolutions and matrix products: odd sizes, padding, strides, dilations, channels that fill no panel, residuals, requantization.
 
-use crate::support::{Random, check_beside};
+use crate::support::{Random, check_beside, check_random};
 use mlp_bundle::DType;
 use mlp_bundle::plan::Plan;
 use proptest::prelude::*;
@@ -236,6 +236,11 @@ fn check_all(case: Case) {
     for (int8, signed) in [(false, false), (true, false), (true, true)] {
         Case { int8, signed, ..case.clone() }.check(0x1234_5678_9abc_def1);
     }
+}
+
+#[test]
+fn images_with_weights_of_their_own() {
+    crate::images::plans().iter().for_each(|text| check_random(text, &[]));
 }
 
 #[test]

@@ -2,6 +2,8 @@
 
 mod attention;
 mod contractions;
+#[path = "../images/mod.rs"]
+mod images;
 mod narrow;
 mod nests;
 #[path = "../narrow/mod.rs"]

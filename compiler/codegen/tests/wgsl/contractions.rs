@@ -150,6 +150,11 @@ fn in_types(cases: &[Case]) -> Vec<Case> {
 }
 
 #[test]
+fn images_with_weights_of_their_own() {
+    (0..).zip(crate::images::plans()).for_each(|(seed, text)| agree(&text, &[], seed));
+}
+
+#[test]
 fn pointwise_convolutions() {
     check(&in_types(&[
         BASE,

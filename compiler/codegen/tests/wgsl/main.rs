@@ -4,6 +4,8 @@ mod attention;
 mod contractions;
 mod groups;
 mod harness;
+#[path = "../images/mod.rs"]
+mod images;
 mod narrow;
 mod nests;
 #[path = "../narrow/mod.rs"]

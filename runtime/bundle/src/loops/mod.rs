@@ -382,6 +382,10 @@ pub struct Contract {
     pub input: BufferId,
     /// The packed weights. Those of `F32` may lie in the arena, where earlier kernels have packed them.
     pub weights: BufferId,
+    /// Whether each image of the window has packed weights of its own, one after the other, as in a product of two computed operands: an image is then a matrix,
+    /// of one row of pixels ([`Window::is_product`], `out_h` 1), and weights are floats.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub per_image: bool,
     /// What whole numbers that stand for weights are multiplied with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scales: Option<Scales>,

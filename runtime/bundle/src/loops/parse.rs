@@ -265,7 +265,16 @@ impl Parser {
                     true => Some(Scales { buffer: self.entity("b")?, per: self.field("per")?, bits: self.field("bits")? }),
                     false => None,
                 };
-                Body::Contract(Contract { window: self.window()?, arithmetic, input, weights, scales, epilogue: self.epilogue()? })
+                let per_image = self.eat("each");
+                Body::Contract(Contract {
+                    window: self.window()?,
+                    arithmetic,
+                    input,
+                    weights,
+                    per_image,
+                    scales,
+                    epilogue: self.epilogue()?,
+                })
             }
             "depthwise" => {
                 let (arithmetic, input, weights) = self.operands()?;

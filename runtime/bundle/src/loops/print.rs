@@ -61,6 +61,9 @@ impl Display for Kernel {
                 if let Some(Scales { buffer, per, bits }) = c.scales {
                     write!(f, " scales {buffer} per {per} bits {bits}")?;
                 }
+                if c.per_image {
+                    write!(f, " each")?;
+                }
                 writeln!(f, " {}", c.window)?;
                 write!(f, "{}", c.epilogue)?;
             }

@@ -1,205 +1,22 @@
-//! Epilogues that are no plain clamp, as short programs over blocks of sums: each step computes a hundred or so values at once, so that choosing it costs next to nothing
-//! and its loop runs over the widest vectors.
+//! Functions of floats without branches or tables, so that loops over them are vector code.
 
-use crate::finish::Raw;
-
-/// Values that a step computes.
-const WIDTH: usize = 128;
-
-/// Columns of the blocks that contractions hand over; as many pixels as fit are taken together.
-const COLUMNS: usize = 32;
-
-/// The greatest number of steps.
-pub const MAX_STEPS: usize = 24;
-
-/// A function of one operand.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Function {
-    /// Negation.
-    Neg,
-    /// Absolute value.
-    Abs,
-    /// Square root.
-    Sqrt,
-    /// `e^x`.
-    Exp,
-    /// The error function.
-    Erf,
-    /// The hyperbolic tangent.
-    Tanh,
-}
-
-/// A function of two operands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Operator {
-    /// Sum.
-    Add,
-    /// Difference.
-    Sub,
-    /// Product.
-    Mul,
-    /// Quotient.
-    Div,
-    /// `if b < a { b } else { a }`.
-    Min,
-    /// `if a < b { b } else { a }`.
-    Max,
-}
-
-/// One step. Operands are the numbers of earlier steps.
-#[derive(Clone, Debug, PartialEq)]
-pub enum ProgramStep {
-    /// The contraction's sum.
-    Total,
-    /// The same everywhere.
-    Const(f32),
-    /// One value a channel.
-    Channel(Vec<f32>),
-    /// An element of a buffer by pixel and channel: that of pixel 0 and channel 0, and elements from pixel to pixel.
-    Pixel(*const f32, usize),
-    /// A function of a step.
-    Function(Function, usize),
-    /// A function of two steps.
-    Operator(Operator, usize, usize),
-}
-
-/// A program whose last step is stored.
-#[derive(Clone, Debug)]
-pub struct EpilogueProgram {
-    steps: Vec<ProgramStep>,
-    out: *mut f32,
-    out_pixel: usize,
-}
-
-/// A part of a block: some pixels by some channels.
-#[derive(Clone, Copy)]
-struct Part {
-    /// The first sum.
-    sums: *const f32,
-    /// Sums from one pixel to the next.
-    stride: usize,
-    pixel: usize,
-    rows: usize,
-    channel: usize,
-    cols: usize,
-    /// Values of a step from one pixel to the next.
-    width: usize,
-}
-
-impl EpilogueProgram {
-    /// A program for `channels` channels that stores to `out` (of pixel 0, channel 0), pixels `out_pixel` elements apart. `None` where a step names a later one, where
-    /// a channel lacks its value, or where there are more than [`MAX_STEPS`] steps or none.
-    pub fn new(steps: Vec<ProgramStep>, channels: usize, out: *mut f32, out_pixel: usize) -> Option<EpilogueProgram> {
-        let sound = |(n, step): (usize, &ProgramStep)| match step {
-            ProgramStep::Total | ProgramStep::Const(_) | ProgramStep::Pixel(..) => true,
-            ProgramStep::Channel(values) => values.len() == channels,
-            ProgramStep::Function(_, x) => *x < n,
-            ProgramStep::Operator(_, x, y) => x.max(y) < &n,
-        };
-        let fits = (1..=MAX_STEPS).contains(&steps.len()) && steps.iter().enumerate().all(sound);
-        fits.then_some(EpilogueProgram { steps, out, out_pixel })
-    }
-}
-
-/// Runs a program over a block of sums.
-///
-/// # Safety
-/// The sums are `f32`; what the program reads and stores is there for the block's pixels and channels, and no one else stores it.
+/// As `x as i32`, which truncates and saturates, and is 0 of a NaN, in a way that loops are vector code of.
 #[inline(always)]
-pub(crate) unsafe fn run(program: &EpilogueProgram, raw: &Raw) {
-    let mut values = [[0.0_f32; WIDTH]; MAX_STEPS];
-    let narrow = raw.cols <= COLUMNS;
-    let (rows, width) = if narrow { (WIDTH / COLUMNS, COLUMNS) } else { (1, WIDTH) };
-    for row in (0..raw.rows).step_by(rows) {
-        for col in (0..raw.cols).step_by(width) {
-            let part = Part {
-                sums: raw.at.cast::<f32>().wrapping_add(row * raw.stride + col),
-                stride: raw.stride,
-                pixel: raw.pixel + row,
-                rows: rows.min(raw.rows - row),
-                channel: raw.channel + col,
-                cols: width.min(raw.cols - col),
-                width,
-            };
-            // SAFETY: the caller's promise, of a part of the block.
-            unsafe {
-                for n in 0..program.steps.len() {
-                    let (before, from) = values.split_at_mut(n);
-                    step(&program.steps[n], &part, before, &mut from[0]);
-                }
-                let result = &values[program.steps.len() - 1];
-                for row in 0..part.rows {
-                    let to = program.out.add((part.pixel + row) * program.out_pixel + part.channel);
-                    core::ptr::copy_nonoverlapping(result.as_ptr().add(row * part.width), to, part.cols);
-                }
-            }
-        }
-    }
-}
-
-/// Computes one step; values past the part's rows and columns are of no meaning.
-#[inline(always)]
-unsafe fn step(step: &ProgramStep, part: &Part, before: &[[f32; WIDTH]], to: &mut [f32; WIDTH]) {
-    match step {
-        // SAFETY: the caller's promise.
-        ProgramStep::Total => unsafe { load(part, part.sums, part.stride, to) },
-        ProgramStep::Const(value) => to.fill(*value),
-        // SAFETY: a value a channel, and each pixel's are the same.
-        ProgramStep::Channel(values) => unsafe { load(part, values.as_ptr().add(part.channel), 0, to) },
-        ProgramStep::Pixel(at, pixel) => {
-            // SAFETY: the caller's promise.
-            unsafe { load(part, at.add(part.pixel * pixel + part.channel), *pixel, to) }
-        }
-        ProgramStep::Function(function, x) => {
-            let x = &before[*x];
-            match function {
-                Function::Neg => map(x, to, |x| -x),
-                Function::Abs => map(x, to, f32::abs),
-                Function::Sqrt => map(x, to, f32::sqrt),
-                Function::Exp => map(x, to, exp),
-                Function::Erf => map(x, to, erf),
-                Function::Tanh => map(x, to, tanh),
-            }
-        }
-        ProgramStep::Operator(operator, x, y) => {
-            let (x, y) = (&before[*x], &before[*y]);
-            match operator {
-                Operator::Add => zip(x, y, to, |x, y| x + y),
-                Operator::Sub => zip(x, y, to, |x, y| x - y),
-                Operator::Mul => zip(x, y, to, |x, y| x * y),
-                Operator::Div => zip(x, y, to, |x, y| x / y),
-                Operator::Min => zip(x, y, to, |x, y| if y < x { y } else { x }),
-                Operator::Max => zip(x, y, to, |x, y| if x < y { y } else { x }),
-            }
-        }
-    }
-}
-
-#[inline(always)]
-unsafe fn load(part: &Part, from: *const f32, stride: usize, to: &mut [f32; WIDTH]) {
-    for row in 0..part.rows {
-        // SAFETY: the caller's promise; a row has `width` places and `cols` is no more.
-        unsafe { core::ptr::copy_nonoverlapping(from.add(row * stride), to.as_mut_ptr().add(row * part.width), part.cols) }
-    }
-}
-
-#[inline(always)]
-fn map(x: &[f32; WIDTH], to: &mut [f32; WIDTH], f: impl Fn(f32) -> f32) {
-    for i in 0..WIDTH {
-        to[i] = f(x[i]);
-    }
-}
-
-#[inline(always)]
-fn zip(x: &[f32; WIDTH], y: &[f32; WIDTH], to: &mut [f32; WIDTH], f: impl Fn(f32, f32) -> f32) {
-    for i in 0..WIDTH {
-        to[i] = f(x[i], y[i]);
-    }
+pub(super) fn to_int(x: f32) -> i32 {
+    /// The greatest float below `2^31`.
+    const MOST: f32 = 2_147_483_520.0;
+    const LEAST: f32 = -2_147_483_648.0;
+    let inside = if x > LEAST { x } else { LEAST };
+    let inside = if inside < MOST { inside } else { MOST };
+    // SAFETY: it is no NaN, and between the bounds.
+    let number = unsafe { inside.to_int_unchecked::<i32>() };
+    let number = if x > MOST { i32::MAX } else { number };
+    if x.is_nan() { 0 } else { number }
 }
 
 /// `e^x`: `2^n * p(r)` with `x = n ln 2 + r`, within two units in the last place of normal results.
 #[inline(always)]
-fn exp(x: f32) -> f32 {
+pub(super) fn exp(x: f32) -> f32 {
     /// Adding it rounds to an integer, which then stands in the low bits.
     const ROUND: f32 = 12_582_912.0;
     // Comparisons that a NaN passes unchanged.
@@ -229,7 +46,7 @@ pub const ERF_DENOMINATOR: [f32; 5] = [-1.456_607_2e-5, -2.133_740_6e-4, -1.682_
 
 /// The error function: `x * P(x^2) / Q(x^2)` on `-4..=4`, where it reaches 1 in `f32`; its error is below 4.2e-7, absolute and relative.
 #[inline(always)]
-fn erf(x: f32) -> f32 {
+pub(super) fn erf(x: f32) -> f32 {
     let x = if x < -4.0 { -4.0 } else { x };
     let x = if x > 4.0 { 4.0 } else { x };
     let s = x * x;
@@ -253,7 +70,7 @@ pub const TANH_NEAR: f32 = 0.4;
 
 /// The hyperbolic tangent, within 3e-7 of its value.
 #[inline(always)]
-fn tanh(x: f32) -> f32 {
+pub(super) fn tanh(x: f32) -> f32 {
     let s = x * x;
     let mut near = TANH[TANH.len() - 1];
     for i in (0..TANH.len() - 1).rev() {
@@ -266,6 +83,13 @@ fn tanh(x: f32) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn floats_become_integers_as_they_are_cast() {
+        let ends = [0.0, -0.0, 0.5, -1.5, 2147483520.0, 2147483648.0, -2147483648.0, -2147483904.0, 1e30, -1e30];
+        let others = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 16_777_217.0, -123.999, f32::MIN_POSITIVE];
+        ends.into_iter().chain(others).for_each(|x| assert_eq!(to_int(x), x as i32, "{x}"));
+    }
 
     #[test]
     fn the_exponential_is_close_everywhere() {
@@ -288,15 +112,5 @@ mod tests {
         }
         assert_eq!((tanh(f32::INFINITY), tanh(f32::NEG_INFINITY), tanh(1e-30)), (1.0, -1.0, 1e-30));
         assert!(tanh(f32::NAN).is_nan() && tanh(-0.0).to_bits() == (-0.0_f32).to_bits());
-    }
-
-    #[test]
-    fn unsound_programs_are_refused() {
-        let new = |steps| EpilogueProgram::new(steps, 4, core::ptr::null_mut(), 4).is_some();
-        assert!(new(vec![ProgramStep::Total]));
-        assert!(!new(Vec::new()));
-        assert!(!new(vec![ProgramStep::Function(Function::Neg, 0)]));
-        assert!(!new(vec![ProgramStep::Channel(vec![1.0; 3])]));
-        assert!(!new(vec![ProgramStep::Total; MAX_STEPS + 1]));
     }
 }

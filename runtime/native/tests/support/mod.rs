@@ -245,7 +245,7 @@ pub fn contraction(
     if depthwise {
         Body::Depthwise(Depthwise { window, arithmetic, input, weights, epilogue })
     } else {
-        Body::Contract(Contract { window, arithmetic, input, weights, scales: None, epilogue })
+        Body::Contract(Contract { window, arithmetic, input, weights, per_image: false, scales: None, epilogue })
     }
 }
 

@@ -1,5 +1,7 @@
 //! The loops around a tile: over images, rows, columns of weights and pixels.
 
+mod matrices;
+
 use super::edges::Edges;
 use super::epilogue::Epilogue;
 use super::panels::Panels;
@@ -15,9 +17,6 @@ use mlp_bundle::loops::{Arithmetic, PANEL, Window};
 use mlp_bundle::plan::Plan;
 use wasm_encoder::Instruction as I;
 use wasm_encoder::ValType;
-
-/// Bytes of input pixels that one pass over the weights should keep near.
-const BLOCK_BYTES: u32 = 24 << 10;
 
 /// A call that fills the row which stands for padding.
 pub(crate) fn fill(library: &mut Library, address: u64, value: i32, bytes: u32) -> Call {
@@ -62,6 +61,8 @@ enum Inner {
 struct Driver<'a> {
     window: Window,
     kind: Kind,
+    /// Whether each image has weights of its own.
+    per_image: bool,
     part: Part,
     epilogue: Epilogue<'a>,
     inner: Inner,
@@ -114,7 +115,8 @@ impl<'a> Driver<'a> {
             pixel: code.param(pixel as i32),
             stride: code.param(stride as i32),
         };
-        Driver { window, kind: job.kind, part, epilogue, inner, sizes, steps, padding, widening, panels }
+        let per_image = job.per_image;
+        Driver { window, kind: job.kind, per_image, part, epilogue, inner, sizes, steps, padding, widening, panels }
     }
 
     fn code(&mut self) -> &mut Code {
@@ -122,35 +124,14 @@ impl<'a> Driver<'a> {
     }
 
     fn run(mut self) -> Code {
-        if self.window.is_product() {
+        if self.per_image {
+            self.images()
+        } else if self.window.is_product() {
             self.product()
         } else {
             self.convolution()
         }
         self.epilogue.eval.code
-    }
-
-    /// Blocks of pixels that stay near, each against all columns of the weights.
-    fn product(&mut self) {
-        let rows = self.part.tile.rows as u32;
-        let size = match &self.widening {
-            Some(widening) => widening.block.outputs,
-            // Weights that are widened once a block want more pixels for it.
-            None => (BLOCK_BYTES / (self.steps * 4 * rows)).clamp(if self.panels.is_some() { 8 } else { 2 }, 16) * rows,
-        };
-        let input = self.sizes.input;
-        let bounds = self.part.pixels;
-        let pixels = self.code().range(Range { bounds, unit: size, ragged: true });
-        self.blocks(pixels, size, |driver, from, to| match driver.widening {
-            Some(_) => {
-                let zero = driver.code().local_i32();
-                driver.widened(input, None, from, to, zero);
-            }
-            None => {
-                let zero = driver.code().local_i32();
-                driver.columns(Line { from, to, first_pixel: zero, input, inside: None });
-            }
-        });
     }
 
     /// A loop over the blocks of the outputs between two, each with its first output and the end of it.

@@ -84,17 +84,20 @@ fn rows(kind: Kind) -> u32 {
 
 const INT8_ROWS: u32 = 4;
 
-/// Pixels that follow each other at one distance.
-fn line(window: &Window) -> u32 {
-    if window.is_product() { window.pixels() } else { window.out_w }
+/// Pixels that follow each other at one distance, and meet the same weights.
+fn line(window: &Window, per_image: bool) -> u32 {
+    if window.is_product() && !per_image { window.pixels() } else { window.out_w }
 }
+
+/// Bytes of input pixels that one pass over the weights should keep near.
+const BLOCK_BYTES: u32 = 24 << 10;
 
 /// Bytes that the contraction of a kernel widens its inputs or weights into.
 pub(crate) fn scratch(plan: &Plan, contract: &loops::Contract) -> u64 {
     let window = &contract.window;
     match contract.arithmetic {
         Arithmetic::F32 => plan.stored(contract).map_or(0, |_| panels::scratch(contract)),
-        Arithmetic::Int8 { .. } => widen::Block::scratch(window, line(window), INT8_ROWS),
+        Arithmetic::Int8 { .. } => widen::Block::scratch(window, line(window, false), INT8_ROWS),
     }
 }
 
@@ -112,6 +115,8 @@ struct Job<'a> {
     depthwise: bool,
     input: BufferId,
     weights: BufferId,
+    /// Whether each image has weights of its own.
+    per_image: bool,
     /// How weights of floats are kept in fewer bits, where they are.
     stored: Option<Stored>,
     epilogue: &'a loops::Epilogue,
@@ -119,11 +124,21 @@ struct Job<'a> {
 
 /// The functions and calls of a convolution or matrix product.
 pub(crate) fn emit_dense(plan: &Plan, layout: &Layout, library: &mut Library, contract: &loops::Contract) -> Result<Vec<Call>, String> {
-    let loops::Contract { window, arithmetic, input, weights, scales: _, epilogue } = contract;
+    let loops::Contract { window, arithmetic, input, weights, per_image, scales: _, epilogue } = contract;
     let kind = kind(plan, library, *arithmetic, *input);
     let stored = plan.stored(contract);
-    let job = Job { window: *window, arithmetic: *arithmetic, kind, depthwise: false, input: *input, weights: *weights, stored, epilogue };
-    let line = line(window);
+    let job = Job {
+        window: *window,
+        arithmetic: *arithmetic,
+        kind,
+        depthwise: false,
+        input: *input,
+        weights: *weights,
+        per_image: *per_image,
+        stored,
+        epilogue,
+    };
+    let line = line(window, *per_image);
     let rows = rows(kind);
     // A single row of pixels has room for all the channels of a panel.
     let width = if line < rows { PANEL } else { 8 };
@@ -139,9 +154,18 @@ pub(crate) fn emit_depthwise(
 ) -> Result<Vec<Call>, String> {
     let loops::Depthwise { window, arithmetic, input, weights, epilogue } = depthwise;
     let kind = kind(plan, library, *arithmetic, *input);
-    let job =
-        Job { window: *window, arithmetic: *arithmetic, kind, depthwise: true, input: *input, weights: *weights, stored: None, epilogue };
-    let line = line(window);
+    let job = Job {
+        window: *window,
+        arithmetic: *arithmetic,
+        kind,
+        depthwise: true,
+        input: *input,
+        weights: *weights,
+        per_image: false,
+        stored: None,
+        epilogue,
+    };
+    let line = line(window, false);
     // The tile that covers a line with the fewest outputs computed twice, the longer the better.
     let most = 12u32.saturating_sub(window.kernel[1]).clamp(4, 8);
     let rows = (4..=most).rev().min_by_key(|rows| line.div_ceil(*rows) * rows).unwrap_or(4);

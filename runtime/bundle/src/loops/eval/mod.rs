@@ -250,7 +250,10 @@ impl Machine<'_> {
         let taps = u64::from(window.kernel[0] * window.kernel[1]);
         for pixel in 0..window.pixels() {
             for channel in 0..window.out_c {
-                let panel = u64::from(channel / PANEL);
+                let mut panel = u64::from(channel / PANEL);
+                if contract.per_image {
+                    panel += u64::from(pixel / window.out_w) * u64::from(window.out_c.div_ceil(PANEL));
+                }
                 let mut sum = Sum::new(contract.arithmetic);
                 for tap in 0..taps {
                     let source = window.source(pixel, tap as u32);

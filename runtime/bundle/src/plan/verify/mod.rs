@@ -14,7 +14,7 @@
 //! - *Overlap*: a buffer that a kernel stores to shares no byte with another that it loads; one that it also loads, it loads with the same access.
 //! - *Contractions*: the window's sizes are not 0, the input and the packed weights are as large as it says, and of its element types. Packed weights lie in
 //!   the weights file, or, those of an `F32` `Contract`, in the arena, where the kernel does not store over them. Weights that are narrower than `F32`, and their
-//!   scales, are those of products.
+//!   scales, are those of products. Where each image has weights of its own it is a matrix of floats, and no epilogue reads the number of a pixel.
 //! - *Attention*: sizes are not 0, the scale is finite, every element of every operand lies inside its `F32` buffer, no two results at one place.
 //! - *Rows*: reductions are `F32` and read the totals of earlier ones alone.
 //! - *Work*: the iterations of all kernels stay under [`MAX_WORK`].
@@ -146,8 +146,10 @@ fn check_kernel<'p>(plan: &'p Plan, kernel: &'p Kernel, names: &mut HashSet<&'p 
             };
             let panels = u64::from(window.out_c.div_ceil(PANEL))
                 * u64::from(contract.scales.map_or(PANEL, |scales| PANEL * u32::from(scales.bits) / 8));
-            let weights = [panels, u64::from(window.kernel[0]), u64::from(window.kernel[1]), depth];
+            let matrices = if contract.per_image { u64::from(window.batch) } else { 1 };
+            let weights = [matrices, panels, u64::from(window.kernel[0]), u64::from(window.kernel[1]), depth];
             check_weights(plan, contract)?;
+            check_images(plan, contract)?;
             let work =
                 check_contraction(plan, &window, contract.arithmetic, contract.input, contract.weights, &weights, &contract.epilogue)?;
             ensure(contract.epilogue.stores.iter().all(|store| !plan.overlap(store.access.buffer, contract.weights)), || {
@@ -224,6 +226,15 @@ fn check_weights(plan: &Plan, contract: &Contract) -> Check {
     ensure(fixed(buffer) && buffer.dtype == DType::F32, || "its scales are no f32 in the weights".into())?;
     let needed = u64::from(contract.window.out_c.div_ceil(PANEL)) * u64::from(steps / scales.per) * u64::from(PANEL);
     ensure(buffer.len == needed, || format!("its scales have {} elements, the window takes {needed}", buffer.len))
+}
+
+/// That an image is a matrix, where each has weights of its own: kernels step from image to image as they do from row to row, and their epilogues do not tell pixels apart.
+fn check_images(plan: &Plan, contract: &Contract) -> Check {
+    let matrices = contract.window.is_product() && contract.window.out_h == 1;
+    let floats = contract.arithmetic == Arithmetic::F32 && plan.buffers[contract.weights].dtype == DType::F32;
+    ensure(!contract.per_image || (matrices && floats), || "it has weights for each image, which are no matrices of f32".into())?;
+    let numbered = contract.per_image && contract.epilogue.exprs.values().any(|expr| matches!(expr, Expr::Axis(0)));
+    ensure(!numbered, || "it has weights for each image, and reads the number of a pixel".into())
 }
 
 /// The element type of weights that are as wide as what they are multiplied with.
