@@ -286,6 +286,53 @@ def recurrent():
             case("ms_dynamic_quantize_lstm_columns", "DynamicQuantizeLSTM", [x, *weights, bias, None, None, None, None, *columns, *columns], 3, hidden_size=hidden)
 
 
+def dynamically_quantized():
+    """Integer operators of ONNX over weights that are no signed bytes less their zero point, as dynamic quantization to unsigned bytes writes them."""
+
+    def centred(x, zero):
+        return x.astype(I32) - np.asarray(zero).astype(I32)
+
+    a, weights = integers(0, 256, 2, 5, 24, dtype=U8), integers(0, 256, 24, 19, dtype=U8)
+    signed = integers(-128, 128, 24, 19, dtype=I8)
+    columns = integers(0, 256, 19, dtype=U8)
+    for name, left, left_zero, right, right_zero in [
+        ("unsigned", a, scalar(113, U8), weights, Stored(scalar(37, U8))),
+        ("columns", a, Stored(scalar(113, U8)), weights, Stored(columns)),
+        ("signed", a.astype(I8), scalar(-7, I8), signed, Stored(scalar(-9, I8))),
+        ("row", a[0, :1], scalar(0, U8), weights, Stored(columns)),
+    ]:
+        zeros = [getattr(zero, "value", zero) for zero in (left_zero, right_zero)]
+        expected = centred(left, zeros[0]) @ centred(right, zeros[1])
+        case(f"matmul_integer_{name}", "MatMulInteger", [left, Stored(right), left_zero, right_zero], domain="", expected=[expected])
+
+    image = integers(0, 256, 2, 4, 7, 6, dtype=U8)
+    for name, groups, zero in [("whole", 1, scalar(200, U8)), ("groups", 2, scalar(30, U8)), ("each", 4, scalar(5, U8))]:
+        filters = integers(0, 256, 8, 4 // groups, 3, 3, dtype=U8)
+        for known in (False, True):
+            around = np.pad(centred(image, 77), ((0, 0), (0, 0), (1, 1), (1, 1)))
+            expected = np.zeros((2, 8, 7, 6), I32)
+            for at in np.ndindex(*expected.shape):
+                n, f, y, x = at
+                first = f // (8 // groups) * (4 // groups)
+                window = around[n, first : first + 4 // groups, y : y + 3, x : x + 3]
+                expected[at] = (window * centred(filters[f], zero)).sum()
+            x_zero = Stored(scalar(77, U8)) if known else scalar(77, U8)
+            inputs = [image, Stored(filters), x_zero, Stored(zero)]
+            case(f"conv_integer_{name}{'_known' if known else ''}", "ConvInteger", inputs, domain="", expected=[expected], group=groups, pads=[1] * 4)
+
+
+def computed_products():
+    """Products of two computed operands, each matrix with one of its own or all with one."""
+    for name, left, right in [
+        ("heads", (2, 3, 17, 20), (2, 3, 20, 33)),
+        ("stretched", (4, 3, 16, 24), (4, 1, 24, 20)),
+        ("one", (3, 40, 24), (24, 50)),
+        ("narrow", (5, 60, 40), (5, 40, 5)),
+        ("left_stretched", (30, 24), (3, 24, 20)),
+    ]:
+        case(f"matmul_computed_{name}", "MatMul", [floats(*left), floats(*right)], domain="")
+
+
 if __name__ == "__main__":
     activations()
     normalizations()
@@ -296,4 +343,6 @@ if __name__ == "__main__":
     rotary()
     group_query()
     recurrent()
+    dynamically_quantized()
+    computed_products()
     recorded.main(__doc__)
