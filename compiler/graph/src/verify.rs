@@ -10,9 +10,10 @@
 //! 8. A state is an input and an output of one type, of constant sizes; none is named twice.
 
 use crate::infer::result_types;
-use crate::ir::{Definition, Graph, OpId, Port, Type, ValueId};
+use crate::ir::{Counted, Definition, Graph, OpId, Port, Type, ValueId};
 use crate::op::Op;
 use crate::shape::{Dim, SymId};
+use mlp_bundle::DType;
 use mlp_bundle::plan::Formula;
 use std::collections::HashSet;
 
@@ -56,6 +57,7 @@ pub fn verify(graph: &Graph) -> Result<(), VerifyError> {
             .map_err(|message| error(&format!("{} ({})", graph.ops[id].op.name(), graph.origin_name(id)), message))?;
     }
     states(graph)?;
+    counted(graph)?;
     match graph.outputs.iter().find(|port| !defined.contains(&port.value)) {
         Some(port) => Err(error(&format!("output `{}`", port.name), format!("{} is defined by no live operation", port.value))),
         None => Ok(()),
@@ -90,6 +92,24 @@ fn states(graph: &Graph) -> Result<(), VerifyError> {
         }
         if !names.insert(name) {
             return Err(error(&place, "it is named twice".into()));
+        }
+    }
+    Ok(())
+}
+
+fn counted(graph: &Graph) -> Result<(), VerifyError> {
+    let mut names = HashSet::new();
+    for Counted { output, rows } in &graph.counted {
+        let ty = |name: &str| graph.outputs.iter().find(|port| port.name == name).map(|port| graph.ty(port.value));
+        let place = format!("the rows of output `{output}`");
+        let (Some(counted), Some(count)) = (ty(output), ty(&rows.port)) else {
+            return Err(error(&place, format!("there is no such output, or none called `{}` that counts them", rows.port)));
+        };
+        if rows.axis as usize >= counted.shape.rank() || *count != Type::fixed(DType::I32, &[]) {
+            return Err(error(&place, format!("{count} counts them along axis {} of {counted}", rows.axis)));
+        }
+        if !names.insert(output) {
+            return Err(error(&place, "they are counted twice".into()));
         }
     }
     Ok(())

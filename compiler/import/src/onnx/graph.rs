@@ -93,6 +93,7 @@ pub(crate) fn import_message(model: &ModelProto, options: &ImportOptions, fixed:
         let results = import_node(node, index, &mut builder, &scope)?;
         scope.define(&node.output, results);
     }
+    let mut counted = Vec::new();
     for output in &graph.output {
         let value = result(&scope, &output.name)?;
         if builder.elements_of(value).is_some() {
@@ -102,13 +103,19 @@ pub(crate) fn import_message(model: &ModelProto, options: &ImportOptions, fixed:
             });
         }
         let value = match builder.padded_of(value) {
-            Some(padded) => leaving(&mut builder, value, padded).map_err(|problem| ImportError::Graph {
-                detail: format!("output `{}` has rows that mean nothing, which cannot be marked: {problem:?}", output.name),
-                remedy: "end the model before NonMaxSuppression".into(),
-            })?,
+            Some(padded) => {
+                counted.push((&output.name, padded));
+                leaving(&mut builder, value, padded).map_err(|problem| ImportError::Graph {
+                    detail: format!("output `{}` has rows that mean nothing, which cannot be marked: {problem:?}", output.name),
+                    remedy: "end the model before rows are selected".into(),
+                })?
+            }
             None => value,
         };
         builder.graph.add_output(&output.name, value);
+    }
+    for (output, padded) in counted {
+        builder.graph.count_rows(output, padded.axis as u32, padded.count);
     }
     Ok(builder.graph)
 }

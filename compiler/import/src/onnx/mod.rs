@@ -8,6 +8,7 @@
 mod attributes;
 mod body;
 mod builder;
+mod extent;
 mod external;
 mod functions;
 mod graph;

@@ -3,6 +3,7 @@
 mod activation;
 mod attention;
 mod classic;
+mod compact;
 mod compare;
 mod constant;
 mod control;
@@ -36,6 +37,7 @@ mod region;
 mod reshape;
 mod resize;
 mod rotary;
+mod rows;
 mod sampling;
 mod scatter;
 mod select;
@@ -45,6 +47,7 @@ mod softmax;
 mod suppression;
 mod trigonometry;
 mod unfold;
+mod unique;
 
 use super::node::{Imported, NodeImport};
 
@@ -58,6 +61,7 @@ const TABLES: &[&[Row]] = &[
     activation::TABLE,
     attention::TABLE,
     classic::TABLE,
+    compact::TABLE,
     compare::TABLE,
     constant::TABLE,
     control::TABLE,
