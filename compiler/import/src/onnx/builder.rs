@@ -44,6 +44,8 @@ pub(crate) struct Builder {
     prepared: u64,
     /// Sequences, which exist while importing alone: the elements of each, by the value that stands for it.
     sequences: HashMap<ValueId, Vec<ValueId>>,
+    /// How many rows of what is selected are looked at, by the names of results.
+    pub(super) looked_at: HashMap<String, u64>,
     /// Values with rows that mean nothing.
     padded: HashMap<ValueId, Padded>,
     /// Values that hold integers of which a run decides some, and that have bounds.
@@ -65,6 +67,7 @@ impl Builder {
             family_sizes: 0,
             prepared: 0,
             sequences: HashMap::new(),
+            looked_at: HashMap::new(),
             padded: HashMap::new(),
             extents: Extents::default(),
             sized: Sized::default(),

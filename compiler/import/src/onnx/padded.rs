@@ -288,7 +288,7 @@ impl NodeImport<'_> {
     }
 
     /// Positions along an axis, those below 0 counted from the end of the rows that mean something.
-    pub(crate) fn from_the_end(&mut self, x: ValueId, axis: usize, indices: ValueId) -> One {
+    pub(crate) fn counted_back(&mut self, x: ValueId, axis: usize, indices: ValueId) -> One {
         let Some(padded) = self.padded(x).filter(|padded| padded.axis == axis) else { return Ok(indices) };
         let dtype = self.dtype(indices);
         let (zero, count) = (self.scalar(dtype, 0.0), self.cast(dtype, padded.count)?);

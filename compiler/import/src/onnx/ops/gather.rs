@@ -19,7 +19,7 @@ fn gather(node: &mut NodeImport<'_>) -> Imported {
         .padded(x)
         .filter(|padded| padded.axis != axis)
         .map(|padded| Padded { axis: if axis < padded.axis { padded.axis + added - 1 } else { padded.axis }, ..padded });
-    let places = node.from_the_end(x, axis, indices)?;
+    let places = node.counted_back(x, axis, indices)?;
     let result = node.emit(Op::Gather { axis: axis as u32 }, &[x, places])?;
     node.agreeing(vec![result], &[picked, beside])
 }
@@ -36,7 +36,7 @@ fn gather_elements(node: &mut NodeImport<'_>) -> Imported {
     check_known(node, indices, &[dims[axis]])?;
     let strides = strides(&dims);
     let picked = node.padded(indices);
-    let indices = node.from_the_end(x, axis, indices)?;
+    let indices = node.counted_back(x, axis, indices)?;
     let mut place = resolved(node, indices, dims[axis])?;
     place = scaled(node, place, strides[axis])?;
     for other in (0..dims.len()).filter(|&other| other != axis && counts[other] > 1) {

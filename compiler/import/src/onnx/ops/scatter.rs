@@ -90,7 +90,7 @@ fn scatter_elements(node: &mut NodeImport<'_>) -> Imported {
 fn written(node: &mut NodeImport<'_>, x: ValueId, indices: ValueId, updates: ValueId, axis: usize) -> One {
     let rows = node.agreed(&[node.padded(indices), node.padded(updates)])?;
     let outside = node.dims(x)[axis];
-    let indices = node.from_the_end(x, axis, indices)?;
+    let indices = node.counted_back(x, axis, indices)?;
     let Some(padded) = rows else { return Ok(indices) };
     let counts = node.dims(indices);
     let meaningful = node.meaningful(counts[padded.axis], padded.count, padded.axis, counts.len())?;

@@ -11,7 +11,7 @@ use mlp_graph::{DType, Op, ValueId};
 pub(super) const TABLE: &[Row] = &[("", "NonMaxSuppression", non_max_suppression)];
 
 /// Most boxes of one class that are selected: each is a step of its own.
-const MOST_STEPS: u64 = 512;
+const MOST_STEPS: u64 = 2048;
 /// Most boxes of all images and classes that could be selected.
 const MOST_ROWS: u64 = 1 << 18;
 
@@ -36,7 +36,11 @@ fn non_max_suppression(node: &mut NodeImport<'_>) -> Imported {
         Some(most) => node.extent(most, "the number of boxes a class")?,
         None => Extent::exact(0),
     };
-    let steps = (most.most.max(0) as u64).min(count);
+    let mut steps = (most.most.max(0) as u64).min(count);
+    if let (1, Some(rows)) = (batch * classes, node.looked_at) {
+        // They are in the order of the steps.
+        steps = steps.min(rows);
+    }
     if steps > MOST_STEPS || batch.saturating_mul(classes).saturating_mul(steps) > MOST_ROWS {
         return unsupported(format!(
             "{steps} boxes of each of {classes} classes; at most {MOST_STEPS} a class and {MOST_ROWS} of all are supported: lower max_output_boxes_per_class"
