@@ -8,6 +8,7 @@ selected from again, and two models end as detectors exported by PyTorch do.
 """
 
 import argparse
+import itertools
 import pathlib
 
 import numpy as np
@@ -18,10 +19,13 @@ F32, I64, BOOL = np.float32, np.int64, np.bool_
 TYPES = {F32: TensorProto.FLOAT, I64: TensorProto.INT64, BOOL: TensorProto.BOOL}
 random = np.random.default_rng(23)
 MODELS = {}
+ARMS = itertools.count()
 
 
 class Model:
     """A model under construction: every method adds a node, named by its result."""
+
+    prefix = ""
 
     def __init__(self, name, opset=18):
         assert name not in MODELS, name
@@ -42,12 +46,23 @@ class Model:
         return name
 
     def add(self, op, *inputs, outputs=1, **attributes):
-        names = [f"v{len(self.nodes)}_{index}" for index in range(outputs)]
+        names = [f"{self.prefix}v{len(self.nodes)}_{index}" for index in range(outputs)]
         self.nodes.append(helper.make_node(op, inputs, names, name=f"{op}_{len(self.nodes)}", **attributes))
         return names[0] if outputs == 1 else names
 
     def give(self, *names):
         self.outputs += names
+
+    @classmethod
+    def arm(cls):
+        """A body, which is no model of its own."""
+        model = cls(f"arm {len(MODELS)}")
+        del MODELS[model.name]
+        model.prefix = f"arm{next(ARMS)}_"
+        return model
+
+    def graph(self, name):
+        return helper.make_graph(self.nodes, name, [], [helper.make_empty_tensor_value_info(output) for output in self.outputs])
 
     def write(self, out):
         ends = [helper.make_empty_tensor_value_info(name) for name in self.outputs]
@@ -220,6 +235,25 @@ def chains():
     model.give(model.add("ScatterElements", line, flat, kept, reduction="max"))
 
 
+def arms():
+    """Detectors that PyTorch scripts suppress boxes where there are any."""
+    model = Model("selected_arms")
+    sets = masks(9)
+    rows = model.add("Compress", model.input(*[boxes(9, 60.0) for _ in sets]), model.input(*sets), axis=0)
+    scores = model.add("ReduceMean", rows, model.store([1]), keepdims=0)
+    empty = model.add("Equal", model.add("ReduceProd", model.add("Shape", rows), keepdims=0), model.store(0))
+    none, some = Model.arm(), Model.arm()
+    none.give(none.add("Constant", value=numpy_helper.from_array(np.zeros(0, I64))))
+    parts = [rows, scores]
+    for name, axis in zip(parts, ([0], [0, 1])):
+        parts[parts.index(name)] = some.add("Unsqueeze", name, model.store(axis))
+    found = some.add("NonMaxSuppression", *parts, model.store([2**63 - 1]), model.store([0.4], F32))
+    some.give(some.add("Squeeze", some.add("Gather", found, model.store([2]), axis=1), model.store([1])))
+    keep = model.add("If", empty, then_branch=none.graph("none"), else_branch=some.graph("some"))
+    keep = model.add("Slice", keep, model.store([0]), model.store([4]), model.store([0]))
+    model.give(model.add("Gather", rows, keep), model.add("Gather", scores, keep))
+
+
 def boxes(count, size=300.0):
     """Boxes around a few centres, so that many overlap."""
     centres = random.random((6, 2)) * size
@@ -288,7 +322,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("out", type=pathlib.Path, help="folder to write to; cases of the same names must not be there")
     arguments = parser.parse_args()
-    for write in (selections, chains, detectors):
+    for write in (selections, chains, arms, detectors):
         write()
     for model in MODELS.values():
         model.write(arguments.out)

@@ -202,6 +202,74 @@ fn suppression_goes_on_to_what_detectors_do() {
     assert_eq!(results[1].to_f64(), [6.0, 7.0]);
 }
 
+/// `If` there are rows, the results of one body, else no rows; and what comes after it.
+fn where_there_are_any(
+    body_nodes: Vec<NodeProto>,
+    returned: &str,
+    after: Vec<NodeProto>,
+    stored: Vec<TensorProto>,
+    outputs: &[&str],
+) -> ModelProto {
+    let none = TensorProto { dims: vec![0, 2], ..floats_tensor("none", &[0], &[]) };
+    let nothing = node("Constant", &[], &["nothing"], vec![tensor_attribute("value", none)]);
+    let mut nodes = vec![
+        node("Size", &["rows"], &["size"], vec![]),
+        node("Equal", &["size", "zero"], &["empty"], vec![]),
+        node(
+            "If",
+            &["empty"],
+            &["chosen"],
+            vec![body("then_branch", &[], vec![nothing], &["nothing"]), body("else_branch", &[], body_nodes, &[returned])],
+        ),
+    ];
+    nodes.extend(after);
+    let mut all = vec![TensorProto { dims: vec![], ..longs_tensor("zero", &[0]) }];
+    all.extend(stored);
+    selecting(all, nodes, outputs)
+}
+
+#[test]
+fn arms_may_have_as_many_rows_as_a_run_decides() {
+    let model = where_there_are_any(vec![node("Neg", &["rows"], &["negative"], vec![])], "negative", vec![], vec![], &["chosen"]);
+    assert_eq!(answers(&model, SOME), [(vec![3, 2], vec![-2.0, -3.0, -6.0, -7.0, -8.0, -9.0])]);
+    assert_eq!(answers(&model, [false; 5]), [(vec![0, 2], vec![])]);
+    // Arms that differ in another axis have no shape in common.
+    let wide = vec![node("Concat", &["rows", "rows"], &["wide"], vec![int("axis", 1)])];
+    let error = refusal(&where_there_are_any(wide, "wide", vec![], vec![], &["chosen"]));
+    assert!(error.contains("only a run knows how many there are"), "{error}");
+}
+
+#[test]
+fn no_more_boxes_are_suppressed_than_are_looked_at() {
+    let steps = |last: Vec<NodeProto>, output: &str| {
+        let mut nodes = vec![node("NonMaxSuppression", &["boxes", "scores", "most", "iou"], &["rows"], vec![])];
+        nodes.extend(last);
+        let stored = vec![
+            longs_tensor("most", &[i64::MAX]),
+            floats_tensor("iou", &[1], &[0.5]),
+            longs_tensor("start", &[0]),
+            longs_tensor("end", &[3]),
+            longs_tensor("column", &[2]),
+            longs_tensor("one", &[1]),
+        ];
+        let ports = vec![port("boxes", FLOAT, &[1, 50, 4]), port("scores", FLOAT, &[1, 1, 50])];
+        let graph = import(&bytes(&model(18, ports, stored, nodes, &[output])), &ImportOptions::default()).unwrap();
+        graph.order.iter().filter(|&&op| matches!(graph.ops[op].op, mlp_graph::Op::ArgReduce { .. })).count()
+    };
+    let column = || node("Gather", &["rows", "column"], &["column_of"], vec![int("axis", 1)]);
+    let line = || node("Squeeze", &["column_of", "one"], &["which"], vec![]);
+    let best = || node("Slice", &["which", "start", "end", "start"], &["best"], vec![]);
+    assert_eq!(steps(vec![column(), line(), best()], "best"), 3);
+    assert_eq!(steps(vec![column(), line(), best()], "which"), 50);
+    assert_eq!(
+        steps(
+            vec![column(), line(), best(), node("Shape", &["rows"], &["shape"], vec![]), node("Add", &["best", "shape"], &["y"], vec![])],
+            "shape"
+        ),
+        50
+    );
+}
+
 #[test]
 fn what_rows_behind_would_change_is_refused() {
     let refused = |nodes: Vec<NodeProto>, stored: Vec<TensorProto>| {

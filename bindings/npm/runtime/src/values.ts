@@ -145,8 +145,8 @@ export function decode(
   };
   const value = ({ type }: Field): unknown => {
     if (type.kind === 'tensor') {
-      const data = port<Numbers>(type.port, ARRAYS[type.dtype] as NumbersConstructor, ARRAYS[type.dtype].BYTES_PER_ELEMENT);
-      if (type.rows) return cut(data, sized(pipeline, type.shape, symbols), type.rows.axis, port(type.rows.port, Int32Array)[0]!);
+      const data = port<ArrayBufferView>(type.port, ARRAYS[type.dtype], ARRAYS[type.dtype].BYTES_PER_ELEMENT);
+      if (type.rows) return cut(data as Float32Array, sized(pipeline, type.shape, symbols), type.rows.axis, port(type.rows.port, Int32Array)[0]!);
       return varies(type.shape) ? { data, shape: sized(pipeline, type.shape, symbols) } : data;
     }
     if (type.kind === 'label') return label(type.labels, port(type.port, Int32Array)[0]!);
@@ -159,19 +159,16 @@ export function decode(
   return value(known(pipeline.outputs[0], 'value'));
 }
 
-type Numbers = InstanceType<(typeof ARRAYS)[DType]>;
-type NumbersConstructor = new (buffer: ArrayBuffer, offset: number, length: number) => Numbers;
-
-/** The first rows along an axis; where they lie one after another, they stay where they are. */
-function cut(data: Numbers, shape: readonly number[], axis: number, said: number): Shaped<Numbers> {
+/** The first rows along an axis, of an array of any type; where they lie one after another, they stay where they are. */
+function cut(data: Float32Array, shape: readonly number[], axis: number, said: number): Shaped<Float32Array> {
   const rows = Math.min(Math.max(said, 0), shape[axis]!);
   const inner = count(shape.slice(axis + 1));
   const outer = count(shape.slice(0, axis));
   const [whole, kept] = [shape[axis]! * inner, rows * inner];
   const found = shape.map((size, at) => (at === axis ? rows : size));
   if (outer === 1) return { data: data.subarray(0, kept), shape: found };
-  const parts = new (data.constructor as new (length: number) => Float32Array)(outer * kept);
-  for (let block = 0; block < outer; block++) parts.set((data as Float32Array).subarray(block * whole, block * whole + kept), block * kept);
+  const parts = new (data.constructor as typeof Float32Array)(outer * kept);
+  for (let block = 0; block < outer; block++) parts.set(data.subarray(block * whole, block * whole + kept), block * kept);
   return { data: parts, shape: found };
 }
 
