@@ -113,22 +113,17 @@ fn running_sums_go_either_way() {
 fn rows_are_selected_from_as_many_as_there_are() {
     let nodes = vec![
         node("Greater", &["x", "zero"], &["mask"], vec![]),
-        node("NonZero", &["mask"], &["columns"], vec![]),
-        node("Transpose", &["columns"], &["places"], vec![]),
-        node("GatherND", &["x", "places"], &["kept"], vec![]),
+        node("Compress", &["x", "mask"], &["kept"], vec![int("axis", 0)]),
         node("ReduceSum", &["kept"], &["sum"], vec![int("keepdims", 0)]),
         node("ReduceMax", &["kept"], &["most"], vec![int("keepdims", 0)]),
         node("Size", &["kept"], &["size"], vec![]),
     ];
     let stored = vec![floats_tensor("zero", &[1], &[0.0])];
-    let model = model(18, vec![port("x", FLOAT, &[-1, -2])], stored, nodes, &["sum", "most", "size"]);
-    for computed in [false, true] {
-        check("a selection", &model, &MOST, computed, |point| {
-            let count = (point[0] * point[1]) as usize;
-            let values: Vec<f32> = (0..count).map(|index| ((index * 37 + 11) % 13) as f32 - 5.0).collect();
-            vec![Tensor::from_f32(&[point[0], point[1]], &values).unwrap()]
-        });
-    }
+    let model = model(18, vec![port("x", FLOAT, &[-1])], stored, nodes, &["sum", "most", "size"]);
+    check("a selection", &model, &[9], false, |point| {
+        let values: Vec<f32> = (0..point[0]).map(|index| ((index * 37 + 11) % 13) as f32 - 5.0).collect();
+        vec![Tensor::from_f32(&[point[0]], &values).unwrap()]
+    });
 }
 
 #[test]
