@@ -178,7 +178,12 @@ fn damaged_plans_and_bundles_are_refused() {
     let plan: mlp_bundle::plan::Plan = include_str!("../fuzz/corpus/plan.txt").parse().expect("the plan parses");
     let json = serde_json::to_vec(&plan).expect("a plan is plain data");
     run(hostile::bundle, &[("plan.json".into(), json)], 2000);
-    let compiled = mlp_driver::compile::Compiled { weights: vec![0; plan.weights_bytes as usize].into(), report: Default::default(), plan };
+    let compiled = mlp_driver::compile::Compiled {
+        weights: vec![0; plan.weights_bytes as usize].into(),
+        report: Default::default(),
+        counted: Vec::new(),
+        plan,
+    };
     let code = mlp_driver::compile::emit(&compiled.plan).expect("the plan has code");
     let archive = mlp_driver::bundle::of_model("sample", &[], compiled, code).to_archive().expect("the bundle has an archive");
     run(hostile::bundle, &[("sample.mlpb".into(), archive)], 300);

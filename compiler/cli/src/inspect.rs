@@ -87,8 +87,12 @@ fn print_pipeline(bundle: &Bundle, pipeline: &Pipeline) -> Result<(), Failure> {
 /// `name: type`, as the language writes it.
 fn describe(field: &Field) -> String {
     let ty = match &field.ty {
-        ValueType::Tensor { dtype, shape, .. } => {
-            format!("{dtype}[{}]", shape.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))
+        ValueType::Tensor { dtype, shape, rows, .. } => {
+            let text = format!("{dtype}[{}]", shape.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "));
+            match rows {
+                Some(rows) => format!("{text}, of which a run decides how much of axis {} there is", rows.axis),
+                None => text,
+            }
         }
         ValueType::Image { max_height, max_width, .. } => format!("image<rgb>, at most {max_width}x{max_height}, larger ones are shrunk"),
         ValueType::Sound { rate, samples, .. } => format!("audio<{rate}Hz, mono>, {samples} samples"),

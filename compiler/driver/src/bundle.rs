@@ -112,13 +112,16 @@ fn json(value: &impl serde::Serialize) -> Vec<u8> {
     serde_json::to_vec(value).expect("plans and programs are plain data")
 }
 
-/// The signature of a bare model: a tensor field a port.
-pub fn tensor_fields(plan: &Plan, ports: &[Port]) -> Vec<Field> {
+/// The signature of a bare model: a tensor field a port, but for ports that only say how many rows there are in others.
+pub fn tensor_fields(compiled: &Compiled, ports: &[Port]) -> Vec<Field> {
+    let (plan, counted) = (&compiled.plan, &compiled.counted);
     let field = |port: &Port| {
-        let ty = ValueType::Tensor { dtype: plan.buffers[port.buffer].dtype, shape: tensor_shape(plan, port), port: port.name.clone() };
-        Field { name: port.name.clone(), ty }
+        let rows = counted.iter().find(|counted| counted.output == port.name).map(|counted| counted.rows.clone());
+        let (dtype, shape) = (plan.buffers[port.buffer].dtype, tensor_shape(plan, port));
+        Field { name: port.name.clone(), ty: ValueType::Tensor { dtype, shape, port: port.name.clone(), rows } }
     };
-    ports.iter().map(field).collect()
+    let is_count = |port: &&Port| counted.iter().any(|counted| counted.rows.port == port.name);
+    ports.iter().filter(|port| !is_count(port)).map(field).collect()
 }
 
 /// A port's shape as the manifest has it.
@@ -140,7 +143,7 @@ pub fn of_model(name: &str, source: &[u8], compiled: Compiled, code: Code) -> Bu
 pub fn of_digested(name: &str, source_sha256: String, compiled: Compiled, code: Code, weights: FileEntry) -> Bundle {
     let mut packer = Packer::new(name, 2026);
     packer.source(&format!("{name}.onnx"), source_sha256, None);
-    let (inputs, outputs) = (tensor_fields(&compiled.plan, &compiled.plan.inputs), tensor_fields(&compiled.plan, &compiled.plan.outputs));
+    let (inputs, outputs) = (tensor_fields(&compiled, &compiled.plan.inputs), tensor_fields(&compiled, &compiled.plan.outputs));
     let record = outputs.len() != 1;
     let (name, doc, encodings) = (identifier(name), String::new(), Vec::new());
     packer.pipeline(CompiledPipeline { name, doc, inputs, outputs, record, compiled, code, weights, encodings });

@@ -9,6 +9,7 @@ use mlp_bundle::plan::{Move, Place, Plan, State};
 use mlp_codegen::wasm::{self, Target, WasmModule};
 use mlp_codegen::{CodegenError, wgsl};
 use mlp_graph::Graph;
+use mlp_graph::ir::Counted;
 use std::time::Duration;
 use web_time::Instant;
 
@@ -38,6 +39,8 @@ pub struct Compiled {
     pub weights: Bytes,
     /// What it takes.
     pub report: mlp_plan::Report,
+    /// The outputs of which a run says how many rows they have.
+    pub counted: Vec<Counted>,
 }
 
 /// The code of a plan for every target.
@@ -74,7 +77,7 @@ pub(crate) fn optimize(graph: &mut Graph) -> Result<(), CompileError> {
 /// Plans a graph that is optimized already.
 pub fn plan(graph: &Graph) -> Result<Compiled, CompileError> {
     let planned = mlp_plan::plan(graph, &mlp_plan::PlanOptions::all())?;
-    Ok(Compiled { plan: planned.plan, weights: planned.weights.into(), report: planned.report })
+    Ok(Compiled { plan: planned.plan, weights: planned.weights.into(), report: planned.report, counted: graph.counted.clone() })
 }
 
 /// Emits one WebAssembly module.

@@ -324,7 +324,7 @@ impl Package {
         let ty = match field.ty {
             SignatureType::Tensor { dtype, port, .. } => {
                 let shape = plan.inputs.iter().chain(&plan.outputs).find(|known| known.name == port);
-                ValueType::Tensor { dtype, shape: shape.map_or_else(Vec::new, |port| bundle::tensor_shape(plan, port)), port }
+                ValueType::Tensor { dtype, shape: shape.map_or_else(Vec::new, |port| bundle::tensor_shape(plan, port)), port, rows: None }
             }
             SignatureType::Image { max_height, max_width, port, height, width } => {
                 ValueType::Image { max_height, max_width, port, height, width }

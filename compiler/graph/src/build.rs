@@ -1,12 +1,13 @@
 //! Making and editing a graph: every operation goes through shape inference.
 
 use crate::infer::{InferError, result_types};
-use crate::ir::{Definition, Graph, Node, OpId, Origin, Port, Type, Value, ValueId};
+use crate::ir::{Counted, Definition, Graph, Node, OpId, Origin, Port, Type, Value, ValueId};
 use crate::op::{BinaryOp, CompareOp, Op, UnaryOp};
 use crate::shape::{Dim, Shape, SymId, Symbol};
 use crate::tensor::Tensor;
 use cranelift_entity::SecondaryMap;
 use mlp_bundle::DType;
+use mlp_bundle::manifest::Rows;
 
 impl Type {
     /// A type of this element type and shape.
@@ -62,6 +63,45 @@ impl Graph {
         self.outputs.push(Port { name: name.into(), value });
     }
 
+    /// Says that a run decides how many rows an output has along an axis: as many as `count`, an `I32` scalar, says. Outputs with the same count share one port for it,
+    /// which no caller is shown.
+    pub fn count_rows(&mut self, output: &str, axis: u32, count: ValueId) {
+        let is_count = |port: &&Port| port.value == count && self.counted.iter().any(|counted| counted.rows.port == port.name);
+        let port = match self.outputs.iter().find(is_count) {
+            Some(port) => port.name.clone(),
+            None => {
+                let mut name = format!("{output}/rows");
+                while self.outputs.iter().chain(&self.inputs).any(|port| port.name == name) {
+                    name.push('/');
+                }
+                self.add_output(name.clone(), count);
+                name
+            }
+        };
+        self.counted.push(Counted { output: output.to_owned(), rows: Rows { axis, port } });
+    }
+
+    /// What callers see of the values of all outputs: those that have rows as a run decides with as many as they have, and without those that say how many they are.
+    /// The error says which output does not fit.
+    pub fn shown(&self, outputs: Vec<Tensor>) -> Result<Vec<Tensor>, String> {
+        let bytes_of = |name: &str| self.outputs.iter().zip(&outputs).find(|(port, _)| port.name == name).map(|(_, tensor)| tensor.bytes());
+        let mut shown = Vec::with_capacity(outputs.len());
+        for (port, tensor) in self.outputs.iter().zip(&outputs) {
+            if self.counted.iter().any(|counted| counted.rows.port == port.name) {
+                continue;
+            }
+            shown.push(match self.counted.iter().find(|counted| counted.output == port.name) {
+                Some(Counted { rows, .. }) => {
+                    let cut = bytes_of(&rows.port).and_then(|count| rows.cut(tensor.bytes(), tensor.shape(), tensor.dtype().size(), count));
+                    let (bytes, shape) = cut.ok_or_else(|| format!("output `{}` has no rows along axis {}", port.name, rows.axis))?;
+                    Tensor::new(tensor.dtype(), shape, bytes).map_err(|error| error.to_string())?
+                }
+                None => tensor.clone(),
+            });
+        }
+        Ok(shown)
+    }
+
     /// The input and the output of a state; none where the graph lacks one.
     pub fn state(&self, name: &str) -> Option<(&Port, &Port)> {
         let of = |ports: &'_ [Port]| ports.iter().position(|port| port.name == name);
@@ -79,6 +119,9 @@ impl Graph {
         let (taken, given) = (self.ty(self.inputs[to].value), self.ty(self.outputs[from].value));
         if taken != given {
             return Err(format!("`{input}` is {taken} and `{output}` is {given}: what a run leaves must be what the next one reads"));
+        }
+        if self.counted.iter().any(|counted| counted.output == output || counted.rows.port == output) {
+            return Err(format!("a run decides how many rows `{output}` has, and a state has constant sizes"));
         }
         if taken.shape.constants().is_none() {
             return Err(format!("`{input}` is {taken}, and a state has constant sizes: bind them"));
@@ -256,6 +299,7 @@ impl Graph {
         self.name = old.name;
         self.symbols = old.symbols;
         self.states = old.states;
+        self.counted = old.counted;
         for port in old.inputs {
             values[port.value] = Some(self.add_input(port.name, old.values[port.value].ty.clone()));
         }

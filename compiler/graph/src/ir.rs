@@ -9,6 +9,7 @@ use crate::shape::{Shape, SymId, Symbol};
 use crate::tensor::Tensor;
 use cranelift_entity::{PrimaryMap, SecondaryMap, entity_impl};
 use mlp_bundle::DType;
+use mlp_bundle::manifest::Rows;
 use serde::{Deserialize, Serialize};
 
 /// An operation, printed as `op3`.
@@ -80,6 +81,15 @@ pub struct Port {
     pub value: ValueId,
 }
 
+/// An output that has as many rows as there can be, of which a run says how many are the answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counted {
+    /// The output.
+    pub output: String,
+    /// The axis of its rows, and the output that says how many they are.
+    pub rows: Rows,
+}
+
 /// A tensor program.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Graph {
@@ -102,6 +112,8 @@ pub struct Graph {
     pub outputs: Vec<Port>,
     /// Names that are both an input's and an output's: what the output gives is what the input takes in the next run, and zeros in the first. Callers see neither.
     pub states: Vec<String>,
+    /// Outputs of which a run decides how many rows they have.
+    pub counted: Vec<Counted>,
     /// Where operations came from.
     pub origins: SecondaryMap<OpId, Origin>,
 }

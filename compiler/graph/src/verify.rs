@@ -10,9 +10,10 @@
 //! 8. A state is an input and an output of one type, of constant sizes; none is named twice.
 
 use crate::infer::result_types;
-use crate::ir::{Definition, Graph, OpId, Port, Type, ValueId};
+use crate::ir::{Counted, Definition, Graph, OpId, Port, Type, ValueId};
 use crate::op::Op;
 use crate::shape::{Dim, SymId};
+use mlp_bundle::DType;
 use mlp_bundle::plan::Formula;
 use std::collections::HashSet;
 
@@ -56,6 +57,7 @@ pub fn verify(graph: &Graph) -> Result<(), VerifyError> {
             .map_err(|message| error(&format!("{} ({})", graph.ops[id].op.name(), graph.origin_name(id)), message))?;
     }
     states(graph)?;
+    counted(graph)?;
     match graph.outputs.iter().find(|port| !defined.contains(&port.value)) {
         Some(port) => Err(error(&format!("output `{}`", port.name), format!("{} is defined by no live operation", port.value))),
         None => Ok(()),
@@ -90,6 +92,24 @@ fn states(graph: &Graph) -> Result<(), VerifyError> {
         }
         if !names.insert(name) {
             return Err(error(&place, "it is named twice".into()));
+        }
+    }
+    Ok(())
+}
+
+fn counted(graph: &Graph) -> Result<(), VerifyError> {
+    let mut names = HashSet::new();
+    for Counted { output, rows } in &graph.counted {
+        let ty = |name: &str| graph.outputs.iter().find(|port| port.name == name).map(|port| graph.ty(port.value));
+        let place = format!("the rows of output `{output}`");
+        let (Some(counted), Some(count)) = (ty(output), ty(&rows.port)) else {
+            return Err(error(&place, format!("there is no such output, or none called `{}` that counts them", rows.port)));
+        };
+        if rows.axis as usize >= counted.shape.rank() || *count != Type::fixed(DType::I32, &[]) {
+            return Err(error(&place, format!("{count} counts them along axis {} of {counted}", rows.axis)));
+        }
+        if !names.insert(output) {
+            return Err(error(&place, "they are counted twice".into()));
         }
     }
     Ok(())
@@ -135,6 +155,7 @@ mod tests {
     use crate::ir::Origin;
     use crate::op::UnaryOp;
     use mlp_bundle::DType;
+    use mlp_bundle::manifest::Rows;
 
     fn valid() -> Graph {
         let mut graph = Graph::new("valid");
@@ -190,6 +211,33 @@ mod tests {
             graph.states.push("x".into());
         });
         assert_eq!(twice, "state `x`: it is named twice");
+        let nothing = broken(|graph| graph.counted.push(Counted { output: "z".into(), rows: Rows { axis: 0, port: "n".into() } }));
+        assert_eq!(nothing, "the rows of output `z`: there is no such output, or none called `n` that counts them");
+        let no_number = broken(|graph| graph.counted.push(Counted { output: "z".into(), rows: Rows { axis: 0, port: "z".into() } }));
+        assert_eq!(no_number, "the rows of output `z`: f32[2] counts them along axis 0 of f32[2]");
+    }
+
+    #[test]
+    fn counted_rows_live_through_compaction_and_text_and_are_cut() {
+        let mut graph = Graph::new("g");
+        let x = graph.add_input("x", Type::fixed(DType::F32, &[2, 3]));
+        let n = graph.add_input("n", Type::fixed(DType::I32, &[]));
+        graph.add_output("y", x);
+        graph.add_output("z", x);
+        graph.add_output("y/rows", x);
+        graph.count_rows("y", 0, n);
+        graph.count_rows("z", 1, n);
+        graph.compact();
+        let read = crate::text::parse(&graph.to_string()).unwrap();
+        assert_eq!((&read.counted, verify(&read)), (&graph.counted, Ok(())));
+        let ports: Vec<&str> = graph.counted.iter().map(|counted| counted.rows.port.as_str()).collect();
+        assert_eq!((ports, graph.outputs.len()), (vec!["y/rows/", "y/rows/"], 4), "one port, whose name nothing else has");
+        let given = [crate::Tensor::from_f32(&[2, 3], &[0.0, 1.0, 2.0, 3.0, 4.0, 5.0]).unwrap(), crate::Tensor::scalar(1i32)];
+        let shown = graph.shown(crate::eval::run(&graph, &given).unwrap()).unwrap();
+        let seen: Vec<(&[u64], Vec<f64>)> = shown.iter().map(|tensor| (tensor.shape(), tensor.to_f64())).collect();
+        let whole = (0..6).map(f64::from).collect();
+        assert_eq!(seen, [(&[1, 3][..], vec![0.0, 1.0, 2.0]), (&[2, 1], vec![0.0, 3.0]), (&[2, 3], whole)]);
+        assert!(graph.make_state("x", "y").unwrap_err().contains("a run decides how many rows"));
     }
 
     #[test]

@@ -32,7 +32,7 @@ fn tensors(folder: &Path, kind: &str) -> Result<Vec<Tensor>, String> {
 }
 
 fn agrees(graph: &Graph, inputs: &[Tensor], expected: &[Tensor]) -> Result<(), String> {
-    let results = eval::run(graph, inputs).map_err(|error| error.to_string())?;
+    let results = graph.shown(eval::run(graph, inputs).map_err(|error| error.to_string())?)?;
     for ((port, result), expected) in graph.outputs.iter().zip(&results).zip(expected) {
         if let Some(difference) = difference(result, expected, 1e-3, 1e-6) {
             return Err(format!("output `{}` {difference}", port.name));

@@ -110,6 +110,23 @@ fn running_sums_go_either_way() {
 }
 
 #[test]
+fn rows_are_selected_from_as_many_as_there_are() {
+    let nodes = vec![
+        node("Greater", &["x", "zero"], &["mask"], vec![]),
+        node("Compress", &["x", "mask"], &["kept"], vec![int("axis", 0)]),
+        node("ReduceSum", &["kept"], &["sum"], vec![int("keepdims", 0)]),
+        node("ReduceMax", &["kept"], &["most"], vec![int("keepdims", 0)]),
+        node("Size", &["kept"], &["size"], vec![]),
+    ];
+    let stored = vec![floats_tensor("zero", &[1], &[0.0])];
+    let model = model(18, vec![port("x", FLOAT, &[-1])], stored, nodes, &["sum", "most", "size"]);
+    check("a selection", &model, &[9], false, |point| {
+        let values: Vec<f32> = (0..point[0]).map(|index| ((index * 37 + 11) % 13) as f32 - 5.0).collect();
+        vec![Tensor::from_f32(&[point[0]], &values).unwrap()]
+    });
+}
+
+#[test]
 fn channels_are_normalized_over_what_there_is() {
     let stored = vec![floats_tensor("scale", &[2], &[1.5, 0.5]), floats_tensor("bias", &[2], &[0.25, -1.0])];
     let normal = node("InstanceNormalization", &["x", "scale", "bias"], &["y"], vec![float("epsilon", 1e-3)]);

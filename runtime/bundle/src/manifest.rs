@@ -244,6 +244,33 @@ impl std::fmt::Display for Dim {
     }
 }
 
+/// How much of a tensor a run gives: it computes as many rows as there can be, and says how many of them, from the first on, are the answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rows {
+    /// The axis of the rows.
+    pub axis: u32,
+    /// The output port that says how many they are, an `I32` scalar. Several tensors may share it, and nobody is shown it.
+    pub port: String,
+}
+
+impl Rows {
+    /// The bytes and the shape of the rows that are the answer, of a tensor of that shape whose elements take so many bytes; `count` is what the port gave. None
+    /// where they do not go together.
+    pub fn cut(&self, bytes: &[u8], shape: &[u64], element: usize, count: &[u8]) -> Option<(Vec<u8>, Vec<u64>)> {
+        let axis = usize::try_from(self.axis).ok()?;
+        let &size = shape.get(axis)?;
+        let count = u64::try_from(i32::from_le_bytes(count.try_into().ok()?)).unwrap_or(0).min(size);
+        let inner = shape[axis + 1..].iter().try_fold(element as u64, |product, &size| product.checked_mul(size))?;
+        let (whole, kept) = (usize::try_from(size.checked_mul(inner)?).ok()?, usize::try_from(count * inner).ok()?);
+        let mut shape = shape.to_vec();
+        shape[axis] = count;
+        if whole == 0 {
+            return Some((Vec::new(), shape));
+        }
+        Some((bytes.chunks(whole).flat_map(|block| block.get(..kept).unwrap_or(block)).copied().collect(), shape))
+    }
+}
+
 /// The type of a value, with the plan's ports that carry it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
@@ -252,10 +279,13 @@ pub enum ValueType {
     Tensor {
         /// The element type.
         dtype: DType,
-        /// The size of each dimension.
+        /// The size of each dimension; of the one that `rows` names, the most that there can be.
         shape: Vec<Dim>,
         /// The port.
         port: String,
+        /// How much of it a run gives, where the run decides.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        rows: Option<Rows>,
     },
     /// A photo: rows of RGBA bytes, `[height, width, 4]`. A host shrinks a photo that exceeds the bounds before it writes it: by the least whole factor
     /// `f` for which both sides fit, each output pixel the mean of an `f x f` block, rounded half up, partial blocks at the right and lower edges dropped.
@@ -324,4 +354,24 @@ pub struct Report {
     pub macs: u64,
     /// Kernels.
     pub kernels: u32,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Rows;
+
+    #[test]
+    fn rows_are_cut_along_their_axis() {
+        let bytes: Vec<u8> = (0..12).collect();
+        let rows = |axis| Rows { axis, port: String::new() };
+        let count = |count: i32| count.to_le_bytes();
+        assert_eq!(rows(0).cut(&bytes, &[3, 4], 1, &count(2)), Some(((0..8).collect(), vec![2, 4])));
+        assert_eq!(rows(1).cut(&bytes, &[2, 3], 2, &count(1)), Some((vec![0, 1, 6, 7], vec![2, 1])));
+        assert_eq!(rows(1).cut(&bytes, &[3, 4], 1, &count(0)), Some((vec![], vec![3, 0])));
+        // What a broken plan might give stays inside.
+        assert_eq!(rows(0).cut(&bytes, &[3, 4], 1, &count(9)), Some((bytes.clone(), vec![3, 4])));
+        assert_eq!(rows(0).cut(&bytes, &[3, 4], 1, &count(-1)), Some((vec![], vec![0, 4])));
+        assert_eq!(rows(2).cut(&bytes, &[3, 4], 1, &count(1)), None);
+        assert_eq!(rows(0).cut(&bytes, &[3, 4], 1, &[1]), None);
+    }
 }

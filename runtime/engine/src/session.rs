@@ -149,8 +149,14 @@ impl Session {
             line.cloned().unwrap_or_else(|| index.to_string())
         };
         Ok(match ty {
-            ValueType::Tensor { dtype, port: name, .. } => {
-                let (bytes, shape) = known(name)?.clone();
+            ValueType::Tensor { dtype, port: name, rows, .. } => {
+                let (bytes, shape) = known(name)?;
+                let (bytes, shape) = match rows {
+                    Some(rows) => rows.cut(bytes, shape, dtype.size(), port(&rows.port)?).ok_or_else(|| {
+                        EngineError::Input(format!("the bundle's plan does not say how many rows `{name}` has: build it again"))
+                    })?,
+                    None => (bytes.clone(), shape.clone()),
+                };
                 Value::Tensor(Tensor { dtype: *dtype, shape, bytes })
             }
             ValueType::Image { .. } => return Err(EngineError::Input("images as answers are not supported".into())),
@@ -234,7 +240,7 @@ fn bind(field: &Field, value: &Value, plan: &Plan, arguments: &mut Arguments) ->
             arguments.set(port, bytes, vec![samples as u64]);
             Ok(())
         }
-        (ValueType::Tensor { dtype, shape, port }, Value::Tensor(tensor)) if tensor.dtype == *dtype && takes(shape, &tensor.shape) => {
+        (ValueType::Tensor { dtype, shape, port, .. }, Value::Tensor(tensor)) if tensor.dtype == *dtype && takes(shape, &tensor.shape) => {
             arguments.set(port, tensor.bytes.clone(), tensor.shape.clone());
             Ok(())
         }

@@ -9,9 +9,15 @@ export type DType = 'bool' | 'u8' | 'i8' | 'u16' | 'i16' | 'u32' | 'i32' | 'u64'
 /** The size of a dimension: a number, or the name of a symbol of the pipeline, which a run's inputs decide. */
 export type Size = number | string;
 
+/** How much of a tensor a run gives: along the axis, as many rows as the output port, one `i32`, says; the shape has the most that there can be. */
+export interface Rows {
+  readonly axis: number;
+  readonly port: string;
+}
+
 /** The type of a value, with the ports that carry it. */
 export type ValueType =
-  | { kind: 'tensor'; dtype: DType; shape: readonly Size[]; port: string }
+  | { kind: 'tensor'; dtype: DType; shape: readonly Size[]; port: string; rows?: Rows }
   | { kind: 'image'; max_height: number; max_width: number; port: string; height: string; width: string }
   | { kind: 'sound'; rate: number; samples: number; port: string }
   | { kind: 'text' }

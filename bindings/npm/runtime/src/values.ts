@@ -107,8 +107,10 @@ function tensor(name: string, { dtype, shape }: TensorType, input: unknown, size
 export function outputBytes(pipeline: PipelineManifest, symbols?: readonly number[]): readonly number[] {
   const sizes = new Map<string, number>();
   for (const { type } of pipeline.outputs) {
-    if (type.kind === 'tensor') sizes.set(type.port, count(sized(pipeline, type.shape, symbols)) * ARRAYS[type.dtype].BYTES_PER_ELEMENT);
-    else if (type.kind === 'label') sizes.set(type.port, 4);
+    if (type.kind === 'tensor') {
+      sizes.set(type.port, count(sized(pipeline, type.shape, symbols)) * ARRAYS[type.dtype].BYTES_PER_ELEMENT);
+      if (type.rows) sizes.set(type.rows.port, 4);
+    } else if (type.kind === 'label') sizes.set(type.port, 4);
     else if (type.kind === 'ranking') sizes.set(type.indices, 4 * type.count).set(type.scores, 4 * type.count);
     else throw new MlpError('FORMAT', `${pipeline.name} gives an ${type.kind}, which this runtime cannot read`);
   }
@@ -144,6 +146,7 @@ export function decode(
   const value = ({ type }: Field): unknown => {
     if (type.kind === 'tensor') {
       const data = port<ArrayBufferView>(type.port, ARRAYS[type.dtype], ARRAYS[type.dtype].BYTES_PER_ELEMENT);
+      if (type.rows) return cut(data as Float32Array, sized(pipeline, type.shape, symbols), type.rows.axis, port(type.rows.port, Int32Array)[0]!);
       return varies(type.shape) ? { data, shape: sized(pipeline, type.shape, symbols) } : data;
     }
     if (type.kind === 'label') return label(type.labels, port(type.port, Int32Array)[0]!);
@@ -154,6 +157,19 @@ export function decode(
   };
   if (pipeline.record) return Object.fromEntries(pipeline.outputs.map((field) => [field.name, value(field)]));
   return value(known(pipeline.outputs[0], 'value'));
+}
+
+/** The first rows along an axis, of an array of any type; where they lie one after another, they stay where they are. */
+function cut(data: Float32Array, shape: readonly number[], axis: number, said: number): Shaped<Float32Array> {
+  const rows = Math.min(Math.max(said, 0), shape[axis]!);
+  const inner = count(shape.slice(axis + 1));
+  const outer = count(shape.slice(0, axis));
+  const [whole, kept] = [shape[axis]! * inner, rows * inner];
+  const found = shape.map((size, at) => (at === axis ? rows : size));
+  if (outer === 1) return { data: data.subarray(0, kept), shape: found };
+  const parts = new (data.constructor as typeof Float32Array)(outer * kept);
+  for (let block = 0; block < outer; block++) parts.set(data.subarray(block * whole, block * whole + kept), block * kept);
+  return { data: parts, shape: found };
 }
 
 /** Typed arrays of the inputs that are tensors, where `at` says that a port lies; of those whose sizes vary, as long as they can be. */
@@ -169,7 +185,10 @@ export function inputViews(pipeline: PipelineManifest, at: (port: number, bytes:
   return views;
 }
 
-/** The outputs that are tensors, where they stayed on the GPU after a run with these symbols. */
+/**
+ * The outputs that are tensors, where they stayed on the GPU after a run with these symbols. Of those whose rows a run counts there are as many as there can be: how
+ * many are the answer is on the GPU too, and those behind them are -1.
+ */
 export function gpuOutputs(pipeline: PipelineManifest, left: readonly Left[], symbols: readonly number[]): unknown {
   const sizes = outputBytes(pipeline, symbols);
   const tensors = pipeline.outputs.flatMap(({ name, type }): [string, GpuTensor][] => {

@@ -50,6 +50,30 @@ test('sizes that are not taken are refused by name', async () => {
   await refused({ data: [1, 2], shape: [2] }, new Uint8Array(64), /words takes 2 numbers/);
 });
 
+test('rows that a run counts are cut, along any axis, and the port that counts them is not shown', () => {
+  const rows = (axis: number) => ({ axis, port: 'count' });
+  const pipeline: PipelineManifest = {
+    ...PIPELINE,
+    outputs: [
+      { name: 'boxes', type: { kind: 'tensor', dtype: 'i64', shape: [3, 2], port: 'boxes', rows: rows(0) } },
+      { name: 'columns', type: { kind: 'tensor', dtype: 'f32', shape: [2, 3], port: 'columns', rows: rows(1) } },
+    ],
+    output_ports: ['boxes', 'columns', 'count'],
+    symbols: [],
+  };
+  assert.deepEqual(outputBytes(pipeline, []), [48, 24, 4]);
+  const answer = (count: number) => {
+    const parts = [BigInt64Array.of(0n, 1n, 2n, 3n, -1n, -1n), Float32Array.of(0, 1, -1, 3, 4, -1), Int32Array.of(count)];
+    return decode(pipeline, parts.map((part) => new Uint8Array(part.buffer)), new Map(), []);
+  };
+  assert.deepEqual(answer(2), {
+    boxes: { data: BigInt64Array.of(0n, 1n, 2n, 3n), shape: [2, 2] },
+    columns: { data: Float32Array.of(0, 1, 3, 4), shape: [2, 2] },
+  });
+  assert.deepEqual(answer(0), { boxes: { data: new BigInt64Array(0), shape: [0, 2] }, columns: { data: new Float32Array(0), shape: [2, 0] } });
+  assert.deepEqual((answer(9) as { boxes: { shape: number[] } }).boxes.shape, [3, 2]);
+});
+
 test('results come with their shapes, those of constant sizes as arrays', async () => {
   const { symbols } = await given([1, 2, 3, 4]);
   const sizes = outputBytes(PIPELINE, symbols);

@@ -116,7 +116,8 @@ impl Model {
     /// Runs the model on a backend, or in the reference interpreter.
     pub(super) fn run(&mut self, kind: Option<BackendKind>) -> Result<Vec<Tensor>, Refused> {
         let Some(kind) = kind else {
-            return mlp_graph::eval::run(&self.graph, &self.recorded.inputs).map_err(|error| Failure(error.to_string()).into());
+            let outputs = mlp_graph::eval::run(&self.graph, &self.recorded.inputs).map_err(|error| Failure(error.to_string()))?;
+            return self.graph.shown(outputs).map_err(|error| Failure(error).into());
         };
         if self.compiled.is_none() {
             self.compiled = Some(compile::plan(&self.graph).map_err(unsupported)?);
@@ -150,9 +151,10 @@ impl Model {
         let outputs = backend.run(&inputs, &symbols).map_err(|error| Failure(error.to_string()))?;
         let tensor = |(port, bytes): (&mlp_bundle::plan::Port, Vec<u8>)| {
             let shape = compiled.plan.port_shape(port, &symbols);
-            Tensor::new(compiled.plan.buffers[port.buffer].dtype, shape, bytes).map_err(|error| Failure(error.to_string()).into())
+            Tensor::new(compiled.plan.buffers[port.buffer].dtype, shape, bytes).map_err(|error| Failure(error.to_string()))
         };
-        compiled.plan.outputs.iter().zip(outputs).map(tensor).collect()
+        let outputs = compiled.plan.outputs.iter().zip(outputs).map(tensor).collect::<Result<Vec<_>, _>>()?;
+        self.graph.shown(outputs).map_err(|error| Failure(error).into())
     }
 
     fn emit(&self, plan: &mlp_bundle::plan::Plan) -> Result<Code, Refused> {

@@ -142,9 +142,9 @@ impl Types<'_> {
             ValueType::Image { .. } => Type::Image,
             ValueType::Sound { .. } => Type::Sound,
             ValueType::Text => Type::Text,
-            ValueType::Tensor { dtype, shape, .. } => {
+            ValueType::Tensor { dtype, shape, rows, .. } => {
                 let (array, number) = array(*dtype);
-                let varies = shape.iter().any(|size| matches!(size, Dim::Symbol(_)));
+                let varies = rows.is_some() || shape.iter().any(|size| matches!(size, Dim::Symbol(_)));
                 match (input, varies) {
                     (true, false) => Type::TensorInput { array, number },
                     (true, true) => Type::ShapedInput { array, number },
@@ -195,8 +195,10 @@ fn array(dtype: DType) -> (&'static str, &'static str) {
 /// A value's type in words, for the doc comment of its property.
 fn describe(ty: &ValueType) -> String {
     match ty {
-        ValueType::Tensor { dtype, shape, .. } => {
-            let shape: Vec<String> = shape.iter().map(Dim::to_string).collect();
+        ValueType::Tensor { dtype, shape, rows, .. } => {
+            let axis = rows.as_ref().map(|rows| rows.axis as usize);
+            let most = |axis_of: usize, size: &Dim| if axis == Some(axis_of) { format!("at most {size}") } else { size.to_string() };
+            let shape: Vec<String> = shape.iter().enumerate().map(|(axis_of, size)| most(axis_of, size)).collect();
             let bits = if matches!(dtype, DType::F16 | DType::BF16) { ", as the bits of each number" } else { "" };
             if shape.is_empty() { format!("One `{dtype}`{bits}.") } else { format!("`{dtype}[{}]`, row by row{bits}.", shape.join(", ")) }
         }

@@ -10,7 +10,7 @@ fn field(name: &str, ty: ValueType) -> Field {
 }
 
 fn tensor(name: &str, dtype: DType, shape: &[u64]) -> Field {
-    field(name, ValueType::Tensor { dtype, shape: shape.iter().copied().map(Dim::Const).collect(), port: name.to_owned() })
+    field(name, ValueType::Tensor { dtype, shape: shape.iter().copied().map(Dim::Const).collect(), port: name.to_owned(), rows: None })
 }
 
 fn pipeline(name: &str, inputs: Vec<Field>, outputs: Vec<Field>) -> Pipeline {

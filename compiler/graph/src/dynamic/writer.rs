@@ -100,6 +100,7 @@ impl<'f> Writer<'f> {
             self.graph.add_output(port.name.clone(), value);
         }
         self.graph.states.clone_from(&first.states);
+        self.graph.counted.clone_from(&first.counted);
         Ok(self.graph)
     }
 

@@ -2,11 +2,12 @@
 
 use super::attributes::{Attribute, Given, operation};
 use crate::infer::result_types;
-use crate::ir::{Graph, Origin, Type, ValueId};
+use crate::ir::{Counted, Graph, Origin, Type, ValueId};
 use crate::op::Op;
 use crate::shape::{Dim, Shape, SymId, Symbol};
 use crate::tensor::{Tensor, for_element};
 use mlp_bundle::DType;
+use mlp_bundle::manifest::Rows;
 use mlp_bundle::plan::{Formula, Term};
 use std::collections::HashMap;
 
@@ -68,6 +69,12 @@ impl Reader {
                 let name = cursor.string()?;
                 let value = self.value(cursor)?;
                 self.graph.add_output(name, value);
+            }
+            Some(true) if cursor.take("rows ") => {
+                let output = cursor.string()?;
+                let axis = cursor.number()?.parse().map_err(|_| "an axis is a whole number")?;
+                let port = cursor.string()?;
+                self.graph.counted.push(Counted { output, rows: Rows { axis, port } });
             }
             Some(true) if cursor.take("state ") => {
                 let name = cursor.string()?;

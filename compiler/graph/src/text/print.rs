@@ -1,7 +1,7 @@
 //! Printing.
 
 use super::attributes::attributes;
-use crate::ir::{Graph, Type, ValueId};
+use crate::ir::{Counted, Graph, Type, ValueId};
 use crate::op::Op;
 use crate::tensor::Tensor;
 use cranelift_entity::SecondaryMap;
@@ -69,6 +69,9 @@ fn write(graph: &Graph, brief: bool, out: &mut String) -> fmt::Result {
     }
     for name in &graph.states {
         writeln!(out, "  state {}", quoted(name))?;
+    }
+    for Counted { output, rows } in &graph.counted {
+        writeln!(out, "  rows {} {} {}", quoted(output), rows.axis, quoted(&rows.port))?;
     }
     writeln!(out, "}}")
 }

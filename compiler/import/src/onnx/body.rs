@@ -61,13 +61,26 @@ impl<'a> Body<'a> {
         Ok(())
     }
 
-    /// What one run computes from these inputs.
+    /// What one of several runs computes from these inputs.
     pub(crate) fn run(&self, node: &mut NodeImport<'_>, inputs: &[ValueId]) -> Result<Vec<ValueId>, Problem> {
+        let results = self.run_once(node, inputs)?;
+        if results.iter().any(|&value| node.builder.padded_of(value).is_some()) {
+            return self.leave(node, Err(self.returns("rows of which only a run knows how many there are")));
+        }
+        Ok(results)
+    }
+
+    /// What the only run computes from these inputs: how many rows there are may be known to a run alone.
+    pub(crate) fn run_once(&self, node: &mut NodeImport<'_>, inputs: &[ValueId]) -> Result<Vec<ValueId>, Problem> {
         if !node.builder.may_unroll(self.cost()) {
             return Err(too_long(node, self));
         }
         let outcome = self.import(node, inputs);
         self.leave(node, outcome)
+    }
+
+    fn returns(&self, what: &str) -> ImportError {
+        ImportError::Graph { detail: format!("`{}` returns {what}", self.attribute), remedy: "move what makes it out of the body".into() }
     }
 
     fn import(&self, node: &mut NodeImport<'_>, inputs: &[ValueId]) -> Result<Vec<ValueId>, ImportError> {
@@ -81,11 +94,8 @@ impl<'a> Body<'a> {
             scope.define(&inner.output, results);
         }
         let results: Vec<ValueId> = self.graph.output.iter().map(|output| result(&scope, &output.name)).collect::<Result<_, _>>()?;
-        if results.iter().any(|&value| node.builder.elements_of(value).is_some() || node.builder.padded_of(value).is_some()) {
-            return Err(ImportError::Graph {
-                detail: format!("`{}` returns a sequence, or rows of which only a run knows how many there are", self.attribute),
-                remedy: "move what makes them out of the body".into(),
-            });
+        if results.iter().any(|&value| node.builder.elements_of(value).is_some()) {
+            return Err(self.returns("a sequence"));
         }
         Ok(results)
     }

@@ -1,5 +1,6 @@
 //! The graph under construction: every operation is typed, bounded in size, and folded where it is small and constant.
 
+use super::extent::Extents;
 use super::graph::FamilySizes;
 use super::narrow::Narrow;
 use super::node::{Problem, unsupported};
@@ -43,8 +44,12 @@ pub(crate) struct Builder {
     prepared: u64,
     /// Sequences, which exist while importing alone: the elements of each, by the value that stands for it.
     sequences: HashMap<ValueId, Vec<ValueId>>,
+    /// How many rows of what is selected are looked at, by the names of results.
+    pub(super) looked_at: HashMap<String, u64>,
     /// Values with rows that mean nothing.
     padded: HashMap<ValueId, Padded>,
+    /// Values that hold integers of which a run decides some, and that have bounds.
+    pub(super) extents: Extents,
     /// Values that follow from sizes and are computed when the model runs.
     pub(super) sized: Sized,
 }
@@ -62,7 +67,9 @@ impl Builder {
             family_sizes: 0,
             prepared: 0,
             sequences: HashMap::new(),
+            looked_at: HashMap::new(),
             padded: HashMap::new(),
+            extents: Extents::default(),
             sized: Sized::default(),
         }
     }
@@ -194,7 +201,17 @@ impl Builder {
                 results
             }
             Some(tensors) => tensors.into_iter().map(|tensor| self.constant(tensor)).collect(),
-            None => self.graph.push(op, operands.to_vec(), types, self.origin.clone()),
+            None => match self.extents_after(&op, operands, &types)? {
+                Some(extents) => match self.exact_tensor(&extents, &types[0]) {
+                    Some(tensor) => vec![self.constant(tensor)],
+                    None => {
+                        let results = self.graph.push(op, operands.to_vec(), types, self.origin.clone());
+                        self.note_extents(results[0], extents);
+                        results
+                    }
+                },
+                None => self.graph.push(op, operands.to_vec(), types, self.origin.clone()),
+            },
         };
         if let Some(narrow) = narrow {
             self.narrow.extend(results.iter().map(|&result| (result, narrow)));

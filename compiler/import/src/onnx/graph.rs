@@ -86,6 +86,7 @@ pub(crate) fn import_message(model: &ModelProto, options: &ImportOptions, fixed:
     let order = execution_order(graph, &|_| false)?;
     let mut builder = Builder::new(&graph.name);
     builder.family = options.family.clone();
+    builder.looked_at = super::ahead::looked_at(graph);
     let mut scope = Scope::of_model(&opsets, bind_inputs(graph, options, fixed, &mut builder)?);
     read_stored(graph, &order, &mut builder, &mut scope)?;
     for index in order {
@@ -93,6 +94,7 @@ pub(crate) fn import_message(model: &ModelProto, options: &ImportOptions, fixed:
         let results = import_node(node, index, &mut builder, &scope)?;
         scope.define(&node.output, results);
     }
+    let mut counted = Vec::new();
     for output in &graph.output {
         let value = result(&scope, &output.name)?;
         if builder.elements_of(value).is_some() {
@@ -102,13 +104,19 @@ pub(crate) fn import_message(model: &ModelProto, options: &ImportOptions, fixed:
             });
         }
         let value = match builder.padded_of(value) {
-            Some(padded) => leaving(&mut builder, value, padded).map_err(|problem| ImportError::Graph {
-                detail: format!("output `{}` has rows that mean nothing, which cannot be marked: {problem:?}", output.name),
-                remedy: "end the model before NonMaxSuppression".into(),
-            })?,
+            Some(padded) => {
+                counted.push((&output.name, padded));
+                leaving(&mut builder, value, padded).map_err(|problem| ImportError::Graph {
+                    detail: format!("output `{}` has rows that mean nothing, which cannot be marked: {problem:?}", output.name),
+                    remedy: "end the model before rows are selected".into(),
+                })?
+            }
             None => value,
         };
         builder.graph.add_output(&output.name, value);
+    }
+    for (output, padded) in counted {
+        builder.graph.count_rows(output, padded.axis as u32, padded.count);
     }
     Ok(builder.graph)
 }
@@ -273,11 +281,13 @@ pub(super) fn import_node(node: &NodeProto, index: usize, builder: &mut Builder,
     };
     let name = if node.name.is_empty() { format!("{}#{index}", node.op_type) } else { origin_name(&node.name) };
     builder.origin = Origin { name };
+    let looked_at = node.output.first().and_then(|name| builder.looked_at.get(name).copied());
     let mut import = NodeImport {
         builder,
         attributes: Attributes::new(node),
         opset,
         inputs: node.input.iter().map(|name| scope.get(name)).collect(),
+        looked_at,
         wanted: node.output.iter().map(|name| !name.is_empty()).collect(),
         scope,
     };

@@ -5,9 +5,11 @@
 //! from constants alone is folded on the way where it is small, so that shapes, axes and the like are at hand when an operator needs them.
 //! The graph has no control flow: loops and recurrences are unrolled, and of two arms that a running model chooses between both are computed.
 
+mod ahead;
 mod attributes;
 mod body;
 mod builder;
+mod extent;
 mod external;
 mod functions;
 mod graph;

@@ -79,6 +79,8 @@ pub(crate) struct NodeImport<'a> {
     pub(crate) opset: i64,
     /// Inputs; none where one is left out.
     pub(crate) inputs: Vec<Option<ValueId>>,
+    /// How many rows of the first output are looked at, from the first on, where it is known that not all are.
+    pub(crate) looked_at: Option<u64>,
     /// Whether each output is named, and so wanted.
     pub(crate) wanted: Vec<bool>,
     /// What the node's bodies see.

@@ -2,9 +2,10 @@
 
 use super::Row;
 use crate::onnx::builder::addressable;
-use crate::onnx::node::{Imported, NodeImport, invalid, unsupported};
+use crate::onnx::extent::Extent;
+use crate::onnx::node::{Imported, NodeImport, Problem, invalid, unsupported};
 use mlp_graph::op::BinaryOp;
-use mlp_graph::{DType, Tensor};
+use mlp_graph::{DType, Tensor, ValueId};
 
 pub(super) const TABLE: &[Row] = &[
     ("", "Constant", constant),
@@ -47,10 +48,15 @@ fn constant(node: &mut NodeImport<'_>) -> Imported {
 /// A constant, or where the model creates too much of them, one element stretched.
 fn constant_of_shape(node: &mut NodeImport<'_>) -> Imported {
     let shape = node.input(0)?;
-    let dims = sizes(&node.known_integers(shape, "the shape")?)?;
+    let extents = node.extents(shape, "the shape")?;
+    let dims = sizes(&extents.iter().map(|extent| extent.most).collect::<Vec<_>>())?;
     let value = node.attributes.tensor("value")?.unwrap_or_else(|| Tensor::scalar_of(DType::F32, 0.0));
     if value.len() != 1 {
         return invalid(format!("attribute `value` should hold one element, but holds {}", value.len()));
+    }
+    if extents.iter().any(|extent| extent.term().is_some()) {
+        let number = Tensor::new(value.dtype(), vec![], value.bytes().to_vec()).map_err(|error| error.to_string())?;
+        return Ok(vec![super::rows::filled(node, &extents, number)?]);
     }
     let total = dims.iter().try_fold(value.dtype().size() as u64, |product, &dim| product.checked_mul(dim));
     if !addressable(value.dtype(), &dims) {
@@ -75,16 +81,29 @@ pub(super) fn sizes(values: &[i64]) -> Result<Vec<u64>, String> {
 
 /// All sizes of a value, or those from `start` to `end` (operator set 15).
 fn shape(node: &mut NodeImport<'_>) -> Imported {
-    let dims = node.dims(node.input(0)?);
+    let x = node.input(0)?;
+    let dims = node.dims(x);
     let rank = dims.len() as i64;
     let position = |value: i64| (if value < 0 { value.saturating_add(rank) } else { value }).clamp(0, rank) as usize;
     let start = position(node.attributes.int("start")?.unwrap_or(0));
     let end = position(node.attributes.int("end")?.unwrap_or(rank));
+    if node.padded(x).is_some() {
+        let rows = (start..end).map(|axis| node.rows_along(x, axis)).collect();
+        return Ok(vec![node.extents_value(rows)?]);
+    }
     Ok(vec![node.builder.sizes(dims.get(start..end).unwrap_or_default())?])
 }
 
 fn size(node: &mut NodeImport<'_>) -> Imported {
-    let dims = node.dims(node.input(0)?);
+    let x = node.input(0)?;
+    let dims = node.dims(x);
+    if let Some(padded) = node.padded(x) {
+        let others: u64 = dims.iter().enumerate().filter(|(axis, _)| *axis != padded.axis).map(|(_, dim)| dim).product();
+        let rows = node.rows_along(x, padded.axis);
+        let count = node.combined(BinaryOp::Mul, rows, Extent::exact(others as i64))?;
+        let count = node.extents_value(vec![count])?;
+        return Ok(vec![node.reshape(count, &[])?]);
+    }
     let count = node.builder.sizes(&[dims.iter().product()])?;
     Ok(vec![node.reshape(count, &[])?])
 }
@@ -93,6 +112,9 @@ fn size(node: &mut NodeImport<'_>) -> Imported {
 fn range(node: &mut NodeImport<'_>) -> Imported {
     let (start, limit, delta) = (node.input(0)?, node.input(1)?, node.input(2)?);
     let given = [start, delta];
+    if let Some(numbers) = counted_range(node, start, limit, delta)? {
+        return Ok(vec![numbers]);
+    }
     let dtype = node.dtype(start);
     let mut bounds = [0f64; 3];
     for (bound, (input, what)) in bounds.iter_mut().zip([(start, "start"), (limit, "limit"), (delta, "delta")]) {
@@ -119,6 +141,19 @@ fn range(node: &mut NodeImport<'_>) -> Imported {
     }
     let steps = node.binary(BinaryOp::Mul, numbers, given[1])?;
     Ok(vec![node.binary(BinaryOp::Add, steps, given[0])?])
+}
+
+/// A range of which only a run knows where it begins or ends.
+fn counted_range(node: &mut NodeImport<'_>, start: ValueId, limit: ValueId, delta: ValueId) -> Result<Option<ValueId>, Problem> {
+    let one = |value: ValueId| match node.builder.extents(value).as_deref() {
+        Some(&[extent]) => Some(extent),
+        _ => None,
+    };
+    let (Some(first), Some(end), Some(step)) = (one(start), one(limit), one(delta).and_then(Extent::known)) else { return Ok(None) };
+    if first.term().is_none() && end.term().is_none() {
+        return Ok(None);
+    }
+    super::rows::numbers(node, first, end, step, node.dtype(start)).map(Some)
 }
 
 /// Ones on a diagonal, zeros elsewhere.

@@ -15,11 +15,13 @@ fn cumulative(node: &mut NodeImport<'_>, op: BinaryOp, neutral: f64) -> Imported
     let reverse = node.attributes.int("reverse")?.unwrap_or(0) != 0;
     let exclusive = node.attributes.int("exclusive")?.unwrap_or(0) != 0;
     let size = node.dims(x)[axis];
-    let mut y = x;
+    let padded = node.padded(x);
+    let mut y = if padded.is_some_and(|padded| padded.axis == axis) { node.filled(x, neutral)? } else { x };
     if exclusive && size > 0 {
         y = shifted(node, y, axis, 1, reverse, neutral)?;
     }
-    Ok(vec![running(node, y, axis, op, reverse, neutral)?])
+    let sums = running(node, y, axis, op, reverse, neutral)?;
+    node.agreeing(vec![sums], &[padded])
 }
 
 /// Running sums or products of all elements up to each (or from each on, where `reverse`).

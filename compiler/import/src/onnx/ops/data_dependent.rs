@@ -1,11 +1,11 @@
-//! Operators whose result's size depends on the data: they are computed when compiling, where the data is known then.
+//! Operators whose result's size depends on the data, which is known when compiling.
 
 use super::Row;
 use crate::onnx::node::{Imported, NodeImport, Problem, invalid};
 use mlp_graph::{Tensor, ValueId};
 use std::cmp::Ordering;
 
-pub(super) const TABLE: &[Row] = &[("", "NonZero", non_zero), ("", "Unique", unique)];
+pub(super) const TABLE: &[Row] = &[("", "Unique", unique)];
 
 /// The numbers of a value that must be known, in row-major order.
 fn known_numbers(node: &NodeImport<'_>, x: ValueId) -> Result<Vec<f64>, Problem> {
@@ -18,8 +18,8 @@ fn known_numbers(node: &NodeImport<'_>, x: ValueId) -> Result<Vec<f64>, Problem>
 
 const WHAT: &str = "the data, which decides how many results there are,";
 
-/// The positions of what is not 0, `[rank, count]`.
-fn non_zero(node: &mut NodeImport<'_>) -> Imported {
+/// The positions of what is not 0, `[rank, count]`, of a value that is known.
+pub(super) fn non_zero(node: &mut NodeImport<'_>) -> Imported {
     let x = node.input(0)?;
     let dims = node.dims(x);
     let set: Vec<usize> =
@@ -38,6 +38,9 @@ fn non_zero(node: &mut NodeImport<'_>) -> Imported {
 fn unique(node: &mut NodeImport<'_>) -> Imported {
     let x = node.input(0)?;
     let sorted = node.attributes.int("sorted")?.unwrap_or(1) != 0;
+    if node.builder.known(x).is_none() {
+        return super::unique::in_a_run(node, x, sorted);
+    }
     let numbers = known_numbers(node, x)?;
     let Some(tensor) = node.builder.known(x).cloned() else { return invalid("the data is not known") };
     let (dims, axis) = match node.attributes.int("axis")? {

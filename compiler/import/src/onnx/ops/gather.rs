@@ -1,7 +1,8 @@
 //! Operators that pick elements at computed positions.
 
 use super::Row;
-use crate::onnx::node::{Imported, NodeImport, One, Problem, invalid};
+use crate::onnx::node::{Imported, NodeImport, One, Problem, invalid, unsupported};
+use crate::onnx::padded::{Padded, REFUSED};
 use mlp_graph::op::{BinaryOp, CompareOp, ReduceKind};
 use mlp_graph::{DType, Op, Tensor, ValueId};
 
@@ -11,7 +12,16 @@ fn gather(node: &mut NodeImport<'_>) -> Imported {
     let (x, indices) = (node.input(0)?, node.input(1)?);
     let axis = node.axis(node.attributes.int("axis")?.unwrap_or(0), node.rank(x))?;
     check_known(node, indices, &[node.dims(x)[axis]])?;
-    Ok(vec![node.emit(Op::Gather { axis: axis as u32 }, &[x, indices])?])
+    let picked = node.padded(indices).map(|padded| Padded { axis: axis + padded.axis, ..padded });
+    // Rows along the axis itself are picked from, whichever mean something.
+    let added = node.rank(indices);
+    let beside = node
+        .padded(x)
+        .filter(|padded| padded.axis != axis)
+        .map(|padded| Padded { axis: if axis < padded.axis { padded.axis + added - 1 } else { padded.axis }, ..padded });
+    let places = node.counted_back(x, axis, indices)?;
+    let result = node.emit(Op::Gather { axis: axis as u32 }, &[x, places])?;
+    node.agreeing(vec![result], &[picked, beside])
 }
 
 /// `x` at positions that are those of the indices but for one axis: a gather from all elements of `x`.
@@ -25,6 +35,8 @@ fn gather_elements(node: &mut NodeImport<'_>) -> Imported {
     }
     check_known(node, indices, &[dims[axis]])?;
     let strides = strides(&dims);
+    let picked = node.padded(indices);
+    let indices = node.counted_back(x, axis, indices)?;
     let mut place = resolved(node, indices, dims[axis])?;
     place = scaled(node, place, strides[axis])?;
     for other in (0..dims.len()).filter(|&other| other != axis && counts[other] > 1) {
@@ -34,7 +46,8 @@ fn gather_elements(node: &mut NodeImport<'_>) -> Imported {
         place = node.binary(BinaryOp::Add, place, positions)?;
     }
     let flat = node.reshape(x, &[dims.iter().product()])?;
-    Ok(vec![node.emit(Op::Gather { axis: 0 }, &[flat, place])?])
+    let result = node.emit(Op::Gather { axis: 0 }, &[flat, place])?;
+    node.agreeing(vec![result], &[picked])
 }
 
 /// `x` at tuples of indices along its first axes, after `batch_dims` axes that both share: the axes of the tuple become one.
@@ -52,6 +65,7 @@ fn gather_nd(node: &mut NodeImport<'_>) -> Imported {
         return invalid(format!("indices of shape {counts:?} do not fit data of shape {dims:?}"));
     }
     check_known(node, indices, &dims[shared..end])?;
+    let rows = tuple_rows(node, x, indices, shared, end)?;
     // One index into all of the leading axes: the place in the batch, then each index of the tuple.
     let mut place = tuple_places(node, indices, &dims[shared..end])?;
     if shared > 0 {
@@ -69,7 +83,24 @@ fn gather_nd(node: &mut NodeImport<'_>) -> Imported {
     let mut shape = vec![dims[..end].iter().product()];
     shape.extend(&dims[end..]);
     let flat = node.reshape(x, &shape)?;
-    Ok(vec![node.emit(Op::Gather { axis: 0 }, &[flat, place])?])
+    let result = node.emit(Op::Gather { axis: 0 }, &[flat, place])?;
+    node.agreeing(vec![result], &rows)
+}
+
+/// Where the result of picking tuples, whose indices are those of the axes from `shared` up to `end`, has rows that mean nothing.
+fn tuple_rows(node: &NodeImport<'_>, x: ValueId, indices: ValueId, shared: usize, end: usize) -> Result<[Option<Padded>; 2], Problem> {
+    let last = node.rank(indices) - 1;
+    let picked = node.padded(indices);
+    if picked.is_some_and(|padded| padded.axis == last) {
+        return unsupported(REFUSED);
+    }
+    let beside = node.padded(x).filter(|padded| padded.axis < shared || padded.axis >= end);
+    let beside = beside.map(|padded| Padded { axis: if padded.axis < shared { padded.axis } else { padded.axis + last - end }, ..padded });
+    // Which place an index below 0 is would go by how many rows there are.
+    match node.padded(x) {
+        Some(padded) if (shared..end).contains(&padded.axis) && node.builder.known(indices).is_some() => unsupported(REFUSED),
+        _ => Ok([picked, beside]),
+    }
 }
 
 /// The row-major place that each tuple, the last axis of `indices`, has in axes of these sizes; indices below 0 count from the end.

@@ -4,6 +4,7 @@ mod activation;
 mod attention;
 mod byte_weights;
 mod classic;
+mod compact;
 mod compare;
 mod constant;
 mod control;
@@ -37,6 +38,7 @@ mod region;
 mod reshape;
 mod resize;
 mod rotary;
+mod rows;
 mod sampling;
 mod scatter;
 mod select;
@@ -46,6 +48,7 @@ mod softmax;
 mod suppression;
 mod trigonometry;
 mod unfold;
+mod unique;
 
 use super::node::{Imported, NodeImport};
 
@@ -59,6 +62,7 @@ const TABLES: &[&[Row]] = &[
     activation::TABLE,
     attention::TABLE,
     classic::TABLE,
+    compact::TABLE,
     compare::TABLE,
     constant::TABLE,
     control::TABLE,

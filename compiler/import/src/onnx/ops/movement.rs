@@ -1,7 +1,9 @@
 //! Operators that pick, join and reorder elements.
 
 use super::Row;
+use crate::onnx::extent::Extent;
 use crate::onnx::node::{Imported, NodeImport, One, Problem, invalid, unsupported};
+use crate::onnx::padded::{Padded, REFUSED};
 use mlp_graph::op::BinaryOp;
 use mlp_graph::{Op, Tensor, ValueId};
 
@@ -26,37 +28,65 @@ fn concat(node: &mut NodeImport<'_>) -> Imported {
     let rank = node.rank(inputs[0]);
     let default = if node.opset < 4 { Some(1) } else { None };
     let Some(axis) = node.attributes.int("axis")?.or(default) else { return invalid("attribute `axis` is missing") };
-    let axis = node.axis(axis, rank)? as u32;
-    Ok(vec![node.emit(Op::Concat { axis }, &inputs)?])
+    let axis = node.axis(axis, rank)?;
+    let rows: Vec<Option<Padded>> = inputs.iter().map(|&input| node.padded(input)).collect();
+    if rows.iter().flatten().any(|padded| padded.axis == axis) {
+        return super::rows::joined(node, &inputs, axis).map(|value| vec![value]);
+    }
+    let joined = node.emit(Op::Concat { axis: axis as u32 }, &inputs)?;
+    node.agreeing(vec![joined], &rows)
 }
 
 /// Bounds are attributes up to operator set 9, and inputs from then on.
 fn slice(node: &mut NodeImport<'_>) -> Imported {
     let x = node.input(0)?;
     let dims = node.dims(x);
-    let list = |input: usize, name: &str| -> Result<Option<Vec<i64>>, Problem> {
+    let list = |input: usize, name: &str| -> Result<Option<Vec<Extent>>, Problem> {
+        if node.opset < 10 {
+            let known = if input < 4 { node.attributes.ints(name)? } else { None };
+            return Ok(known.map(|known| known.iter().map(|&number| Extent::exact(number)).collect()));
+        }
+        node.optional(input).map(|value| node.extents(value, name)).transpose()
+    };
+    let known = |input: usize, name: &str| -> Result<Option<Vec<i64>>, Problem> {
         if node.opset < 10 {
             return Ok(if input < 4 { node.attributes.ints(name)?.map(<[i64]>::to_vec) } else { None });
         }
         node.optional(input).map(|value| node.known_integers(value, name)).transpose()
     };
     let (starts, ends) = (list(1, "starts")?.ok_or("starts are missing")?, list(2, "ends")?.ok_or("ends are missing")?);
-    let axes = list(3, "axes")?.unwrap_or_else(|| (0..starts.len() as i64).collect());
-    let steps = list(4, "steps")?.unwrap_or_else(|| vec![1; starts.len()]);
+    let axes = known(3, "axes")?.unwrap_or_else(|| (0..starts.len() as i64).collect());
+    let steps = known(4, "steps")?.unwrap_or_else(|| vec![1; starts.len()]);
     if ends.len() != starts.len() || axes.len() != starts.len() || steps.len() != starts.len() {
         return invalid("starts, ends, axes and steps have different lengths");
     }
     node.axes(&axes, dims.len())?;
     let (mut firsts, mut strides, mut counts) = (vec![0; dims.len()], vec![1; dims.len()], dims.clone());
+    let mut open = None;
     for (index, &axis) in axes.iter().enumerate() {
         let axis = node.axis(axis, dims.len())?;
         if steps[index] == 0 {
             return invalid("a step is 0");
         }
-        (firsts[axis], counts[axis]) = range(starts[index], ends[index], steps[index], dims[axis]);
+        let Some(((start, end), _)) = starts[index].known().zip(ends[index].known()).zip(node.rows_along(x, axis).known()) else {
+            if open.replace((axis, [starts[index], ends[index]], steps[index])).is_some() {
+                return unsupported(REFUSED);
+            }
+            continue;
+        };
+        (firsts[axis], counts[axis]) = range(start, end, steps[index], dims[axis]);
         strides[axis] = steps[index];
     }
-    Ok(vec![node.slice(x, firsts, strides, &counts)?])
+    let rows = node.padded(x);
+    let cut = node.slice(x, firsts, strides, &counts)?;
+    match open {
+        Some((axis, bounds, step)) if rows.is_none_or(|rows| rows.axis == axis) => {
+            let size = node.rows_along(x, axis);
+            Ok(vec![super::rows::part(node, cut, axis, size, bounds, step)?])
+        }
+        Some(_) => unsupported(REFUSED),
+        None => node.agreeing(vec![cut], &[rows]),
+    }
 }
 
 /// The first index and the number of indices of `start..end` in steps, over an axis of `size`: negative bounds count from the end, and bounds
@@ -65,8 +95,11 @@ fn range(start: i64, end: i64, step: i64, size: u64) -> (i64, u64) {
     let size = size as i64;
     let from_end = |bound: i64| if bound < 0 { bound.saturating_add(size) } else { bound };
     let (start, end) = (from_end(start), from_end(end));
+    if size == 0 {
+        return (0, 0);
+    }
     let (start, end) =
-        if step > 0 { (start.clamp(0, size), end.clamp(0, size)) } else { (start.clamp(-1, size - 1), end.clamp(-1, size - 1)) };
+        if step > 0 { (start.clamp(0, size), end.clamp(0, size)) } else { (start.clamp(0, size - 1), end.clamp(-1, size - 1)) };
     let distance = if step > 0 { end - start } else { start - end };
     let count = if distance > 0 { (distance as u64).div_ceil(step.unsigned_abs()) } else { 0 };
     (start.max(0), count)

@@ -6,8 +6,7 @@ use crate::onnx::node::{Imported, NodeImport, invalid};
 use mlp_graph::op::{BinaryOp, CompareOp};
 use mlp_graph::{DType, Op};
 
-pub(super) const TABLE: &[Row] =
-    &[("", "ReverseSequence", reverse_sequence), ("", "CenterCropPad", center_crop_pad), ("", "Compress", compress)];
+pub(super) const TABLE: &[Row] = &[("", "ReverseSequence", reverse_sequence), ("", "CenterCropPad", center_crop_pad)];
 
 /// The first `lengths[b]` positions of each row turned round: a gather of `length - 1 - t` there, of `t` beyond.
 fn reverse_sequence(node: &mut NodeImport<'_>) -> Imported {
@@ -69,25 +68,4 @@ fn center_crop_pad(node: &mut NodeImport<'_>) -> Imported {
     }
     let zero = node.scalar(node.dtype(x), 0.0);
     Ok(vec![node.emit(Op::Pad { before, after }, &[cut, zero])?])
-}
-
-/// The positions whose condition holds: their number is part of the result's shape, so the condition must be known.
-fn compress(node: &mut NodeImport<'_>) -> Imported {
-    let (mut x, condition) = (node.input(0)?, node.input(1)?);
-    let axis = match node.attributes.int("axis")? {
-        Some(axis) => node.axis(axis, node.rank(x))?,
-        None => {
-            let count = node.dims(x).iter().product();
-            x = node.reshape(x, &[count])?;
-            0
-        }
-    };
-    let condition = node.known_integers(condition, "the condition")?;
-    let size = node.dims(x)[axis];
-    if condition.len() as u64 > size {
-        return invalid(format!("the condition has {} values for an axis of size {size}", condition.len()));
-    }
-    let kept: Vec<i64> = (0..condition.len() as i64).filter(|&position| condition[position as usize] != 0).collect();
-    let kept = node.integers(&kept)?;
-    Ok(vec![node.emit(Op::Gather { axis: axis as u32 }, &[x, kept])?])
 }

@@ -1,25 +1,48 @@
 //! Reductions over axes.
 
-use super::Row;
-use crate::onnx::node::{Imported, NodeImport, Problem, invalid};
+use super::{Importer, Row};
+use crate::onnx::extent::Extent;
+use crate::onnx::node::{Imported, NodeImport, Problem, invalid, unsupported};
+use crate::onnx::padded::{Padded, REFUSED};
 use mlp_graph::op::{BinaryOp, ReduceKind, UnaryOp};
 use mlp_graph::{DType, Op, Tensor, ValueId};
 
 pub(super) const TABLE: &[Row] = &[
-    ("", "ReduceSum", |node| plain(node, ReduceKind::Sum, 13)),
+    ("", "ReduceSum", |node| apart(node, 13, 0.0, |node| plain(node, ReduceKind::Sum, 13))),
     ("", "ReduceMean", mean),
-    ("", "ReduceProd", |node| plain(node, ReduceKind::Prod, 18)),
-    ("", "ReduceMax", |node| plain(node, ReduceKind::Max, 18)),
-    ("", "ReduceMin", |node| plain(node, ReduceKind::Min, 18)),
-    ("", "ReduceL1", l1),
-    ("", "ReduceL2", l2),
-    ("", "ReduceSumSquare", sum_square),
-    ("", "ReduceLogSum", log_sum),
-    ("", "ReduceLogSumExp", log_sum_exp),
+    ("", "ReduceProd", |node| apart(node, 18, 1.0, |node| plain(node, ReduceKind::Prod, 18))),
+    ("", "ReduceMax", |node| apart(node, 18, f64::NEG_INFINITY, |node| plain(node, ReduceKind::Max, 18))),
+    ("", "ReduceMin", |node| apart(node, 18, f64::INFINITY, |node| plain(node, ReduceKind::Min, 18))),
+    ("", "ReduceL1", |node| apart(node, 18, 0.0, l1)),
+    ("", "ReduceL2", |node| apart(node, 18, 0.0, l2)),
+    ("", "ReduceSumSquare", |node| apart(node, 18, 0.0, sum_square)),
+    ("", "ReduceLogSum", |node| apart(node, 18, 0.0, log_sum)),
+    ("", "ReduceLogSumExp", |node| apart(node, 18, f64::NEG_INFINITY, log_sum_exp)),
     ("", "ArgMax", |node| arg(node, true)),
     ("", "ArgMin", |node| arg(node, false)),
     ("", "TopK", top_k),
 ];
+
+/// A reduction of a value some of whose rows may mean nothing: `nothing` stands in those that are reduced, which changes no result.
+fn apart(node: &mut NodeImport<'_>, input_since: i64, nothing: f64, reduction: Importer) -> Imported {
+    let x = node.input(0)?;
+    let Some(padded) = node.padded(x) else { return reduction(node) };
+    let over = over(node, input_since)?;
+    if !over.axes.contains(&padded.axis) {
+        let results = reduction(node)?;
+        return kept(node, results, padded, &over);
+    }
+    let filled = node.filled(x, nothing)?;
+    node.replace_input(0, filled);
+    reduction(node)
+}
+
+/// Results of a reduction over other axes than that of the rows.
+fn kept(node: &mut NodeImport<'_>, results: Vec<ValueId>, padded: Padded, over: &Over) -> Imported {
+    let lost = if over.keep { 0 } else { over.axes.iter().filter(|&&axis| axis < padded.axis).count() };
+    let padded = Padded { axis: padded.axis - lost, ..padded };
+    results.into_iter().map(|result| node.marked(result, padded)).collect()
+}
 
 /// Over which axes a node reduces, and whether they stay.
 struct Over {
@@ -85,13 +108,28 @@ fn of_nothing(node: &mut NodeImport<'_>, kind: ReduceKind, over: &Over) -> Resul
     node.broadcast(scalar, &sizes).map(Some)
 }
 
-/// Integers are averaged in `F64` and truncated.
+/// Integers are averaged in `F64` and truncated. Of rows that mean nothing there is a zero each, and the sum is divided by how many the others are.
 fn mean(node: &mut NodeImport<'_>) -> Imported {
     let over = over(node, 18)?;
     let x = node.input(0)?;
-    let dtype = node.dtype(x);
-    let numbers = if dtype.is_float() { x } else { node.cast(DType::F64, x)? };
-    let mean = node.reduce(ReduceKind::Mean, &over.axes, over.keep, numbers)?;
+    let (dtype, dims) = (node.dtype(x), node.dims(x));
+    let padded = node.padded(x);
+    let filled = if padded.is_some_and(|padded| over.axes.contains(&padded.axis)) { node.filled(x, 0.0)? } else { x };
+    let numbers = if dtype.is_float() { filled } else { node.cast(DType::F64, filled)? };
+    let Some(padded) = padded else {
+        let mean = node.reduce(ReduceKind::Mean, &over.axes, over.keep, numbers)?;
+        return Ok(vec![node.cast(dtype, mean)?]);
+    };
+    if !over.axes.contains(&padded.axis) {
+        let mean = node.reduce(ReduceKind::Mean, &over.axes, over.keep, numbers)?;
+        let mean = node.cast(dtype, mean)?;
+        return kept(node, vec![mean], padded, &over);
+    }
+    let sum = node.reduce(ReduceKind::Sum, &over.axes, over.keep, numbers)?;
+    let others: u64 = over.axes.iter().filter(|&&axis| axis != padded.axis).map(|&axis| dims[axis]).product();
+    let count = node.cast(node.dtype(sum), padded.count)?;
+    let count = node.with_number(BinaryOp::Mul, count, others as f64)?;
+    let mean = node.binary(BinaryOp::Div, sum, count)?;
     Ok(vec![node.cast(dtype, mean)?])
 }
 
@@ -165,22 +203,48 @@ fn log_sum_exp(node: &mut NodeImport<'_>) -> Imported {
 
 fn arg(node: &mut NodeImport<'_>, max: bool) -> Imported {
     let x = node.input(0)?;
-    let axis = node.axis(node.attributes.int("axis")?.unwrap_or(0), node.rank(x))? as u32;
+    let along = node.axis(node.attributes.int("axis")?.unwrap_or(0), node.rank(x))?;
+    let axis = along as u32;
     let keep = node.attributes.int("keepdims")?.unwrap_or(1) != 0;
     let last = node.attributes.int("select_last_index")?.unwrap_or(0) != 0;
-    Ok(vec![node.emit(Op::ArgReduce { max, axis, keep, last }, &[x])?])
+    let op = Op::ArgReduce { max, axis, keep, last };
+    let Some(padded) = node.padded(x) else { return Ok(vec![node.emit(op, &[x])?]) };
+    if padded.axis != along {
+        let found = node.emit(op, &[x])?;
+        return kept(node, vec![found], padded, &Over { axes: vec![along], keep });
+    }
+    let filled = node.filled(x, if max { f64::NEG_INFINITY } else { f64::INFINITY })?;
+    let found = node.emit(op, &[filled])?;
+    // Behind the last row lie elements that none is less (or greater) than.
+    let count = node.cast(DType::I64, padded.count)?;
+    let end = node.with_number(BinaryOp::Sub, count, 1.0)?;
+    Ok(vec![node.binary(BinaryOp::Min, found, end)?])
 }
 
 /// `k` is an attribute up to operator set 9. What need not be sorted may be.
 fn top_k(node: &mut NodeImport<'_>) -> Imported {
     let x = node.input(0)?;
-    let axis = node.axis(node.attributes.int("axis")?.unwrap_or(-1), node.rank(x))? as u32;
+    let axis = node.axis(node.attributes.int("axis")?.unwrap_or(-1), node.rank(x))?;
     let largest = node.attributes.int("largest")?.unwrap_or(1) != 0;
     node.attributes.int("sorted")?;
     let k = match node.optional(1) {
-        Some(k) => node.known_integer(k, "k")?,
-        None => node.attributes.int("k")?.ok_or("k is missing")?,
+        Some(k) => node.extent(k, "k")?,
+        None => Extent::exact(node.attributes.int("k")?.ok_or("k is missing")?),
     };
-    let k = u64::try_from(k).map_err(|_| format!("k is {k}"))?;
-    node.builder.emit(Op::TopK { k, axis, largest }, &[x], None)
+    let rows = node.rows_along(x, axis);
+    let beside = node.padded(x).filter(|padded| padded.axis != axis);
+    // Of fewer rows all are taken.
+    let taken = node.combined(BinaryOp::Min, k, rows)?;
+    let most = if taken.term().is_some() { taken.most } else { k.most };
+    let most = u64::try_from(most).map_err(|_| format!("k is {most}"))?;
+    let source = match rows.term() {
+        Some(_) => node.filled(x, if largest { f64::NEG_INFINITY } else { f64::INFINITY })?,
+        None => x,
+    };
+    let results = node.builder.emit(Op::TopK { k: most, axis: axis as u32, largest }, &[source], None)?;
+    let results = results.into_iter().map(|result| node.with_rows(result, axis, taken)).collect::<Result<Vec<_>, _>>()?;
+    match beside {
+        Some(_) if taken.term().is_some() => unsupported(REFUSED),
+        beside => node.agreeing(results, &[beside]),
+    }
 }

@@ -2,7 +2,9 @@
 
 use super::Row;
 use super::constant::sizes;
-use crate::onnx::node::{Imported, NodeImport, Problem, invalid};
+use crate::onnx::extent::Extent;
+use crate::onnx::node::{Imported, NodeImport, Problem, invalid, unsupported};
+use crate::onnx::padded::{Padded, REFUSED, reshaped};
 
 pub(super) const TABLE: &[Row] = &[
     ("", "Reshape", reshape),
@@ -16,15 +18,38 @@ pub(super) const TABLE: &[Row] = &[
 ];
 
 /// The shape is an attribute before operator set 5, and an input from then on. A size of 0 keeps the input's (unless `allowzero`), and one size of -1 takes what is left.
+/// A size that a run decides is that of the rows of which a run decides how many mean something.
 fn reshape(node: &mut NodeImport<'_>) -> Imported {
     let x = node.input(0)?;
-    let asked = if node.opset < 5 {
-        node.attributes.ints("shape")?.ok_or("attribute `shape` is missing")?.to_vec()
+    let extents: Vec<Extent> = if node.opset < 5 {
+        let shape = node.attributes.ints("shape")?.ok_or("attribute `shape` is missing")?;
+        shape.iter().map(|&size| Extent::exact(size)).collect()
     } else {
-        node.known_integers(node.input(1)?, "the shape")?
+        node.extents(node.input(1)?, "the shape")?
     };
     let allow_zero = node.attributes.int("allowzero")?.unwrap_or(0) != 0;
     let from = node.dims(x);
+    let mut asked: Vec<i64> = extents.iter().map(|extent| extent.most).collect();
+    let mut varying = extents.iter().position(|extent| extent.term().is_some());
+    match varying {
+        // It is what is left, unless that is asked of another one; the two agree in any run.
+        Some(axis) if !asked.contains(&-1) && node.padded(x).is_some() => asked[axis] = -1,
+        Some(_) if node.padded(x).is_none() => return unsupported(REFUSED),
+        _ => {}
+    }
+    let (dims, open) = sizes_of_reshape(&from, &asked, allow_zero)?;
+    let keeps = node.padded(x).and_then(|padded| {
+        let keeps = asked.get(padded.axis) == Some(&0) && !allow_zero;
+        keeps.then_some(padded.axis)
+    });
+    varying = keeps.or(varying).or(open);
+    let rows = reshaped(node, x, &dims, varying)?;
+    let result = node.reshape(x, &dims)?;
+    node.agreeing(vec![result], &[rows])
+}
+
+/// The sizes that are asked for, and the axis that takes what is left.
+fn sizes_of_reshape(from: &[u64], asked: &[i64], allow_zero: bool) -> Result<(Vec<u64>, Option<usize>), Problem> {
     let mut dims = Vec::with_capacity(asked.len());
     let mut open = None;
     for (axis, &size) in asked.iter().enumerate() {
@@ -45,7 +70,7 @@ fn reshape(node: &mut NodeImport<'_>) -> Imported {
         }
         dims[axis] = total / others;
     }
-    Ok(vec![node.reshape(x, &dims)?])
+    Ok((dims, open))
 }
 
 /// Two axes: what lies before `axis`, and the rest.
@@ -56,7 +81,11 @@ fn flatten(node: &mut NodeImport<'_>) -> Imported {
     let at = if axis < 0 { axis.saturating_add(dims.len() as i64) } else { axis };
     let at = usize::try_from(at).ok().filter(|&at| at <= dims.len()).ok_or_else(|| format!("axis {axis} is outside {dims:?}"))?;
     let (rows, columns) = dims.split_at(at);
-    Ok(vec![node.reshape(x, &[rows.iter().product(), columns.iter().product()])?])
+    let sizes = [rows.iter().product(), columns.iter().product()];
+    let open = node.padded(x).map(|padded| usize::from(padded.axis >= at));
+    let rows = reshaped(node, x, &sizes, open)?;
+    let flat = node.reshape(x, &sizes)?;
+    node.agreeing(vec![flat], &[rows])
 }
 
 /// Axes are an attribute up to operator set 12, and input 1 from then on.
@@ -78,7 +107,11 @@ fn squeeze(node: &mut NodeImport<'_>) -> Imported {
         return invalid(format!("axis {axis} of {dims:?} cannot be dropped, since its size is not 1"));
     }
     let kept: Vec<u64> = dims.iter().enumerate().filter(|(axis, _)| !dropped.contains(axis)).map(|(_, &dim)| dim).collect();
-    Ok(vec![node.reshape(x, &kept)?])
+    let squeezed = node.reshape(x, &kept)?;
+    // The one row that there could be is there where it is an axis of its own no more.
+    let rows = node.padded(x).filter(|padded| !dropped.contains(&padded.axis));
+    let before = |padded: Padded| dropped.iter().filter(|&&axis| axis < padded.axis).count();
+    node.agreeing(vec![squeezed], &[rows.map(|padded| Padded { axis: padded.axis - before(padded), ..padded })])
 }
 
 fn unsqueeze(node: &mut NodeImport<'_>) -> Imported {
@@ -88,18 +121,23 @@ fn unsqueeze(node: &mut NodeImport<'_>) -> Imported {
     let added = node.axes(&axes, dims.len() + axes.len())?;
     let mut old = dims.iter().copied();
     let new: Vec<u64> = (0..dims.len() + axes.len()).map(|axis| if added.contains(&axis) { 1 } else { old.next().unwrap_or(1) }).collect();
-    Ok(vec![node.reshape(x, &new)?])
+    let unsqueezed = node.reshape(x, &new)?;
+    let mut places = (0..new.len()).filter(|axis| !added.contains(axis));
+    let rows = node.padded(x).and_then(|padded| places.nth(padded.axis).map(|axis| Padded { axis, ..padded }));
+    node.agreeing(vec![unsqueezed], &[rows])
 }
 
 /// Stretches to what the input's shape and the asked one broadcast to.
 fn expand(node: &mut NodeImport<'_>) -> Imported {
     let (x, shape) = (node.input(0)?, node.input(1)?);
-    let asked = sizes(&node.known_integers(shape, "the shape")?)?;
-    let dims = node.dims(x);
-    let rank = dims.len().max(asked.len());
-    let at = |shape: &[u64], axis: usize| (axis + shape.len()).checked_sub(rank).map_or(1, |axis| shape[axis]);
-    let stretched: Vec<u64> = (0..rank).map(|axis| if at(&dims, axis) == 1 { at(&asked, axis) } else { at(&dims, axis) }).collect();
-    Ok(vec![node.broadcast(x, &stretched)?])
+    let asked = node.extents(shape, "the shape")?;
+    sizes(&asked.iter().map(|extent| extent.most).collect::<Vec<_>>())?;
+    let rank = node.rank(x).max(asked.len());
+    let own: Vec<Extent> = (0..node.rank(x)).map(|axis| node.rows_along(x, axis)).collect();
+    let at = |sizes: &[Extent], axis: usize| (axis + sizes.len()).checked_sub(rank).map_or(Extent::exact(1), |axis| sizes[axis]);
+    let stretched: Vec<Extent> =
+        (0..rank).map(|axis| if at(&own, axis).known() == Some(1) { at(&asked, axis) } else { at(&own, axis) }).collect();
+    Ok(vec![super::rows::stretched(node, x, &stretched)?])
 }
 
 /// Each axis gains one before it that is stretched to the number of repeats, and is merged with it.

@@ -6,6 +6,7 @@
 use super::Row;
 use super::gather::{check_known, resolved, scaled, strides, tuple_places};
 use crate::onnx::node::{Imported, NodeImport, One, Problem, invalid, unsupported};
+use crate::onnx::padded::REFUSED;
 use mlp_graph::op::{BinaryOp, CompareOp, ReduceKind};
 use mlp_graph::{DType, Op, Tensor, ValueId};
 
@@ -67,7 +68,8 @@ fn scatter_elements(node: &mut NodeImport<'_>) -> Imported {
     if counts.contains(&0) {
         return Ok(vec![x]);
     }
-    if node.builder.known(indices).is_some() {
+    let plain = node.padded(x).is_none() && node.padded(updates).is_none();
+    if node.builder.known(indices).is_some() && plain {
         let known = node.known_integers(indices, "the list of indices")?;
         let targets = element_places(&known, &dims, &counts, axis);
         let (from, total) = (known.len() as u64, dims.iter().product());
@@ -75,11 +77,25 @@ fn scatter_elements(node: &mut NodeImport<'_>) -> Imported {
         let result = at_known(node, flat, &targets, updates, how)?;
         return Ok(vec![node.reshape(result, &dims)?]);
     }
+    let rows = node.padded(x);
+    let places = written(node, x, indices, updates, axis)?;
     let y = match how {
-        Combine::Replace => replaced_elements(node, x, indices, updates, axis)?,
-        Combine::With(..) => combined_elements(node, x, indices, updates, axis, how)?,
+        Combine::Replace => replaced_elements(node, x, places, updates, axis)?,
+        Combine::With(..) => combined_elements(node, x, places, updates, axis, how)?,
     };
-    Ok(vec![y])
+    node.agreeing(vec![y], &[rows])
+}
+
+/// Indices along an axis, those of rows that mean nothing outside of it: they meet no element.
+fn written(node: &mut NodeImport<'_>, x: ValueId, indices: ValueId, updates: ValueId, axis: usize) -> One {
+    let rows = node.agreed(&[node.padded(indices), node.padded(updates)])?;
+    let outside = node.dims(x)[axis];
+    let indices = node.counted_back(x, axis, indices)?;
+    let Some(padded) = rows else { return Ok(indices) };
+    let counts = node.dims(indices);
+    let meaningful = node.meaningful(counts[padded.axis], padded.count, padded.axis, counts.len())?;
+    let nowhere = node.scalar(node.dtype(indices), outside as f64);
+    node.select(meaningful, indices, nowhere)
 }
 
 /// The row-major place of each index in data of shape `dims`.
@@ -211,27 +227,40 @@ fn scatter_nd(node: &mut NodeImport<'_>) -> Imported {
         return invalid(format!("the updates have shape {:?}, but {wanted:?} is needed", node.dims(updates)));
     }
     check_known(node, indices, &dims[..depth])?;
+    let rows = node.padded(x);
+    let written = node.agreed(&[node.padded(indices), node.padded(updates)])?;
+    if written.is_some_and(|padded| padded.axis >= outer.len())
+        || rows.is_some_and(|padded| padded.axis < depth && node.builder.known(indices).is_some())
+    {
+        return unsupported(REFUSED);
+    }
     let count: u64 = outer.iter().product();
     let (elements, inner): (u64, u64) = (dims[..depth].iter().product(), dims[depth..].iter().product());
     if count == 0 || elements == 0 || inner == 0 {
         return Ok(vec![x]);
     }
-    let (rows, updates) = (node.reshape(x, &[elements, inner])?, node.reshape(updates, &[count, inner])?);
+    let (flat, updates) = (node.reshape(x, &[elements, inner])?, node.reshape(updates, &[count, inner])?);
     let result = if depth == 0 {
-        at_known(node, rows, &vec![0; count as usize], updates, how)?
-    } else if node.builder.known(indices).is_some() {
+        at_known(node, flat, &vec![0; count as usize], updates, how)?
+    } else if node.builder.known(indices).is_some() && written.is_none() {
         let known = node.known_integers(indices, "the list of indices")?;
         let steps = strides(&dims[..depth]);
         let wrapped = |(index, size): (&i64, &u64)| if *index < 0 { index + *size as i64 } else { *index };
         let place = |tuple: &[i64]| tuple.iter().zip(&dims).map(wrapped).zip(&steps).map(|(index, step)| index * step).sum::<i64>();
         let targets: Vec<usize> = known.chunks(depth).map(|tuple| place(tuple) as usize).collect();
-        at_known(node, rows, &targets, updates, how)?
+        at_known(node, flat, &targets, updates, how)?
     } else {
-        let places = tuple_places(node, indices, &dims[..depth])?;
+        let mut places = tuple_places(node, indices, &dims[..depth])?;
+        if let Some(padded) = written {
+            let meaningful = node.meaningful(outer[padded.axis], padded.count, padded.axis, outer.len())?;
+            let nowhere = node.scalar(node.dtype(places), elements as f64);
+            places = node.select(meaningful, places, nowhere)?;
+        }
         let places = node.reshape(places, &[count])?;
-        at_places(node, rows, places, updates, how)?
+        at_places(node, flat, places, updates, how)?
     };
-    Ok(vec![node.reshape(result, &dims)?])
+    let result = node.reshape(result, &dims)?;
+    node.agreeing(vec![result], &[rows])
 }
 
 /// Rows of `updates [U, inner]` put at known rows of `x [E, inner]`.

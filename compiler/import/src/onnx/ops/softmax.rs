@@ -2,6 +2,7 @@
 
 use super::Row;
 use crate::onnx::node::{Imported, NodeImport, One, invalid};
+use crate::onnx::padded::Padded;
 use mlp_graph::op::{BinaryOp, ReduceKind, UnaryOp};
 use mlp_graph::{Op, ValueId};
 
@@ -13,8 +14,21 @@ pub(super) const TABLE: &[Row] = &[
 
 type AlongAxis = fn(&mut NodeImport<'_>, ValueId, usize) -> One;
 
+/// Rows that mean nothing weigh nothing where they lie along the axis.
 fn over(node: &mut NodeImport<'_>, along: AlongAxis) -> Imported {
-    let x = node.input(0)?;
+    let given = node.input(0)?;
+    let padded = node.padded(given);
+    let first = node.attributes.int("axis")?.unwrap_or(if node.opset >= 13 { -1 } else { 1 });
+    let along_rows = |padded: Padded| {
+        let (rank, at) = (node.rank(given), padded.axis);
+        node.axis(first, rank).is_ok_and(|first| first == at || node.opset < 13 && first < at)
+    };
+    let x = if padded.is_some_and(along_rows) { node.filled(given, f64::NEG_INFINITY)? } else { given };
+    let results = of_axes(node, along, x)?;
+    node.agreeing(results, &[padded])
+}
+
+fn of_axes(node: &mut NodeImport<'_>, along: AlongAxis, x: ValueId) -> Imported {
     let dims = node.dims(x);
     let axis = node.attributes.int("axis")?;
     if node.opset >= 13 {

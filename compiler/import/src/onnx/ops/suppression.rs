@@ -1,18 +1,19 @@
 //! `NonMaxSuppression`: box after box, the best that is left is selected, and what overlaps it too much is dropped.
 
 use super::Row;
-use super::cumulative::running;
+use super::compact::Selected;
+use crate::onnx::extent::Extent;
 use crate::onnx::node::{Imported, NodeImport, One, Problem, invalid, unsupported};
-use crate::onnx::padded::Padded;
+use crate::onnx::padded::{Padded, REFUSED};
 use mlp_graph::op::{BinaryOp, CompareOp, ReduceKind, UnaryOp};
 use mlp_graph::{DType, Op, ValueId};
 
 pub(super) const TABLE: &[Row] = &[("", "NonMaxSuppression", non_max_suppression)];
 
 /// Most boxes of one class that are selected: each is a step of its own.
-const MOST_STEPS: u64 = 512;
-/// Most boxes of all images and classes that could be selected: each is compared with each where they are put in order.
-const MOST_ROWS: u64 = 1 << 15;
+const MOST_STEPS: u64 = 2048;
+/// Most boxes of all images and classes that could be selected.
+const MOST_ROWS: u64 = 1 << 18;
 
 /// The boxes of all images, `[B, N]` each.
 struct Boxes {
@@ -21,7 +22,7 @@ struct Boxes {
     area: ValueId,
 }
 
-/// Rows `[batch, class, box]`, as many as could be selected; those that were come first, the others are -1.
+/// Rows `[batch, class, box]`, as many as could be selected; those that were come first.
 fn non_max_suppression(node: &mut NodeImport<'_>) -> Imported {
     let (boxes, scores) = (node.input(0)?, node.input(1)?);
     let (dims, sizes) = (node.dims(boxes), node.dims(scores));
@@ -32,10 +33,14 @@ fn non_max_suppression(node: &mut NodeImport<'_>) -> Imported {
         return invalid(format!("scores of shape {sizes:?} do not fit boxes of shape {dims:?}"));
     }
     let most = match node.optional(2) {
-        Some(most) => node.known_integer(most, "the number of boxes a class")?.max(0) as u64,
-        None => 0,
+        Some(most) => node.extent(most, "the number of boxes a class")?,
+        None => Extent::exact(0),
     };
-    let steps = most.min(count);
+    let mut steps = (most.most.max(0) as u64).min(count);
+    if let (1, Some(rows)) = (batch * classes, node.looked_at) {
+        // They are in the order of the steps.
+        steps = steps.min(rows);
+    }
     if steps > MOST_STEPS || batch.saturating_mul(classes).saturating_mul(steps) > MOST_ROWS {
         return unsupported(format!(
             "{steps} boxes of each of {classes} classes; at most {MOST_STEPS} a class and {MOST_ROWS} of all are supported: lower max_output_boxes_per_class"
@@ -45,12 +50,30 @@ fn non_max_suppression(node: &mut NodeImport<'_>) -> Imported {
         let nothing = mlp_graph::Tensor::new(DType::I64, vec![0, 3], Vec::new()).map_err(|error| error.to_string())?;
         return Ok(vec![node.constant(nothing)]);
     }
+    let present = present(node, boxes, scores)?;
     let (boxes, scores) = (node.cast(DType::F32, boxes)?, node.cast(DType::F32, scores)?);
     let boxes = edges(node, boxes)?;
-    let (picks, valid) = selected(node, &boxes, scores, steps)?;
-    let (rows, valid) = in_order(node, picks, valid, [batch, classes, steps])?;
-    node.builder.set_padded(rows, Padded { axis: 0, valid });
-    Ok(vec![rows])
+    let (picks, mut found) = selected(node, &boxes, scores, present, steps)?;
+    if let Some(most) = most.term() {
+        let within = node.meaningful(steps, most, 2, 3)?;
+        let within = node.cast(DType::I32, within)?;
+        found = node.binary(BinaryOp::Mul, found, within)?;
+    }
+    let (rows, count) = in_order(node, picks, found, [batch, classes, steps])?;
+    Ok(vec![node.marked(rows, Padded { axis: 0, count })?])
+}
+
+/// Whether each box is one, where only a run knows how many there are: `[1, 1, N]`.
+fn present(node: &mut NodeImport<'_>, boxes: ValueId, scores: ValueId) -> Result<Option<ValueId>, Problem> {
+    let rows = [(boxes, 1), (scores, 2)].map(|(value, axis)| node.padded(value).map(|padded| (padded, axis)));
+    let (mut present, count) = (None, node.dims(scores)[2]);
+    for (padded, axis) in rows.into_iter().flatten() {
+        if padded.axis != axis {
+            return unsupported(REFUSED);
+        }
+        present = Some(node.meaningful(count, padded.count, 2, 3)?);
+    }
+    Ok(present)
 }
 
 /// Boxes as their edges: two corners in any order, or a centre and sizes.
@@ -82,7 +105,13 @@ fn edges(node: &mut NodeImport<'_>, boxes: ValueId) -> Result<Boxes, Problem> {
 }
 
 /// The positions of the selected boxes `[B, C, steps]`, best first, and whether there was one.
-fn selected(node: &mut NodeImport<'_>, boxes: &Boxes, scores: ValueId, steps: u64) -> Result<(ValueId, ValueId), Problem> {
+fn selected(
+    node: &mut NodeImport<'_>,
+    boxes: &Boxes,
+    scores: ValueId,
+    present: Option<ValueId>,
+    steps: u64,
+) -> Result<(ValueId, ValueId), Problem> {
     let sizes = node.dims(scores);
     let (batch, classes, count) = (sizes[0], sizes[1], sizes[2]);
     let mut live = match node.optional(4) {
@@ -96,6 +125,9 @@ fn selected(node: &mut NodeImport<'_>, boxes: &Boxes, scores: ValueId, steps: u6
             node.broadcast(yes, &sizes)?
         }
     };
+    if let Some(present) = present {
+        live = node.binary(BinaryOp::Mul, live, present)?;
+    }
     let threshold = match node.optional(3) {
         Some(threshold) => {
             let threshold = node.as_scalar(threshold, "the IoU threshold")?;
@@ -157,7 +189,7 @@ fn overlaps(node: &mut NodeImport<'_>, boxes: &Boxes, best: ValueId, threshold: 
     Ok(over)
 }
 
-/// Rows `[batch, class, box]` of what was selected, before all others, which are -1; and which they are.
+/// Rows `[batch, class, box]` of what was selected, before all others; and how many they are.
 fn in_order(node: &mut NodeImport<'_>, picks: ValueId, found: ValueId, sizes: [u64; 3]) -> Result<(ValueId, ValueId), Problem> {
     let count: u64 = sizes.iter().product();
     let mut columns = Vec::with_capacity(3);
@@ -168,20 +200,8 @@ fn in_order(node: &mut NodeImport<'_>, picks: ValueId, found: ValueId, sizes: [u
     }
     let rows = node.emit(Op::Concat { axis: 1 }, &columns)?;
     let found = node.reshape(found, &[count])?;
-    let so_far = running(node, found, 0, BinaryOp::Add, false, 0.0)?;
-    // Row `r` is the first after which more than `r` were found: the number of rows after which not more were.
-    let places = node.positions(count, 0, 2)?;
-    let line = node.reshape(so_far, &[1, count])?;
-    let before = node.compare(CompareOp::Le, line, places)?;
-    let before = node.cast(DType::I32, before)?;
-    let from = node.reduce(ReduceKind::Sum, &[1], false, before)?;
-    let from = node.with_number(BinaryOp::Min, from, count as f64 - 1.0)?;
-    let moved = node.emit(Op::Gather { axis: 0 }, &[rows, from])?;
-    let total = node.slice(so_far, vec![count as i64 - 1], vec![1], &[1])?;
-    let flat = node.positions(count, 0, 1)?;
-    let valid = node.compare(CompareOp::Lt, flat, total)?;
-    let column = node.reshape(valid, &[count, 1])?;
-    let nothing = node.scalar(DType::I32, -1.0);
-    let rows = node.select(column, moved, nothing)?;
-    Ok((node.cast(DType::I64, rows)?, valid))
+    let found = node.cast(DType::Bool, found)?;
+    let Selected { from, count: total } = super::compact::selected(node, found)?;
+    let rows = node.emit(Op::Gather { axis: 0 }, &[rows, from])?;
+    Ok((node.cast(DType::I64, rows)?, total))
 }

@@ -3,7 +3,9 @@
 
 use super::choose;
 use crate::onnx::body::Body;
-use crate::onnx::node::{Imported, NodeImport, Problem, invalid};
+use crate::onnx::node::{Imported, NodeImport, One, Problem, invalid, unsupported};
+use crate::onnx::padded::{Padded, REFUSED};
+use mlp_graph::Op;
 use mlp_graph::ValueId;
 use mlp_graph::ir::Type;
 
@@ -17,9 +19,9 @@ pub(super) fn branch(node: &mut NodeImport<'_>) -> Imported {
     }
     if let Some(known) = node.known_condition(condition)? {
         let arm = Body::ready(node, if known { ARMS[0] } else { ARMS[1] }, 0)?;
-        return arm.run(node, &[]);
+        return arm.run_once(node, &[]);
     }
-    let mut arm = |name| Body::ready(node, name, 0).and_then(|body| body.run(node, &[]));
+    let mut arm = |name| Body::ready(node, name, 0).and_then(|body| body.run_once(node, &[]));
     let (yes, no) = match (arm(ARMS[0]), arm(ARMS[1])) {
         (Err(error), Ok(other)) if error.is_invalid_inside() => (never(node, condition, &other)?, other),
         (Ok(other), Err(error)) if error.is_invalid_inside() => {
@@ -34,10 +36,40 @@ pub(super) fn branch(node: &mut NodeImport<'_>) -> Imported {
     let condition = node.as_scalar(condition, "the condition")?;
     let mut results = Vec::with_capacity(yes.len());
     for (output, (yes, no)) in yes.into_iter().zip(no).enumerate() {
+        if node.padded(yes).is_some() || node.padded(no).is_some() {
+            results.push(either(node, condition, yes, no)?);
+            continue;
+        }
         let problem = |yes: &Type, no: &Type| format!("a condition between arms of different shapes (output {output} is {yes} or {no})");
         results.push(choose(node, condition, yes, no, problem)?);
     }
     Ok(results)
+}
+
+/// One of two values along one axis of which a run decides how many rows there are.
+fn either(node: &mut NodeImport<'_>, condition: ValueId, yes: ValueId, no: ValueId) -> One {
+    let (mut dims, other) = (node.dims(yes), node.dims(no));
+    let padded = node.padded(yes).or(node.padded(no));
+    let axis = padded.map_or(0, |padded| padded.axis);
+    let apart = |value: ValueId| node.padded(value).is_some_and(|padded| padded.axis != axis);
+    let alike = dims.len() == other.len() && (0..dims.len()).all(|place| place == axis || dims[place] == other[place]);
+    if !alike || apart(yes) || apart(no) || node.dtype(yes) != node.dtype(no) {
+        return unsupported(REFUSED);
+    }
+    dims[axis] = dims[axis].max(other[axis]);
+    let mut arms = Vec::with_capacity(2);
+    for value in [yes, no] {
+        let rows = node.rows_along(value, axis);
+        let Some(count) = node.builder.term(rows) else { return unsupported(REFUSED) };
+        let mut after = vec![0; dims.len()];
+        after[axis] = dims[axis] - node.dims(value)[axis];
+        let nothing = node.scalar(node.dtype(value), 0.0);
+        let grown = node.emit(Op::Pad { before: vec![0; dims.len()], after }, &[value, nothing])?;
+        arms.push((grown, count));
+    }
+    let value = node.select(condition, arms[0].0, arms[1].0)?;
+    let count = node.select(condition, arms[0].1, arms[1].1)?;
+    node.marked(value, Padded { axis, count })
 }
 
 /// What an arm gives that cannot be computed at these sizes, beside the results of the other: not a number. Models for several rates of a sound are exported so, and a
