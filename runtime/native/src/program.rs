@@ -25,7 +25,7 @@ struct Writer<'a, L> {
     load: L,
     known: HashMap<ExprId, usize>,
     steps: Vec<Step>,
-    /// The type of each step: `F32` or `I32`.
+    /// The type of each step: `F32`, `I32`, or `Bool` of a comparison, which has all bits or none.
     types: Vec<DType>,
 }
 
@@ -63,6 +63,22 @@ impl<L: FnMut(&Access) -> Option<usize>> Writer<'_, L> {
                         return Some(x);
                     }
                 }
+            }
+            Expr::Compare(op, x, y) => {
+                let x = self.of_type(*x, DType::F32)?;
+                let operator = match op {
+                    CompareOp::Eq => Operator::Equal,
+                    CompareOp::Ne => Operator::Differ,
+                    CompareOp::Lt => Operator::Less,
+                    CompareOp::Le => Operator::AtMost,
+                };
+                (Step::Operator(operator, x, self.of_type(*y, DType::F32)?), DType::Bool)
+            }
+            Expr::Select(condition, x, y) => {
+                let condition = self.of_type(*condition, DType::Bool)?;
+                let x = self.step(*x)?;
+                let dtype = self.types[x];
+                (Step::Select(condition, x, self.step(*y)?), dtype)
             }
             Expr::Requantize { value, multiplier, shift } => {
                 let value = self.of_type(*value, DType::I32)?;
@@ -199,7 +215,9 @@ pub(crate) fn nest(plan: &Plan, nest: &Nest) -> Option<RowSteps> {
         [] if nest.accs.is_empty() => {
             let (&length, parallel) = nest.parallel.split_last()?;
             let made = of_rows(plan, (parallel, length), &nest.exprs, &[], &nest.stores)?;
-            made.steps.iter().any(is_slow).then_some(made)
+            // Rounding to integers and their range is long code in four lanes too.
+            let converts = |step: &Step| matches!(step, Step::Function(Function::ToInt, _));
+            made.steps.iter().any(|step| is_slow(step) || converts(step)).then_some(made)
         }
         [Extent::Const(length)] => {
             let folds = nest.accs.iter().enumerate().map(|(number, acc)| fold(&nest.exprs, number, acc)).collect::<Option<Vec<_>>>()?;
@@ -331,6 +349,8 @@ fn operator(op: BinaryOp, dtype: DType) -> Option<Operator> {
         (BinaryOp::Mul, DType::I32) => Operator::MulInt,
         (BinaryOp::Min, DType::I32) => Operator::MinInt,
         (BinaryOp::Max, DType::I32) => Operator::MaxInt,
+        (BinaryOp::And, DType::I32) => Operator::And,
+        (BinaryOp::Or, DType::I32) => Operator::Or,
         _ => return None,
     })
 }

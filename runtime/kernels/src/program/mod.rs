@@ -75,6 +75,18 @@ pub enum Operator {
     MinInt,
     /// The greater `i32`.
     MaxInt,
+    /// Bitwise and.
+    And,
+    /// Bitwise or.
+    Or,
+    /// All bits where floats are equal, else none: never of a NaN.
+    Equal,
+    /// All bits where floats differ, else none: always of a NaN.
+    Differ,
+    /// All bits where the first float is less, else none.
+    Less,
+    /// All bits where the first float is less or equal, else none.
+    AtMost,
 }
 
 /// One step: a value of 32 bits, `f32` or `i32`. Operands are the numbers of earlier steps.
@@ -92,6 +104,8 @@ pub enum Step {
     Operator(Operator, usize, usize),
     /// The definition of requantization over `i32`: the value, its multiplier and the shift.
     Requantize(usize, usize, u32),
+    /// The second step where the first has all bits, the third where it has none.
+    Select(usize, usize, usize),
 }
 
 /// Element types of memory.
@@ -122,6 +136,7 @@ enum Work {
     Function(Function, usize),
     Operator(Operator, usize, usize),
     Requantize(usize, usize, u32),
+    Select(usize, usize, usize),
 }
 
 /// Steps in slots.
@@ -153,9 +168,10 @@ impl Program {
     /// a walk. `None` where a step names a later one, or slots do not suffice.
     fn new(steps: &[Step], results: &[usize], first: usize, is_even: impl Fn(&Step) -> bool) -> Option<Program> {
         let operands = |step: &Step| match *step {
-            Step::Total(_) | Step::Const(_) | Step::Load(_) => [None; 2],
-            Step::Function(_, x) => [Some(x), None],
-            Step::Operator(_, x, y) | Step::Requantize(x, y, _) => [Some(x), Some(y)],
+            Step::Total(_) | Step::Const(_) | Step::Load(_) => [None; 3],
+            Step::Function(_, x) => [Some(x), None, None],
+            Step::Operator(_, x, y) | Step::Requantize(x, y, _) => [Some(x), Some(y), None],
+            Step::Select(condition, x, y) => [Some(condition), Some(x), Some(y)],
         };
         let sound = |(n, step): (usize, &Step)| operands(step).into_iter().flatten().all(|operand| operand < n);
         if !steps.iter().enumerate().all(sound) || results.iter().any(|&result| result >= steps.len()) {
@@ -194,6 +210,7 @@ impl Program {
                 Step::Function(function, x) => Work::Function(function, slots[x]),
                 Step::Operator(operator, x, y) => Work::Operator(operator, slots[x], slots[y]),
                 Step::Requantize(x, y, shift) => Work::Requantize(slots[x], slots[y], shift),
+                Step::Select(condition, x, y) => Work::Select(slots[condition], slots[x], slots[y]),
             };
             if even[n] {
                 program.once.push((work, slot))
@@ -253,6 +270,14 @@ fn run(list: &[(Work, usize)], slots: &mut Slots, lanes: usize, give: impl Fn(Gi
             Work::Requantize(x, y, shift) => {
                 zip(slots, [x, y], to, lanes, |x, y| crate::finish::requantize(x as i32, y as i32, shift) as u32);
             }
+            Work::Select(condition, x, y) => {
+                let condition = slots.0[condition].as_ptr();
+                let (x, y) = (slots.0[x].as_ptr(), slots.0[y].as_ptr());
+                for (i, to) in slots.0[to][..lanes].iter_mut().enumerate() {
+                    // SAFETY: as in `map`.
+                    *to = unsafe { if *condition.add(i) != 0 { *x.add(i) } else { *y.add(i) } };
+                }
+            }
         }
     }
 }
@@ -289,6 +314,12 @@ fn combine(operator: Operator, slots: &mut Slots, operands: [usize; 2], to: usiz
         Operator::MulInt => zip(slots, operands, to, lanes, u32::wrapping_mul),
         Operator::MinInt => zip(slots, operands, to, lanes, |x, y| (x as i32).min(y as i32) as u32),
         Operator::MaxInt => zip(slots, operands, to, lanes, |x, y| (x as i32).max(y as i32) as u32),
+        Operator::And => zip(slots, operands, to, lanes, |x, y| x & y),
+        Operator::Or => zip(slots, operands, to, lanes, |x, y| x | y),
+        Operator::Equal => masks(slots, operands, to, lanes, |x, y| x == y),
+        Operator::Differ => masks(slots, operands, to, lanes, |x, y| x != y),
+        Operator::Less => masks(slots, operands, to, lanes, |x, y| x < y),
+        Operator::AtMost => masks(slots, operands, to, lanes, |x, y| x <= y),
     }
 }
 
@@ -300,6 +331,11 @@ fn float(slots: &mut Slots, x: usize, to: usize, lanes: usize, f: impl Fn(f32) -
 #[inline(always)]
 fn floats(slots: &mut Slots, operands: [usize; 2], to: usize, lanes: usize, f: impl Fn(f32, f32) -> f32) {
     zip(slots, operands, to, lanes, |x, y| f(f32::from_bits(x), f32::from_bits(y)).to_bits());
+}
+
+#[inline(always)]
+fn masks(slots: &mut Slots, operands: [usize; 2], to: usize, lanes: usize, f: impl Fn(f32, f32) -> bool) {
+    zip(slots, operands, to, lanes, |x, y| if f(f32::from_bits(x), f32::from_bits(y)) { u32::MAX } else { 0 });
 }
 
 #[inline(always)]

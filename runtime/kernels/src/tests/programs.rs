@@ -51,6 +51,36 @@ fn operator(operator: Operator, x: u32, y: u32) -> u32 {
         Operator::MulInt => x.wrapping_mul(y),
         Operator::MinInt => (x as i32).min(y as i32) as u32,
         Operator::MaxInt => (x as i32).max(y as i32) as u32,
+        Operator::And => x & y,
+        Operator::Or => x | y,
+        Operator::Equal => {
+            if a == b {
+                u32::MAX
+            } else {
+                0
+            }
+        }
+        Operator::Differ => {
+            if a != b {
+                u32::MAX
+            } else {
+                0
+            }
+        }
+        Operator::Less => {
+            if a < b {
+                u32::MAX
+            } else {
+                0
+            }
+        }
+        Operator::AtMost => {
+            if a <= b {
+                u32::MAX
+            } else {
+                0
+            }
+        }
     }
 }
 
@@ -81,8 +111,16 @@ fn steps(noise: &mut Noise, count: usize, total: Option<bool>) -> (Vec<Step>, Ve
             9 => (Step::Operator(Operator::Max, x, y), true),
             10 => (Step::Operator(Operator::AddInt, a, b), false),
             11 => (Step::Operator(Operator::MulInt, a, b), false),
+            12 if noise.next() % 2 == 0 => (Step::Operator([Operator::And, Operator::Or][noise.next() as usize % 2], a, b), false),
             12 => (Step::Operator(Operator::MaxInt, a, b), false),
             13 => (Step::Operator(Operator::MinInt, a, b), false),
+            14 if noise.next() % 2 == 0 => {
+                let compare = [Operator::Equal, Operator::Differ, Operator::Less, Operator::AtMost][noise.next() as usize % 4];
+                steps.push(Step::Operator(compare, x, y));
+                // A truth value is a number of 32 bits as others are, for steps that take any bits.
+                floats.push(false);
+                (Step::Select(steps.len() - 1, y, x), true)
+            }
             14 => (Step::Requantize(a, b, 1 + noise.next() % 40), false),
             _ => (Step::Function([Function::Floor, Function::Ceil, Function::Trunc][noise.next() as usize % 3], x), true),
         };
@@ -102,6 +140,7 @@ fn value(steps: &[Step], sources: [u32; 3], total: u32) -> u32 {
             Step::Load(source) => sources[source],
             Step::Function(f, x) => function(f, values[x]),
             Step::Operator(f, x, y) => operator(f, values[x], values[y]),
+            Step::Select(condition, x, y) => values[if values[condition] != 0 { x } else { y }],
             Step::Requantize(x, y, shift) => requantize(values[x] as i32, values[y] as i32, shift) as u32,
         });
     }
