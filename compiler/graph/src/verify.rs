@@ -228,7 +228,7 @@ mod tests {
         graph.count_rows("y", 0, n);
         graph.count_rows("z", 1, n);
         graph.compact();
-        let read = crate::text::parse(&graph.to_string()).unwrap();
+        let read = crate::text::parse(&crate::text::print(&graph)).unwrap();
         assert_eq!((&read.counted, verify(&read)), (&graph.counted, Ok(())));
         let ports: Vec<&str> = graph.counted.iter().map(|counted| counted.rows.port.as_str()).collect();
         assert_eq!((ports, graph.outputs.len()), (vec!["y/rows/", "y/rows/"], 4), "one port, whose name nothing else has");
