@@ -9,6 +9,7 @@
 
 use crate::PlanOptions;
 use crate::shapes::Shapes;
+use crate::topk::MAX_KEPT;
 use cranelift_entity::SecondaryMap;
 use mlp_bundle::DType;
 use mlp_graph::{Graph, Op, OpId, ValueId};
@@ -93,6 +94,8 @@ fn kind(op: &Op, options: &PlanOptions) -> Kind {
         Op::Gather { .. } => Kind::Gather,
         Op::Symbol(_) | Op::Size { .. } | Op::Extend => Kind::Map,
         Op::Concat { .. } => Kind::Concat,
+        // A long ranking reads each element as often as there are others.
+        Op::TopK { k, .. } if *k > MAX_KEPT => Kind::Anchor,
         Op::Reduce { .. } | Op::ArgReduce { .. } | Op::QuantizedMean { .. } | Op::TopK { .. } => Kind::Reduction,
         _ => Kind::Anchor,
     }

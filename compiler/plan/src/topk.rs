@@ -11,7 +11,7 @@ use mlp_bundle::{DType, Scalar};
 use mlp_graph::ValueId;
 
 /// Up to how many elements one pass keeps in accumulators.
-const MAX_KEPT: u64 = 16;
+pub(crate) const MAX_KEPT: u64 = 16;
 
 /// What a selection works on.
 struct Selection {

@@ -238,6 +238,25 @@ fn the_best_elements_in_order() {
 }
 
 #[test]
+fn a_long_ranking_computes_nothing_again() {
+    let kernels_with = |k: u64| {
+        let planned = check_both(&format!(
+            r#"input %0 "x": f32[70]
+            input %1 "i": i32[60]
+            %2 = exp %0: f32[70]
+            %3 = gather %2, %1 {{axis=0}}: f32[60]
+            %4, %5 = top_k %3 {{k={k}, axis=0, largest=true}}: f32[{k}], i64[{k}]
+            output "a" %4
+            output "b" %5"#
+        ));
+        kernels(&planned)
+    };
+    // Each element is compared with each other one: what makes it is a kernel of its own. One pass reads each once.
+    assert_eq!(kernels_with(40), ["map", "gather", "rank", "top_k"]);
+    assert_eq!(kernels_with(4), ["map", "top_k"]);
+}
+
+#[test]
 fn order_with_nan_and_infinities() {
     let planned = graph(
         r#"input %0 "x": f32[8]
