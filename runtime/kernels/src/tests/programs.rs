@@ -111,10 +111,10 @@ fn steps(noise: &mut Noise, count: usize, total: Option<bool>) -> (Vec<Step>, Ve
             9 => (Step::Operator(Operator::Max, x, y), true),
             10 => (Step::Operator(Operator::AddInt, a, b), false),
             11 => (Step::Operator(Operator::MulInt, a, b), false),
-            12 if noise.next() % 2 == 0 => (Step::Operator([Operator::And, Operator::Or][noise.next() as usize % 2], a, b), false),
+            12 if noise.next().is_multiple_of(2) => (Step::Operator([Operator::And, Operator::Or][noise.next() as usize % 2], a, b), false),
             12 => (Step::Operator(Operator::MaxInt, a, b), false),
             13 => (Step::Operator(Operator::MinInt, a, b), false),
-            14 if noise.next() % 2 == 0 => {
+            14 if noise.next().is_multiple_of(2) => {
                 let compare = [Operator::Equal, Operator::Differ, Operator::Less, Operator::AtMost][noise.next() as usize % 4];
                 steps.push(Step::Operator(compare, x, y));
                 // A truth value is a number of 32 bits as others are, for steps that take any bits.
