@@ -9,8 +9,11 @@ use mlp_bundle::{DType, Scalar};
 use mlp_kernels::{Element, Function, Operator, RowFold, Step};
 use std::collections::HashMap;
 
-/// Channels, or elements of a row, from which a program pays.
+/// Elements of a row from which a program pays.
 const LEAST_LANES: usize = 32;
+
+/// Channels from which a program pays: pixels are taken together, each in sixteen lanes at least.
+const LEAST_CHANNELS: usize = 8;
 
 /// Steps at most: expressions beyond are no program.
 const MAX_STEPS: usize = 96;
@@ -156,7 +159,7 @@ impl Reader<'_> {
         let Writer { mut steps, types, .. } = writer;
         let element = stored(types[last], self.plan.buffers[out.buffer].dtype)?;
         steps.truncate(last + 1);
-        let pays = self.channels >= LEAST_LANES && steps.iter().any(is_slow);
+        let pays = self.channels >= LEAST_CHANNELS && steps.iter().any(is_slow);
         pays.then_some(EpilogueSteps { steps, sources, element, out })
     }
 

@@ -159,17 +159,11 @@ export function decode(
   return value(known(pipeline.outputs[0], 'value'));
 }
 
-/** The first rows along an axis, of an array of any type; where they lie one after another, they stay where they are. */
+/** The first rows along an axis, of an array of any type. */
 function cut(data: Float32Array, shape: readonly number[], axis: number, said: number): Shaped<Float32Array> {
-  const rows = Math.min(Math.max(said, 0), shape[axis]!);
-  const inner = count(shape.slice(axis + 1));
-  const outer = count(shape.slice(0, axis));
-  const [whole, kept] = [shape[axis]! * inner, rows * inner];
-  const found = shape.map((size, at) => (at === axis ? rows : size));
-  if (outer === 1) return { data: data.subarray(0, kept), shape: found };
-  const parts = new (data.constructor as typeof Float32Array)(outer * kept);
-  for (let block = 0; block < outer; block++) parts.set(data.subarray(block * whole, block * whole + kept), block * kept);
-  return { data: parts, shape: found };
+  const found = shape.map((size, at) => (at === axis ? Math.min(Math.max(said, 0), size) : size));
+  const [whole, kept] = [shape, found].map((sizes) => count(sizes.slice(axis))) as [number, number];
+  return { data: data.filter((_, at) => at % whole < kept), shape: found };
 }
 
 /** Typed arrays of the inputs that are tensors, where `at` says that a port lies; of those whose sizes vary, as long as they can be. */

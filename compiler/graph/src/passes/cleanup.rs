@@ -3,6 +3,7 @@
 //! - A movement or cast that changes nothing is its operand; two reshapes or transposes in a row are one.
 //! - A transpose that only moves axes of size 1 is a reshape, and so is a reduction over such axes (of floats a sum or mean, of anything a maximum or minimum).
 //! - `x + 0`, `x - 0`, `x * 1`, `x / 1` are `x` where that has the result's shape. (`-0 + 0` is `0`, and becomes `-0`.)
+//! - A power with the constant exponent 1, 2, 3 or 4 is a product.
 //! - A map does its own broadcasting: an operand that is a broadcast is replaced by what it stretches.
 //! - An operand of a map that is a constant with one value everywhere becomes a scalar.
 //! - A gather at constant positions one step apart is a slice.
@@ -28,6 +29,7 @@ pub(super) fn run(graph: &mut Graph) -> Result<(), InferError> {
             Op::Reshape | Op::Broadcast | Op::Cast(_) | Op::Slice { .. } | Op::Transpose { .. } | Op::Reduce { .. } => {
                 movement(graph, id, &node)?
             }
+            Op::Binary(BinaryOp::Pow) => power(graph, id, &node)?,
             Op::Binary(op) => identity(graph, op, &node),
             Op::Gather { axis } => range(graph, id, &node, axis as usize)?,
             Op::Concat { axis } => concat(graph, id, &node, axis as usize)?,
@@ -116,6 +118,27 @@ fn identity(graph: &Graph, op: BinaryOp, node: &Node) -> Option<ValueId> {
         _ => return None,
     };
     (graph.ty(kept) == graph.ty(node.results[0])).then_some(kept)
+}
+
+/// A small whole power as products.
+fn power(graph: &mut Graph, id: OpId, node: &Node) -> Replacement {
+    let (x, exponent) = (node.operands[0], graph.constant_of(node.operands[1]).and_then(Tensor::uniform));
+    let is = |number: f64| exponent.is_some_and(|exponent| equals(exponent, number));
+    if graph.ty(x) != graph.ty(node.results[0]) {
+        return Ok(None);
+    }
+    let mut product = |a: ValueId, b: ValueId| graph.append_one(Op::Binary(BinaryOp::Mul), &[a, b], graph.origins[id].clone());
+    if is(1.0) {
+        return Ok(Some(x));
+    }
+    if !(is(2.0) || is(3.0) || is(4.0)) {
+        return Ok(None);
+    }
+    let square = product(x, x)?;
+    if is(2.0) {
+        return Ok(Some(square));
+    }
+    product(square, if is(3.0) { x } else { square }).map(Some)
 }
 
 /// Whether a number is `value`; truth values are no numbers.

@@ -3,8 +3,14 @@
 use super::{Element, Given, LANES, Program, Slots, Step, load, spread, store};
 use crate::finish::Raw;
 
-/// Columns of the blocks that contractions hand over; as many pixels as fit are taken together.
-const COLUMNS: usize = 32;
+/// Lanes that a pixel takes of so many columns: contractions hand over blocks of few, of which as many pixels as fit are taken together.
+const fn width(cols: usize) -> usize {
+    match cols {
+        ..=16 => 16,
+        ..=32 => 32,
+        _ => LANES,
+    }
+}
 
 /// What an epilogue reads.
 #[derive(Clone, Debug, PartialEq)]
@@ -109,8 +115,8 @@ impl EpilogueProgram {
 #[inline(always)]
 pub(crate) unsafe fn run(epilogue: &EpilogueProgram, raw: &Raw) {
     let mut slots = Slots::new();
-    let narrow = raw.cols <= COLUMNS;
-    let (rows, width) = if narrow { (LANES / COLUMNS, COLUMNS) } else { (1, LANES) };
+    let width = width(raw.cols);
+    let rows = LANES / width;
     let part = |row: usize, col: usize| Part {
         sums: raw.at.cast::<u8>().wrapping_add((row * raw.stride + col) * 4),
         stride: raw.stride,

@@ -108,6 +108,35 @@ pub enum Step {
     Select(usize, usize, usize),
 }
 
+impl Step {
+    /// The numbers of the steps that it reads.
+    fn operands(&self) -> impl Iterator<Item = usize> + use<> {
+        let operands = match *self {
+            Step::Total(_) | Step::Const(_) | Step::Load(_) => [None; 3],
+            Step::Function(_, x) => [Some(x), None, None],
+            Step::Operator(_, x, y) | Step::Requantize(x, y, _) => [Some(x), Some(y), None],
+            Step::Select(condition, x, y) => [Some(condition), Some(x), Some(y)],
+        };
+        operands.into_iter().flatten()
+    }
+}
+
+/// The last step that reads each step which `results` need, results being read at the end. None where a step reads one that does not come before it.
+fn last_reads(steps: &[Step], results: &[usize]) -> Option<Vec<Option<usize>>> {
+    let sound = steps.iter().enumerate().all(|(n, step)| step.operands().all(|operand| operand < n));
+    if !sound || results.iter().any(|&result| result >= steps.len()) {
+        return None;
+    }
+    let mut last: Vec<Option<usize>> = vec![None; steps.len()];
+    results.iter().for_each(|&result| last[result] = Some(steps.len()));
+    for (n, step) in steps.iter().enumerate().rev() {
+        if last[n].is_some() {
+            step.operands().for_each(|operand| last[operand] = Some(last[operand].map_or(n, |seen| seen.max(n))));
+        }
+    }
+    Some(last)
+}
+
 /// Element types of memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Element {
@@ -167,24 +196,7 @@ impl Program {
     /// The program of what `results` need of `steps`, in slots from `first` on; `is_even` says of what a source or a total gives whether it is the same in all lanes of
     /// a walk. `None` where a step names a later one, or slots do not suffice.
     fn new(steps: &[Step], results: &[usize], first: usize, is_even: impl Fn(&Step) -> bool) -> Option<Program> {
-        let operands = |step: &Step| match *step {
-            Step::Total(_) | Step::Const(_) | Step::Load(_) => [None; 3],
-            Step::Function(_, x) => [Some(x), None, None],
-            Step::Operator(_, x, y) | Step::Requantize(x, y, _) => [Some(x), Some(y), None],
-            Step::Select(condition, x, y) => [Some(condition), Some(x), Some(y)],
-        };
-        let sound = |(n, step): (usize, &Step)| operands(step).into_iter().flatten().all(|operand| operand < n);
-        if !steps.iter().enumerate().all(sound) || results.iter().any(|&result| result >= steps.len()) {
-            return None;
-        }
-        // The last step that reads each; results are read at the end.
-        let mut last: Vec<Option<usize>> = vec![None; steps.len()];
-        results.iter().for_each(|&result| last[result] = Some(steps.len()));
-        for (n, step) in steps.iter().enumerate().rev().filter(|(n, _)| results.contains(n) || *n < steps.len()) {
-            if last[n].is_some() {
-                operands(step).into_iter().flatten().for_each(|operand| last[operand] = Some(last[operand].map_or(n, |seen| seen.max(n))));
-            }
-        }
+        let last = last_reads(steps, results)?;
         let mut program = Program { constants: Vec::new(), once: Vec::new(), each: Vec::new(), results: Vec::new(), end: first };
         let (mut slots, mut even): (Vec<usize>, Vec<bool>) = (vec![0; steps.len()], vec![false; steps.len()]);
         let mut free: Vec<usize> = Vec::new();
@@ -192,7 +204,7 @@ impl Program {
             even[n] = match step {
                 Step::Const(_) => true,
                 Step::Total(_) | Step::Load(_) => is_even(step),
-                _ => operands(step).into_iter().flatten().all(|operand| even[operand]),
+                _ => step.operands().all(|operand| even[operand]),
             };
             // What is the same for a whole walk keeps its slot.
             let slot = if even[n] { None } else { free.pop() }.unwrap_or_else(|| {
@@ -217,8 +229,8 @@ impl Program {
             } else {
                 program.each.push((work, slot))
             }
-            let mut done: Vec<usize> =
-                operands(step).into_iter().flatten().filter(|&operand| last[operand] == Some(n) && !even[operand]).collect();
+            let mut done: Vec<usize> = step.operands().filter(|&operand| last[operand] == Some(n) && !even[operand]).collect();
+            done.sort_unstable();
             done.dedup();
             free.extend(done.into_iter().map(|operand| slots[operand]));
         }
@@ -389,6 +401,7 @@ unsafe fn words(from: *const u32, to: *mut u32, count: usize) {
     // SAFETY: the caller's promise; arrays are read and written as bytes may lie.
     unsafe {
         match count {
+            16 => to.cast::<[u32; 16]>().write_unaligned(from.cast::<[u32; 16]>().read_unaligned()),
             32 => to.cast::<[u32; 32]>().write_unaligned(from.cast::<[u32; 32]>().read_unaligned()),
             LANES => to.cast::<[u32; LANES]>().write_unaligned(from.cast::<[u32; LANES]>().read_unaligned()),
             _ => core::ptr::copy_nonoverlapping(from.cast::<u8>(), to.cast::<u8>(), count * 4),
