@@ -146,8 +146,15 @@ export function decode(
   const value = ({ type }: Field): unknown => {
     if (type.kind === 'tensor') {
       const data = port<ArrayBufferView>(type.port, ARRAYS[type.dtype], ARRAYS[type.dtype].BYTES_PER_ELEMENT);
-      if (type.rows) return cut(data as Float32Array, sized(pipeline, type.shape, symbols), type.rows.axis, port(type.rows.port, Int32Array)[0]!);
-      return varies(type.shape) ? { data, shape: sized(pipeline, type.shape, symbols) } : data;
+      if (!type.rows && !varies(type.shape)) return data;
+      const shape = sized(pipeline, type.shape, symbols);
+      if (!type.rows) return { data, shape };
+      const { axis } = type.rows;
+      const found = [...shape];
+      found[axis] = Math.min(port(type.rows.port, Int32Array)[0]!, shape[axis]!);
+      // The first rows along the axis: so many elements of as many as there are in each block.
+      const [whole, kept] = [count(shape.slice(axis)), count(found.slice(axis))];
+      return { data: (data as Float32Array).filter((_, at) => at % whole < kept), shape: found };
     }
     if (type.kind === 'label') return label(type.labels, port(type.port, Int32Array)[0]!);
     // `outputBytes` refuses what is neither.
@@ -157,13 +164,6 @@ export function decode(
   };
   if (pipeline.record) return Object.fromEntries(pipeline.outputs.map((field) => [field.name, value(field)]));
   return value(known(pipeline.outputs[0], 'value'));
-}
-
-/** The first rows along an axis, of an array of any type. */
-function cut(data: Float32Array, shape: readonly number[], axis: number, said: number): Shaped<Float32Array> {
-  const found = shape.map((size, at) => (at === axis ? Math.min(Math.max(said, 0), size) : size));
-  const [whole, kept] = [shape, found].map((sizes) => count(sizes.slice(axis))) as [number, number];
-  return { data: data.filter((_, at) => at % whole < kept), shape: found };
 }
 
 /** Typed arrays of the inputs that are tensors, where `at` says that a port lies; of those whose sizes vary, as long as they can be. */
