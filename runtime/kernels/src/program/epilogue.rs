@@ -6,8 +6,8 @@ use crate::finish::Raw;
 /// Lanes that a pixel takes of so many columns: contractions hand over blocks of few, of which as many pixels as fit are taken together.
 const fn width(cols: usize) -> usize {
     match cols {
-        ..=16 => 16,
-        ..=32 => 32,
+        0..=16 => 16,
+        17..=32 => 32,
         _ => LANES,
     }
 }
