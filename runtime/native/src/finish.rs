@@ -200,11 +200,18 @@ impl Reader<'_> {
 
 /// `element + pixel * m + channel * c` of an epilogue's access that stays inside: `(element, pixel, channel)`.
 pub(crate) fn linear(access: &Access) -> Option<(usize, usize, usize)> {
+    let (element, steps) = steps(access, 2)?;
+    let positive = |n: i64| usize::try_from(n).ok();
+    Some((element, positive(steps[0])?, positive(steps[1])?))
+}
+
+/// The element of an access that stays inside at the first point of `axes` loops, and elements from point to point of each.
+pub(crate) fn steps(access: &Access, axes: usize) -> Option<(usize, Vec<i64>)> {
     if access.bounds != Bounds::Inside {
         return None;
     }
     let mut element = i64::try_from(access.offset).ok()?;
-    let mut steps = [0_i64; 2];
+    let mut steps = vec![0_i64; axes];
     for dim in &access.dims {
         let stride = i64::try_from(dim.stride).ok()?;
         element = element.checked_add(dim.index.constant.checked_mul(stride)?)?;
@@ -212,8 +219,7 @@ pub(crate) fn linear(access: &Access) -> Option<(usize, usize, usize)> {
             *step = step.checked_add(dim.index.coefficient(axis as u8).checked_mul(stride)?)?;
         }
     }
-    let positive = |n: i64| usize::try_from(n).ok();
-    Some((positive(element)?, positive(steps[0])?, positive(steps[1])?))
+    Some((usize::try_from(element).ok()?, steps))
 }
 
 fn int(scalar: Scalar) -> Option<i32> {

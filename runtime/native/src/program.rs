@@ -1,8 +1,8 @@
 //! Expressions as steps of the kernels' vector programs: epilogues without a common form, and kernels over rows.
 
-use crate::finish::{Plane, Reader, linear};
+use crate::finish::{Plane, Reader, linear, steps};
 use mlp_bundle::loops::{
-    Access, Accumulator, BinaryOp, Bounds, BufferId, CompareOp, Expr, ExprId, Exprs, Extent, Fold, Nest, Rows, Store, UnaryOp,
+    Access, Accumulator, BinaryOp, BufferId, CompareOp, Expr, ExprId, Exprs, Extent, Fold, Nest, Rows, Store, UnaryOp,
 };
 use mlp_bundle::plan::Plan;
 use mlp_bundle::{DType, Scalar};
@@ -302,25 +302,14 @@ fn of_rows(
 /// Where an access that stays inside lies, the axis after `rows` being the one along a row; none where its elements neither follow each other nor are one.
 fn line(plan: &Plan, access: &Access, rows: usize) -> Option<Line> {
     let element = element(plan.buffers[access.buffer].dtype)?;
-    if access.bounds != Bounds::Inside {
-        return None;
-    }
-    let mut first = i64::try_from(access.offset).ok()?;
-    let mut steps = vec![0_i64; rows + 1];
-    for dim in &access.dims {
-        let stride = i64::try_from(dim.stride).ok()?;
-        first = first.checked_add(dim.index.constant.checked_mul(stride)?)?;
-        for (axis, step) in steps.iter_mut().enumerate() {
-            *step = step.checked_add(dim.index.coefficient(axis as u8).checked_mul(stride)?)?;
-        }
-    }
+    let (first, mut steps) = steps(access, rows + 1)?;
     let along = match steps.pop()? {
         0 => false,
         1 => true,
         _ => return None,
     };
     let steps = steps.into_iter().map(|step| isize::try_from(step).ok()).collect::<Option<_>>()?;
-    Some(Line { buffer: access.buffer, element, first: usize::try_from(first).ok()?, steps, along })
+    Some(Line { buffer: access.buffer, element, first, steps, along })
 }
 
 fn function(op: UnaryOp) -> Option<Function> {

@@ -127,15 +127,11 @@ impl Builder<'_> {
     }
 
     fn bases(&self, code: &Code) -> Vec<*mut u8> {
-        let address = |place: &jit::Place| {
-            let bytes = place.element as usize * self.plan.buffers[place.buffer].dtype.size();
-            self.address(place.buffer).wrapping_add(bytes)
-        };
-        code.places.iter().map(address).collect()
+        code.places.iter().map(|place: &jit::Place| self.start(place.buffer, place.element as usize)).collect()
     }
 
     fn plane<T>(&self, plane: &Plane) -> *mut T {
-        self.address(plane.buffer).cast::<T>().wrapping_add(plane.element)
+        self.start(plane.buffer, plane.element).cast()
     }
 
     fn packed(&self, weights: BufferId) -> &[u8] {
@@ -293,7 +289,7 @@ impl Builder<'_> {
             }),
         };
         let attention = Attention::new(self.kernels, shape, self.threads).ok_or_else(|| CompileError::Window { kernel: name.into() })?;
-        let start = |buffer: BufferId, offset: u64| self.address(buffer).cast::<f32>().wrapping_add(offset as usize);
+        let start = |buffer: BufferId, offset: u64| self.start(buffer, offset as usize).cast::<f32>();
         let buffers = AttentionBuffers {
             query: start(a.query.buffer, a.query.offset),
             key: start(a.key.buffer, a.key.offset),

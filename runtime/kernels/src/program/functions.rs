@@ -17,11 +17,21 @@ pub(super) fn to_int(x: f32) -> i32 {
 /// `e^x`: `2^n * p(r)` with `x = n ln 2 + r`, within two units in the last place of normal results.
 #[inline(always)]
 pub(super) fn exp(x: f32) -> f32 {
-    /// Adding it rounds to an integer, which then stands in the low bits.
-    const ROUND: f32 = 12_582_912.0;
     // Comparisons that a NaN passes unchanged.
     let x = if x < -104.0 { -104.0 } else { x };
     let x = if x > 89.0 { 89.0 } else { x };
+    let (p, n) = exp_parts(x);
+    // 2^n in two factors, so that results near both ends of the range come out.
+    let half = n >> 1;
+    let power = |n: i32| f32::from_bits((n.wrapping_add(127) as u32) << 23);
+    p * power(half) * power(n.wrapping_sub(half))
+}
+
+/// `p` and `n` with `e^x = p * 2^n`, `x = n ln 2 + r` and `p` near `e^r`.
+#[inline(always)]
+pub(crate) fn exp_parts(x: f32) -> (f32, i32) {
+    /// Adding it rounds to an integer, which then stands in the low bits.
+    const ROUND: f32 = 12_582_912.0;
     let shifted = x * core::f32::consts::LOG2_E + ROUND;
     let n = shifted - ROUND;
     // ln 2 in two parts, the first short enough for the product to be exact.
@@ -30,11 +40,7 @@ pub(super) fn exp(x: f32) -> f32 {
     for c in [1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0] {
         p = p * r + c;
     }
-    // 2^n in two factors, so that results near both ends of the range come out.
-    let n = shifted.to_bits().wrapping_sub(ROUND.to_bits()) as i32;
-    let half = n >> 1;
-    let power = |n: i32| f32::from_bits((n.wrapping_add(127) as u32) << 23);
-    p * power(half) * power(n.wrapping_sub(half))
+    (p, shifted.to_bits().wrapping_sub(ROUND.to_bits()) as i32)
 }
 
 /// Coefficients of the numerator of the rational fit of `erf(x) / x` over `x^2`, the highest power first: the one that XLA and Eigen use.

@@ -10,6 +10,7 @@ pub use functions::{ERF_DENOMINATOR, ERF_NUMERATOR, TANH, TANH_NEAR};
 pub use rows::{Fold, RowPlace, RowsProgram};
 
 pub(crate) use epilogue::run as run_epilogue;
+pub(crate) use functions::exp_parts;
 pub(crate) use rows::run as run_rows;
 
 /// Values that a step computes at most.
@@ -90,7 +91,7 @@ pub enum Operator {
 }
 
 /// One step: a value of 32 bits, `f32` or `i32`. Operands are the numbers of earlier steps.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Step {
     /// A contraction's sum, or a row's reduction with that number.
     Total(usize),
@@ -118,6 +119,17 @@ impl Step {
             Step::Select(condition, x, y) => [Some(condition), Some(x), Some(y)],
         };
         operands.into_iter().flatten()
+    }
+
+    /// The step with what stands in `slots` for the numbers of its operands.
+    fn placed(&self, slots: &[usize]) -> Step {
+        match *self {
+            Step::Total(_) | Step::Const(_) | Step::Load(_) => *self,
+            Step::Function(function, x) => Step::Function(function, slots[x]),
+            Step::Operator(operator, x, y) => Step::Operator(operator, slots[x], slots[y]),
+            Step::Requantize(x, y, shift) => Step::Requantize(slots[x], slots[y], shift),
+            Step::Select(condition, x, y) => Step::Select(slots[condition], slots[x], slots[y]),
+        }
     }
 }
 
@@ -157,25 +169,14 @@ impl Element {
     }
 }
 
-/// A step with the slots that it reads and writes.
-#[derive(Clone, Copy, Debug)]
-enum Work {
-    Total(usize),
-    Load(usize),
-    Function(Function, usize),
-    Operator(Operator, usize, usize),
-    Requantize(usize, usize, u32),
-    Select(usize, usize, usize),
-}
-
-/// Steps in slots.
+/// Steps in slots: each with the slot that it is computed in, and with the slots of its operands in place of their numbers.
 #[derive(Clone, Debug)]
 pub(crate) struct Program {
-    /// Bits that are the same in every run.
-    constants: Vec<(usize, u32)>,
+    /// Constants: the same in every run.
+    always: Vec<(Step, usize)>,
     /// What is the same in all lanes of a walk.
-    once: Vec<(Work, usize)>,
-    each: Vec<(Work, usize)>,
+    once: Vec<(Step, usize)>,
+    each: Vec<(Step, usize)>,
     /// The slots of the results.
     results: Vec<usize>,
     /// The slot after the last one.
@@ -197,7 +198,7 @@ impl Program {
     /// a walk. `None` where a step names a later one, or slots do not suffice.
     fn new(steps: &[Step], results: &[usize], first: usize, is_even: impl Fn(&Step) -> bool) -> Option<Program> {
         let last = last_reads(steps, results)?;
-        let mut program = Program { constants: Vec::new(), once: Vec::new(), each: Vec::new(), results: Vec::new(), end: first };
+        let mut program = Program { always: Vec::new(), once: Vec::new(), each: Vec::new(), results: Vec::new(), end: first };
         let (mut slots, mut even): (Vec<usize>, Vec<bool>) = (vec![0; steps.len()], vec![false; steps.len()]);
         let mut free: Vec<usize> = Vec::new();
         for (n, step) in steps.iter().enumerate().filter(|(n, _)| last[*n].is_some()) {
@@ -212,23 +213,12 @@ impl Program {
                 program.end - 1
             });
             slots[n] = slot;
-            let work = match *step {
-                Step::Const(bits) => {
-                    program.constants.push((slot, bits));
-                    continue;
-                }
-                Step::Total(number) => Work::Total(number),
-                Step::Load(source) => Work::Load(source),
-                Step::Function(function, x) => Work::Function(function, slots[x]),
-                Step::Operator(operator, x, y) => Work::Operator(operator, slots[x], slots[y]),
-                Step::Requantize(x, y, shift) => Work::Requantize(slots[x], slots[y], shift),
-                Step::Select(condition, x, y) => Work::Select(slots[condition], slots[x], slots[y]),
+            let list = match (step, even[n]) {
+                (Step::Const(_), _) => &mut program.always,
+                (_, true) => &mut program.once,
+                (_, false) => &mut program.each,
             };
-            if even[n] {
-                program.once.push((work, slot))
-            } else {
-                program.each.push((work, slot))
-            }
+            list.push((step.placed(&slots), slot));
             let mut done: Vec<usize> = step.operands().filter(|&operand| last[operand] == Some(n) && !even[operand]).collect();
             done.sort_unstable();
             done.dedup();
@@ -241,7 +231,11 @@ impl Program {
     /// Fills the slots of constants.
     #[inline(always)]
     fn prepare(&self, slots: &mut Slots) {
-        self.constants.iter().for_each(|&(slot, bits)| slots.0[slot].fill(bits));
+        for &(step, to) in &self.always {
+            if let Step::Const(bits) = step {
+                slots.0[to].fill(bits);
+            }
+        }
     }
 
     /// Computes what is the same in a walk.
@@ -271,18 +265,19 @@ enum Given {
 }
 
 #[inline(always)]
-fn run(list: &[(Work, usize)], slots: &mut Slots, lanes: usize, give: impl Fn(Given, &mut [u32; LANES])) {
+fn run(list: &[(Step, usize)], slots: &mut Slots, lanes: usize, give: impl Fn(Given, &mut [u32; LANES])) {
     let lanes = lanes.next_multiple_of(UNIT).min(LANES);
-    for &(work, to) in list {
-        match work {
-            Work::Total(number) => give(Given::Total(number), &mut slots.0[to]),
-            Work::Load(source) => give(Given::Load(source), &mut slots.0[to]),
-            Work::Function(function, x) => apply(function, slots, x, to, lanes),
-            Work::Operator(operator, x, y) => combine(operator, slots, [x, y], to, lanes),
-            Work::Requantize(x, y, shift) => {
+    for &(step, to) in list {
+        match step {
+            Step::Const(bits) => slots.0[to].fill(bits),
+            Step::Total(number) => give(Given::Total(number), &mut slots.0[to]),
+            Step::Load(source) => give(Given::Load(source), &mut slots.0[to]),
+            Step::Function(function, x) => apply(function, slots, x, to, lanes),
+            Step::Operator(operator, x, y) => combine(operator, slots, [x, y], to, lanes),
+            Step::Requantize(x, y, shift) => {
                 zip(slots, [x, y], to, lanes, |x, y| crate::finish::requantize(x as i32, y as i32, shift) as u32);
             }
-            Work::Select(condition, x, y) => {
+            Step::Select(condition, x, y) => {
                 let condition = slots.0[condition].as_ptr();
                 let (x, y) = (slots.0[x].as_ptr(), slots.0[y].as_ptr());
                 for (i, to) in slots.0[to][..lanes].iter_mut().enumerate() {

@@ -1,5 +1,7 @@
 //! The weights of one row of attention: scores become their exponentials over their sum.
 
+use crate::program::exp_parts;
+
 /// Elements that one step computes: whole vectors of every instruction set.
 const STEP: usize = 16;
 
@@ -76,17 +78,8 @@ unsafe fn scale_and_mask(scores: &mut [f32], row: &ScoreRow) {
 /// `e^x` for `x <= 0`, within two units in the last place; 0 below -87, where `e^x` leaves the normal numbers. A NaN stays one.
 #[inline(always)]
 fn exp(x: f32) -> f32 {
-    /// Adding it rounds to an integer, which then stands in the low bits.
-    const ROUND: f32 = 12_582_912.0;
-    let shifted = x * core::f32::consts::LOG2_E + ROUND;
-    let n = shifted - ROUND;
-    // ln 2 in two parts, the first short enough for the product to be exact.
-    let r = x - n * 0.693_359_4 - n * -2.121_944_4e-4;
-    let mut p = 1.0 / 5040.0;
-    for c in [1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0] {
-        p = p * r + c;
-    }
-    let power = f32::from_bits((shifted.to_bits().wrapping_add(127)) << 23);
+    let (p, n) = exp_parts(x);
+    let power = f32::from_bits((n.wrapping_add(127) as u32) << 23);
     if x < -87.0 { 0.0 } else { p * power }
 }
 

@@ -25,7 +25,8 @@ fn dynamic_quantize_lstm(node: &mut NodeImport<'_>) -> Imported {
 /// The weights of each direction's state as integers; none where they are not known when compiling.
 fn states(node: &mut NodeImport<'_>) -> Result<Vec<IntegerWeights>, Problem> {
     let (weights, scale, zero) = (node.input(2)?, node.input(10)?, node.optional(11));
-    let Some(weights) = node.builder.known(weights).cloned() else { return Ok(Vec::new()) };
+    let bytes = |weights: &&Tensor| matches!(weights.dtype(), DType::U8 | DType::I8);
+    let Some(weights) = node.builder.known(weights).filter(bytes).cloned() else { return Ok(Vec::new()) };
     let &[directions, rows, columns] = weights.shape() else { return Ok(Vec::new()) };
     let zero = match zero.map(|zero| node.builder.known(zero).cloned()) {
         Some(None) => return Ok(Vec::new()),
